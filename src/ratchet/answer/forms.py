@@ -1,0 +1,108 @@
+"""Read a model's reply as an answer in the task's form; a reply that is none is a typed failure, never an exception."""
+
+import json
+import re
+from functools import lru_cache
+
+from jsonschema import Draft202012Validator
+
+from ratchet.core import FailureKind, Json, Task
+from ratchet.core.records import canonical_json
+from ratchet.models import ChatReply
+
+__all__ = ["parse_answer"]
+
+NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
+DEEPEST = 100
+Outcome = tuple[Json, FailureKind | None]
+
+
+def parse_answer(task: Task, reply: ChatReply) -> Outcome:
+    """Return the answer and None, or None and how it failed."""
+    answer, failure = FORMS[task.answer.kind](task, reply)
+    if failure and reply.finish_reason == "length":
+        return None, "cut off"
+    if failure and reply.finish_reason == "content_filter":
+        return None, "refused"
+    return answer, failure
+
+
+def text_answer(_task: Task, reply: ChatReply) -> Outcome:
+    text = reply.text.strip()
+    return (text, None) if text else (None, "empty")
+
+
+def label_answer(task: Task, reply: ChatReply) -> Outcome:
+    """Take the reply that is a label, case and surrounding marks aside, or names exactly one label as whole words."""
+    text = reply.text.strip().strip("\"'`.*").strip()
+    if not text:
+        return None, "empty"
+    by_name = {label.lower(): label for label in task.answer.labels}
+    if text.lower() in by_name:
+        return by_name[text.lower()], None
+    named = [label for label in task.answer.labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)]
+    return (named[0], None) if len(named) == 1 else (None, "wrong form")
+
+
+def number_answer(_task: Task, reply: ChatReply) -> Outcome:
+    """Take the last number of the reply, or the one behind `####`."""
+    if not reply.text.strip():
+        return None, "empty"
+    found = NUMBER.findall(reply.text.rsplit("####", 1)[-1]) or NUMBER.findall(reply.text)
+    return (float(found[-1].replace(",", "")), None) if found else (None, "wrong form")
+
+
+def json_answer(task: Task, reply: ChatReply) -> Outcome:
+    text = reply.text.strip()
+    if not text:
+        return None, "empty"
+    fenced = FENCE.search(text)
+    return checked(task, fenced.group(1) if fenced else text)
+
+
+def tool_answer(task: Task, reply: ChatReply) -> Outcome:
+    call = next((call for call in reply.tool_calls if call.name == task.answer.tool), None)
+    if call is None:
+        return None, "wrong form" if reply.text.strip() or reply.tool_calls else "empty"
+    return checked(task, call.arguments)
+
+
+def checked(task: Task, text: str) -> Outcome:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = embedded(text)
+        if value is None:
+            return None, "unparsable"
+    if not isinstance(value, dict | list) or depth(value) > DEEPEST:
+        return None, "wrong form"
+    return (value, None) if validator(canonical_json(task.answer.json_schema)).is_valid(value) else (None, "wrong form")
+
+
+def embedded(text: str) -> Json:
+    """Return the first JSON object that stands inside other text, or None."""
+    start = text.find("{")
+    if start < 0:
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text[start:])
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def depth(value: Json) -> int:
+    level, deep = [value], 0
+    while level and deep <= DEEPEST:
+        level = [v for item in level if isinstance(item, dict | list) for v in (item.values() if isinstance(item, dict) else item)]
+        deep += 1
+    return deep
+
+
+@lru_cache(maxsize=64)
+def validator(schema: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(schema))
+
+
+FORMS = {"text": text_answer, "label": label_answer, "number": number_answer, "json": json_answer, "tool": tool_answer}

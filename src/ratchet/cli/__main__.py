@@ -1,0 +1,5 @@
+"""`python -m ratchet.cli`."""
+
+from ratchet.cli.app import main
+
+main()

@@ -1,0 +1,161 @@
+"""Commands about the ladder: `try` a lever, `climb` with several, show the `ladder`."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ratchet.cli.measuring import budget_of
+
+if TYPE_CHECKING:
+    from ratchet.core import Step
+    from ratchet.levers import Lever
+    from ratchet.workbench import Workbench
+
+__all__ = ["add_to"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Dollars = Annotated[float | None, typer.Option("--budget", min=0, help="Stop cleanly after so many dollars.")]
+MostCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop cleanly after so many calls.")]
+Epochs = Annotated[float | None, typer.Option(min=0, help="Passes over the train split, for the lever tune.")]
+LEVERS = ("prompt", "demos", "tune")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("try")(try_)
+    app.command()(climb)
+    app.command()(ladder)
+
+
+def make_levers(bench: "Workbench", names: list[str], epochs: float | None) -> "list[Lever]":
+    from ratchet.core.errors import UsageError, did_you_mean
+    from ratchet.levers import DemosLever, PromptLever, TuneLever
+    from ratchet.tuning import LoraSettings
+
+    settings = LoraSettings(epochs=epochs) if epochs else LoraSettings()
+    known: dict[str, Lever] = {"prompt": PromptLever(bench.variants()), "demos": DemosLever(), "tune": TuneLever(settings)}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown lever {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}")
+    return [known[name] for name in names]
+
+
+def try_(
+    lever: Annotated[str, typer.Argument(help="prompt (the candidates in tasks/<task>/), demos or tune.")],
+    task: str,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would take, and end.")] = False,
+    epochs: Epochs = None,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+    json: Json = False,
+) -> None:
+    """Try one lever on the champion: a verdict for what it finds, and a rung on the ladder."""
+    run([lever], task, start=None, dry_run=dry_run, epochs=epochs, budget=budget, max_calls=max_calls, again=True, json=json)
+
+
+def climb(
+    task: str,
+    levers: Annotated[str, typer.Option(help="Levers in order, with commas.")] = ",".join(LEVERS),
+    start: Annotated[str | None, typer.Option(help="The first candidate: a YAML file or an id; by default the task's instructions.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what each lever would take, and end.")] = False,
+    epochs: Epochs = None,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+    again: Annotated[bool, typer.Option("--again", help="Try levers that have their rung already once more.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure the start, try each lever in turn, and keep what is proven better. A stopped climb goes on where it was."""
+    names = [name for name in re.split(r"[,\s]+", levers) if name]
+    run(names, task, start=start, dry_run=dry_run, epochs=epochs, budget=budget, max_calls=max_calls, again=again, json=json)
+
+
+def run(
+    names: list[str], task: str, *, start: str | None, dry_run: bool, epochs: float | None, budget: float | None, max_calls: int | None,
+    again: bool, json: bool,
+) -> None:  # fmt: skip
+    from ratchet.cli.show import bars, out, print_json, step_plain
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    levers = make_levers(bench, names, epochs)
+    if dry_run:
+        show_estimates(bench, levers, json=json)
+        return
+    first = bench.candidate(start) if start else None
+    with find_workspace(Path()).held(), bars() as bench.watching:
+        steps = bench.climb(levers, start=first, budget=budget_of(budget, max_calls), again=again)
+    if json:
+        print_json([step_plain(step) for step in steps])
+        return
+    show_ladder(steps)
+    out.print(f"next: ratchet ladder {task} --report report.html")
+
+
+def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> None:
+    from rich.table import Table
+
+    from ratchet.cli.show import out, print_json
+    from ratchet.core.running import run_sync
+    from ratchet.ladder import cost_text
+
+    async def work() -> list[dict[str, object]]:
+        async with bench.pool() as pool:
+            evidence = bench.evidence(pool)
+            return [{"lever": lever.name, **(await lever.estimate(bench.champion(), evidence)).model_dump()} for lever in levers]
+
+    found = run_sync(work())
+    dev = len(bench.split("dev"))
+    if json:
+        print_json({"levers": found, "dev_calls_a_candidate": dev})
+        return
+    table = Table("lever", "candidates", "calls to find them", "seconds", "cost", "")
+    for row in found:
+        seconds, cost = row["seconds"], row["cost_usd"]
+        table.add_row(
+            str(row["lever"]), str(row["candidates"]), str(row["calls"]), "" if seconds is None else f"≈{seconds:.0f}",
+            "" if cost is None else cost_text(float(str(cost))), str(row["note"]),
+        )  # fmt: skip
+    out.print(table)
+    out.print(f"and {dev} calls on dev for each candidate")
+
+
+def show_ladder(steps: "list[Step]") -> None:
+    from ratchet.cli.show import ladder_table, out
+
+    out.print(ladder_table(steps))
+    champion = next(step for step in reversed(steps) if step.kept)
+    out.print(f"champion [bold]{champion.candidate_id}[/] ({champion.lever}): {champion.what}")
+
+
+def ladder(
+    task: str,
+    report: Annotated[Path | None, typer.Option(help="Write the ladder as one HTML page.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget the ladder; trials and adapters stay.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the rungs: lever, score, gain, verdict, kept or dropped, and what each took."""
+    from ratchet.cli.show import out, print_json, step_plain
+    from ratchet.core.errors import UsageError
+    from ratchet.store import clear_steps, find_workspace, write_text
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    steps = bench.steps()
+    if clear:
+        with find_workspace(Path()).held():
+            clear_steps(bench.engine, task)
+        out.print(f"forgot {len(steps)} rungs of {task}; trials and adapters are kept")
+        return
+    if not steps:
+        raise UsageError(f"task {task!r} has no ladder yet; make one with: ratchet climb {task}")
+    if report:
+        write_text(report, bench.report())
+    if json:
+        print_json([step_plain(step) for step in steps])
+        return
+    show_ladder(steps)
+    if report:
+        out.print(f"report: {report.resolve()}")

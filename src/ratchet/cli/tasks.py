@@ -1,0 +1,119 @@
+"""Commands that make things: `init` a workspace, `import` examples."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ratchet.core import Example, Task
+    from ratchet.data import Guess, ImportReport, Row
+
+__all__ = ["add_to"]
+
+PREVIEW = 3
+GUESSED_FROM = 2000
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("init")(init)
+    app.command("import")(import_)
+
+
+def init(folder: Annotated[Path, typer.Argument(help="Where; by default here.")] = Path()) -> None:
+    """Make a workspace: ratchet.toml, tasks/ and .ratchet/ (database and files, kept out of git)."""
+    from ratchet.cli.show import out
+    from ratchet.store import create_workspace
+
+    workspace = create_workspace(folder)
+    out.print(f"workspace {workspace.root}")
+    out.print("next: name your endpoints in ratchet.toml, then: ratchet import FILE --task NAME")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, or OpenAI chat JSONL.")],
+    task: Annotated[str, typer.Option(help="The task's name; a new one gets its file guessed.")],
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="A column that is an input; may be given several times.")] = None,
+    answer: Annotated[str | None, typer.Option(help="The column that is the answer.")] = None,
+    group: Annotated[str | None, typer.Option(help="Examples with the same value here never straddle splits.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of the file's text, for example cp1252; by default UTF-8 or what its mark says.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable rows out, and list them.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Read examples from a file, guess which columns are what, divide them into train, dev and test, and keep them."""
+    from ratchet.cli.show import out, print_json
+    from ratchet.data import ImportReport, find_leaks, good_rows, guess_columns, guess_task, split_examples, to_examples
+    from ratchet.store import add_dataset, find_workspace, latest_dataset, load_examples
+    from ratchet.core.errors import DataError
+
+    workspace = find_workspace(Path())
+    report = ImportReport()
+    first: list[Row] = []
+    for row in good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=[]):
+        first.append(row)
+        if len(first) >= GUESSED_FROM:
+            break
+    path = workspace.task_path(task)
+    known = workspace.load_task(task) if path.exists() else None
+    wanted = [c for c in (inputs or (known_columns(known, first) if known else []))]
+    guess = guess_columns(first, inputs=wanted, answer=answer, group=group or (known.splits.group_by if known else None))
+    settings = workspace.settings.models
+    chosen = known or guess_task(task, first, guess, model=settings.default, teacher=settings.teacher)
+    rows = good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=report.skipped)
+    examples = list(to_examples(chosen, rows, guess, file, report=report, skip_bad=skip_bad))
+    with workspace.held():
+        before: list[Example] = []
+        if known:
+            try:
+                before = load_examples(workspace.database, latest_dataset(workspace.database, task))
+            except DataError:
+                before = []
+        there = {example.id for example in before}
+        fresh = [example for example in examples if example.id not in there]
+        placed = [*before, *split_examples(fresh, chosen.splits, known=before)]
+        if not known:
+            workspace.save_task(chosen)
+        dataset = add_dataset(workspace.database, task, placed, source=str(file))
+    counts = {name: sum(example.split == name for example in placed) for name in ("train", "dev", "test")}
+    leaks = find_leaks(placed)
+    if json:
+        print_json(
+            {"task": task, "file": str(path), "dataset": dataset.id, "version": dataset.version, "rows": dataset.rows, "new": len(fresh), "splits": counts,
+             "repeated": report.repeated, "skipped": [vars(bad) for bad in report.skipped], "leaks": len(leaks), "guess": vars(guess)}
+        )  # fmt: skip
+        return
+    show_import(file, chosen, guess, first, report, guessed=known is None)
+    out.print(f"dataset version {dataset.version}: {len(fresh)} new examples, {dataset.rows} in all; " + ", ".join(f"{n} {name}" for name, n in counts.items()))
+    out.print(f"leaks between splits: {len(leaks) or 'none'} (same group, or near-duplicates of 0.8 and more)")
+    out.print(f"{'written' if known is None else 'task file'}: {path}\nnext: ratchet measure {task} --dry-run")
+
+
+def known_columns(task: "Task", rows: "list[Row]") -> list[str]:
+    from ratchet.data.guess import field_name
+
+    columns = {field_name(name): name for row in rows for name in row.values}
+    return [columns.get(name, name) for name in task.input_names]
+
+
+def show_import(file: Path, task: "Task", guess: "Guess", rows: "list[Row]", report: "ImportReport", *, guessed: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ratchet.cli.show import out, short
+
+    out.print(f"[bold]{file.name}[/]: inputs {', '.join(guess.inputs)}; answer {guess.answer} ({task.answer.kind}); metric {task.metric.name}" + (f"; groups {guess.group}" if guess.group else ""))
+    for reason in guess.reasons if guessed else ():
+        out.print(f"  [yellow]note[/] {reason}")
+    if guess.left_out:
+        out.print(f"  left out: {', '.join(guess.left_out)}")
+    table = Table(*(*guess.inputs, f"→ {guess.answer}"))
+    for row in rows[:PREVIEW]:
+        table.add_row(*(Text(short(str(row.values.get(name, "")), 120)) for name in (*guess.inputs, guess.answer)))
+    out.print(table)
+    if report.repeated:
+        out.print(f"{report.repeated} rows stood in the file before and are kept once")
+    if report.skipped:
+        out.print(f"[yellow]{len(report.skipped)} rows left out[/]:")
+        for bad in report.skipped[:20]:
+            out.print(Text(f"  row {bad.number}: {bad.problem}"))

@@ -1,0 +1,16 @@
+"""The six nouns and their errors; this floor imports nothing of ours."""
+
+from ratchet.core.budget import Budget
+from ratchet.core.candidate import Candidate, Decoding, Demonstration
+from ratchet.core.example import Example, Split
+from ratchet.core.records import Json, Record, canonical_json, content_id
+from ratchet.core.step import Spend, Step
+from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
+from ratchet.core.trial import FailureKind, Score, Trial, TrialKey, Usage
+from ratchet.core.verdict import Decision, Interval, Verdict
+
+__all__ = [
+    "AnswerForm", "Budget", "Candidate", "Decision", "Decoding", "Demonstration", "Example", "FailureKind", "InputField",
+    "Interval", "Json", "MetricSpec", "Record", "Roles", "Score", "Spend", "Split", "SplitSpec", "Step", "Task", "Trial",
+    "TrialKey", "Usage", "Verdict", "canonical_json", "content_id",
+]  # fmt: skip

@@ -1,0 +1,56 @@
+"""Candidate: one complete way of doing the task. A prompt and a fine-tune differ only in which part of it changed."""
+
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field
+
+from ratchet.core.records import Json, Record
+
+__all__ = ["Candidate", "Decoding", "Demonstration"]
+
+
+class Demonstration(Record):
+    """An example shown in the prompt with its answer; always one of the train split."""
+
+    inputs: dict[str, Json]
+    answer: Json
+
+
+class Decoding(Record):
+    """How the answer is drawn from the model."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_tokens: Annotated[int, Field(gt=0)] = 512
+    seed: int | None = None
+    constrained: bool = True
+    """Force the answer into the task's schema while it is decoded (forms `json` and `tool`)."""
+
+
+class Candidate(Record):
+    """Model, template, demonstrations and decoding: plain data, named by its content."""
+
+    prefix = "c"
+    model: str
+    """`local:nano`, `local:<folder>` or `<endpoint>/<model>`."""
+    adapter: str | None = None
+    """The id of a LoRA adapter in the workspace, for local models."""
+    system: str = ""
+    """Template of the system message; may use `{{instructions}}`, `{{labels}}`, `{{schema}}` and the input fields."""
+    user: str
+    """Template of the user message; may use the same names."""
+    demonstrations: tuple[Demonstration, ...] = ()
+    decoding: Decoding = Decoding()
+    note: Annotated[str, Field(exclude=True)] = ""
+    """What changed and why, in a few words; not part of the content, so not of the id."""
+
+    @cached_property
+    def id(self) -> str:
+        """Return the content id."""
+        return self.content_id()
+
+    def changed(self, **parts: object) -> "Candidate":
+        """Return a copy with some parts replaced and checked again."""
+        known = {name: getattr(self, name) for name in type(self).model_fields}
+        return Candidate.model_validate({**known, **parts})

@@ -1,0 +1,111 @@
+"""Task: what a model must do — input fields, the answer's form, instructions, and the metric that scores it."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ratchet.core.records import Json, Record
+
+__all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
+
+FormKind = Literal["text", "label", "number", "json", "tool"]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class InputField(Record):
+    """One input of the task."""
+
+    name: str
+    description: str = ""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise ValueError(f"a field name is letters, digits and _, and starts with no digit; got {name!r}")
+        return name
+
+
+class AnswerForm(Record):
+    """The form that an answer must have."""
+
+    kind: FormKind = "text"
+    labels: tuple[str, ...] = ()
+    """The labels to choose from, for kind `label`."""
+    json_schema: dict[str, Json] | None = None
+    """The schema of the object (kind `json`) or of the arguments (kind `tool`)."""
+    tool: str | None = None
+    """The name of the tool to call, for kind `tool`."""
+    description: str = ""
+    """What the tool does, in the words that the model reads."""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.kind == "label" and len(set(self.labels)) < 2:
+            raise ValueError("an answer of kind 'label' needs at least two different labels in answer.labels")
+        if self.kind in ("json", "tool") and not self.json_schema:
+            raise ValueError(f"an answer of kind {self.kind!r} needs answer.json_schema")
+        if self.kind == "tool" and not self.tool:
+            raise ValueError("an answer of kind 'tool' needs answer.tool, the name of the tool")
+        return self
+
+
+class MetricSpec(Record):
+    """Which metric scores the task, and its options."""
+
+    name: str
+    options: dict[str, Json] = {}
+
+
+class SplitSpec(Record):
+    """How examples are divided; the shares must sum to one."""
+
+    train: Share = 0.6
+    dev: Share = 0.2
+    test: Share = 0.2
+    seed: int = 0
+    group_by: str | None = None
+    """A column of the file; examples with the same value never straddle splits (a conversation, a document, a form)."""
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        if abs(self.train + self.dev + self.test - 1) > 1e-9:
+            raise ValueError(f"split sizes must sum to 1, got {(self.train, self.dev, self.test)}")
+        return self
+
+
+class Roles(Record):
+    """Which model plays which part; a name is `local:nano`, `local:<folder>` or `<endpoint>/<model>`."""
+
+    student: str
+    """The model to improve and to serve."""
+    teacher: str | None = None
+    """A stronger model that may show how it is done."""
+
+
+class Task(Record):
+    """What a model must do, and how an answer is scored."""
+
+    prefix = "t"
+    name: str
+    instructions: str
+    inputs: Annotated[tuple[InputField, ...], Field(min_length=1)]
+    answer: AnswerForm = AnswerForm()
+    metric: MetricSpec
+    splits: SplitSpec = SplitSpec()
+    models: Roles
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    """The largest loss of score that still counts as "not worse" (0.02 is two points)."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            raise ValueError(f"a task name is lower-case letters, digits, - and _; got {name!r}")
+        return name
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Return the names of the input fields, in order."""
+        return tuple(field.name for field in self.inputs)

@@ -1,0 +1,56 @@
+"""Trial: one candidate's answer to one example — output, score, tokens, cost and latency."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ratchet.core.records import Json, Record
+
+__all__ = ["FailureKind", "Score", "Trial", "TrialKey", "Usage"]
+
+FailureKind = Literal["unparsable", "wrong form", "cut off", "empty", "refused"]
+"""How an answer can fail before it is scored; such an answer scores 0 and is counted under its kind."""
+
+TrialKey = tuple[str, str, int]
+"""Candidate id, example id, repeat."""
+
+
+class Usage(Record):
+    """What one call used; tokens are counts, cost is in US dollars, NaN-free: None where nothing is known."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class Score(Record):
+    """What a metric says of one answer."""
+
+    value: Annotated[float, Field(ge=0, le=1)]
+    parts: dict[str, Json] = {}
+    """The pieces that the value was made of, for reports and for aggregates such as macro-F1."""
+    feedback: str = ""
+    """A sentence that says what was right and what was wrong."""
+
+
+class Trial(Record):
+    """One candidate's answer to one example, kept for good: a trial that exists is never paid for twice."""
+
+    candidate_id: str
+    example_id: str
+    repeat: int = 0
+    output: str = ""
+    """The text of the answer as it came, or the arguments of the tool call."""
+    answer: Json = None
+    """The answer in the task's form; None where it failed."""
+    failure: FailureKind | None = None
+    usage: Usage = Usage()
+    latency_s: float = 0.0
+    """Seconds from the request to the whole reply, retries left out."""
+    score: Score | None = None
+    """The score under the metric that was asked for; None until it is scored."""
+
+    @property
+    def key(self) -> TrialKey:
+        """Return candidate id, example id and repeat."""
+        return (self.candidate_id, self.example_id, self.repeat)

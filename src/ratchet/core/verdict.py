@@ -1,0 +1,63 @@
+"""Verdict: a comparison of two candidates on the same examples."""
+
+from typing import Literal
+
+from ratchet.core.records import Record
+
+__all__ = ["Decision", "Interval", "Verdict"]
+
+Decision = Literal["better", "not worse", "worse", "no evidence"]
+
+
+class Interval(Record):
+    """A two-sided confidence interval, in score units (0.01 is one point); NaN bounds where nothing can be said."""
+
+    low: float
+    high: float
+    level: float = 0.95
+    method: str = ""
+
+
+class Verdict(Record):
+    """What is known of challenger minus champion."""
+
+    prefix = "v"
+    champion_id: str
+    challenger_id: str
+    split: str
+    metric_id: str
+    n: int
+    """Examples that both answered."""
+    missing: int = 0
+    """Examples that one of them did not answer (endpoint failures); reported, never scored."""
+    champion_score: float
+    challenger_score: float
+    effect: float
+    """Mean of the paired differences, in score units."""
+    interval: Interval
+    p_value: float
+    method: str
+    wins: int
+    losses: int
+    ties: int
+    margin: float
+    """The loss that still counts as "not worse"."""
+    decision: Decision
+    settle_n: int | None = None
+    """Examples that would settle a difference of this size with a power of 80 %; None where no number would."""
+
+    @property
+    def sentence(self) -> str:
+        """Return the verdict in words."""
+        head = {
+            "better": "The challenger is better", "not worse": "The challenger is not worse",
+            "worse": "The challenger is worse", "no evidence": "No evidence of a difference",
+        }[self.decision]  # fmt: skip
+        low, high = 100 * self.interval.low, 100 * self.interval.high
+        percent = round(100 * self.interval.level)
+        text = f"{head}: {100 * self.effect:+.1f} points, {percent} % interval {low:+.1f} to {high:+.1f}, on {self.n} examples"
+        if self.decision == "no evidence" and self.settle_n:
+            text += f"; about {self.settle_n:,} examples would settle a difference of this size"
+        if self.missing:
+            text += f"; {self.missing} examples are missing an answer"
+        return text + "."

@@ -1,0 +1,93 @@
+"""From rows to examples of a task: columns become inputs and a reference in the task's form."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ratchet.core import Example, Json, Task
+from ratchet.core.errors import DataError
+from ratchet.data.guess import Guess, field_name, parsed
+from ratchet.data.rows import BadRow, Row
+
+__all__ = ["ImportReport", "to_examples"]
+
+
+@dataclass(kw_only=True)
+class ImportReport:
+    """What an import met on the way."""
+
+    skipped: list[BadRow] = field(default_factory=list)
+    repeated: int = 0
+    """Rows whose inputs and answer stood in the file before."""
+
+
+def to_examples(task: Task, rows: Iterable[Row], guess: Guess, path: Path, *, report: ImportReport, skip_bad: bool = False) -> Iterator[Example]:
+    """Yield an example a row, each content once.
+
+    Raises: DataError if a row has no value for a column, its answer does not fit the task's form, or its id was used before
+        with other content; with `skip_bad` such rows are put into `report.skipped`.
+    """
+    seen: dict[str, int] = {}
+    names: dict[str, int] = {}
+    for row in rows:
+        problem, example = None, None
+        try:
+            example = to_example(task, row, guess, path)
+            if example.name is not None and example.name in names and example.id not in seen:
+                problem = f"the id {example.name!r} was used in row {names[example.name]} with other content"
+        except ValueError as error:
+            problem = str(error)
+        if problem:
+            if not skip_bad:
+                raise DataError(f"{path}, row {row.number}: {problem}. Mend the row, or leave such rows out with --skip-bad")
+            report.skipped.append(BadRow(row.number, problem))
+        elif example:
+            if example.id in seen:
+                report.repeated += 1
+                continue
+            seen[example.id] = row.number
+            if example.name is not None:
+                names[example.name] = row.number
+            yield example
+
+
+def to_example(task: Task, row: Row, guess: Guess, path: Path) -> Example:
+    columns = {field_name(column): column for column in guess.inputs}
+    inputs: dict[str, Json] = {}
+    for name in task.input_names:
+        column = columns.get(name, name)
+        if row.values.get(column) in (None, ""):
+            raise ValueError(f"column {column!r} is empty or missing; the columns are {', '.join(map(repr, row.values))}")
+        inputs[name] = row.values[column]
+    if row.values.get(guess.answer) is None:
+        raise ValueError(f"column {guess.answer!r} (the answer) is empty or missing; the columns are {', '.join(map(repr, row.values))}")
+    group = row.values.get(guess.group) if guess.group else None
+    identity = row.values.get(guess.identity) if guess.identity else None
+    return Example(
+        inputs=inputs, reference=reference(task, row.values[guess.answer], guess.answer), source=f"{path.name}:{row.number}",
+        name=None if identity is None else str(identity), group=None if group is None else str(group),
+    )  # fmt: skip
+
+
+def reference(task: Task, value: Json, column: str) -> Json:
+    """Return the reference in the task's form; ValueError where it does not fit."""
+    kind = task.answer.kind
+    if kind == "label":
+        label = str(value).strip()
+        if label not in task.answer.labels:
+            raise ValueError(f"column {column!r}: {label!r} is none of the labels in the task's file ({len(task.answer.labels)} labels)")
+        return label
+    if kind == "number":
+        try:
+            return float(str(value).replace(",", "").lstrip("$€£ ")) if not isinstance(value, int | float) else value
+        except ValueError:
+            raise ValueError(f"column {column!r}: {value!r} is no number") from None
+    if kind in ("json", "tool"):
+        body = parsed(value)
+        if isinstance(body, list):
+            body = {next(iter((task.answer.json_schema or {}).get("properties", {column: None}))): body}
+        if not isinstance(body, dict):
+            raise ValueError(f"column {column!r}: expected JSON, got {str(value)[:60]!r}")
+        return body
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

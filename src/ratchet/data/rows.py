@@ -1,0 +1,198 @@
+"""Read rows from files, one at a time, so that a file larger than memory is no problem.
+
+CSV, TSV, JSONL, JSON (an array of objects), Parquet and OpenAI chat JSONL. A row that cannot be read becomes a `BadRow`
+with its number and the reason; the caller decides whether that ends the import.
+"""
+
+import codecs
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratchet.core import Json
+from ratchet.core.errors import DataError, did_you_mean
+
+__all__ = ["FORMATS", "BadRow", "Row", "good_rows", "read_rows"]
+
+FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
+BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+LONGEST_CELL = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its number in the file (1 is the first data row; a line number for JSONL) and its columns."""
+
+    number: int
+    values: dict[str, Json]
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read, and why."""
+
+    number: int
+    problem: str
+
+
+def read_rows(path: Path, *, encoding: str | None = None) -> Iterator[Row | BadRow]:
+    """Yield the rows of a file in order.
+
+    Args:
+        path: The file; its ending says the format.
+        encoding: Of the text; by default a byte-order mark decides, else UTF-8.
+    Raises: DataError if the file is missing, empty, of an unknown format, or not text in its encoding.
+    """
+    kind = FORMATS.get(path.suffix.lower())
+    if not path.is_file():
+        near = did_you_mean(path.name, (p.name for p in path.parent.glob("*"))) if path.parent.is_dir() else ""
+        raise DataError(f"there is no file {path}.{near}")
+    if kind is None:
+        raise DataError(f"{path}: unknown format {path.suffix!r}; Ratchet reads {', '.join(FORMATS)}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty")
+    try:
+        yield from {"csv": csv_rows, "jsonl": jsonl_rows, "json": json_rows, "parquet": parquet_rows}[kind](path, encoding or sniffed(path))
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not text in {error.encoding}: byte {error.object[error.start]:#04x}. Name its encoding, for example --encoding cp1252"
+        ) from error
+    except LookupError as error:
+        raise DataError(f"{path}: unknown encoding {encoding!r}; try utf-8, cp1252 or utf-16") from error
+
+
+def good_rows(path: Path, *, encoding: str | None = None, skip_bad: bool = False, skipped: list[BadRow] | None = None) -> Iterator[Row]:
+    """Yield the readable rows; an unreadable one ends the reading, or with `skip_bad` is put into `skipped`."""
+    for row in read_rows(path, encoding=encoding):
+        if isinstance(row, Row):
+            yield row
+        elif not skip_bad:
+            raise DataError(f"{path}, row {row.number}: {row.problem}. Mend the row, or leave such rows out with --skip-bad")
+        elif skipped is not None:
+            skipped.append(row)
+
+
+def sniffed(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(4)
+    return next((name for mark, name in BOMS if head.startswith(mark)), "utf-8")
+
+
+def csv_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
+    csv.field_size_limit(LONGEST_CELL)
+    with path.open(encoding=encoding, newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=first.count)
+        reader = csv.reader(file, delimiter=separator, strict=True)
+        try:
+            names = [name.strip() for name in next(reader)]
+        except (StopIteration, csv.Error) as error:
+            raise DataError(f"{path}: no header row: {error}") from error
+        check_header(path, names)
+        number = 0
+        while True:
+            number += 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield BadRow(number, f"broken CSV near line {reader.line_num}: {error}")
+                continue
+            if len(cells) == len(names):
+                yield Row(number, dict(zip(names, cells, strict=True)))
+            elif cells:
+                yield BadRow(number, f"{len(cells)} cells where the header has {len(names)} (line {reader.line_num})")
+
+
+def check_header(path: Path, names: list[str]) -> None:
+    empty = [index + 1 for index, name in enumerate(names) if not name]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if empty or twice:
+        what = f"column {empty[0]} has no name" if empty else f"the column {twice[0]!r} stands twice"
+        raise DataError(f"{path}: {what} in the header {names!r}")
+
+
+def jsonl_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
+    with path.open(encoding=encoding) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    value = json.loads(line)
+                except ValueError as error:
+                    yield BadRow(number, f"no JSON: {error}")
+                    continue
+                yield checked(number, value)
+
+
+def checked(number: int, value: Json) -> Row | BadRow:
+    if not isinstance(value, dict):
+        return BadRow(number, f"expected an object with named values, got {type(value).__name__}")
+    if isinstance(value.get("messages"), list):
+        return chat_row(number, value)
+    return Row(number, value)
+
+
+def chat_row(number: int, value: dict[str, Json]) -> Row | BadRow:
+    """Turn a chat in OpenAI's fine-tuning format into columns: system, history, message and answer."""
+    messages = value["messages"]
+    if not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in messages):
+        return BadRow(number, "each of messages must be an object with a role")
+    if not messages or messages[-1]["role"] != "assistant":
+        return BadRow(number, "the last of messages must be the assistant's answer")
+    asked = [m for m in messages[:-1] if m["role"] != "system"]
+    if not asked:
+        return BadRow(number, "there is no user message before the answer")
+    columns: dict[str, Json] = {
+        "system": "\n".join(str(m.get("content") or "") for m in messages if m["role"] == "system"),
+        "history": "\n".join(f"{m['role']}: {m.get('content') or ''}" for m in asked[:-1]),
+        "message": asked[-1].get("content") or "",
+    }
+    calls = messages[-1].get("tool_calls")
+    if calls:
+        try:
+            columns["answer"] = json.loads(calls[0]["function"]["arguments"])
+            columns["tool"] = calls[0]["function"]["name"]
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            return BadRow(number, f"the tool call cannot be read: {error!r}")
+    else:
+        columns["answer"] = messages[-1].get("content") or ""
+    return Row(number, {name: cell for name, cell in columns.items() if cell != ""})
+
+
+def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
+    import ijson  # noqa: PLC0415 - only this format needs it
+
+    if encoding not in ("utf-8", "utf-8-sig"):
+        values = iter(json.loads(path.read_text(encoding)))
+        yield from (checked(number, value) for number, value in enumerate(values, start=1))
+        return
+    with path.open("rb") as file:
+        if encoding == "utf-8-sig":
+            file.seek(len(codecs.BOM_UTF8))
+        number = 0
+        try:
+            for value in ijson.items(file, "item", use_float=True):
+                number += 1
+                yield checked(number, value)
+        except ijson.JSONError as error:
+            raise DataError(f"{path}, after row {number}: no JSON: {str(error).splitlines()[0]}") from error
+        if number == 0:
+            raise DataError(f"{path}: expected an array of objects, found no item; a file with one object a line is .jsonl")
+
+
+def parquet_rows(path: Path, _encoding: str) -> Iterator[Row | BadRow]:
+    import polars as pl  # noqa: PLC0415 - takes a moment to load
+
+    step = 5000
+    try:
+        table = pl.scan_parquet(path)
+        total = table.select(pl.len()).collect().item()
+        for start in range(0, total, step):
+            rows = table.slice(start, step).collect().iter_rows(named=True)
+            yield from (Row(start + index, row) for index, row in enumerate(rows, start=1))
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{path}: no Parquet: {str(error).splitlines()[0]}") from error

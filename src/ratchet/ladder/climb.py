@@ -1,0 +1,131 @@
+"""Climb: measure the start, then let each lever propose, give one verdict a rung, and keep what is proven better.
+
+Every rung is stored as it ends. A climb that was stopped, or killed, goes on where it was: trials and adapters that exist
+are not made again, and levers that already have their rung are passed over.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ratchet.answer import starting_candidate
+from ratchet.core import Candidate, Example, Spend, Step
+from ratchet.core.errors import UsageError
+from ratchet.ladder.admit import admit, level_of
+from ratchet.levers import Evidence, Lever
+from ratchet.measure import Measurement, compare, evaluate
+from ratchet.store import add_step, find_candidate, load_steps
+
+__all__ = ["Ground", "Rung", "climb"]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A step, as it just ended, with the measurements that it stands on."""
+
+    step: Step
+    challenger: Measurement
+    champion: Measurement | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What a climb stands on."""
+
+    evidence: Evidence
+    dev: list[Example]
+    engine: sa.Engine
+    watch: Callable[[Rung], None] | None = None
+    """Called as each rung ends."""
+
+
+async def climb(ground: Ground, levers: Sequence[Lever], *, start: Candidate | None = None, again: bool = False) -> list[Step]:
+    """Return the ladder after a pass over `levers`, in their order.
+
+    Args:
+        ground: The task, its examples and models.
+        levers: What to try.
+        start: The first candidate, where the ladder is empty; by default the task's instructions, plainly put.
+        again: Try levers that have their rung already once more.
+    """
+    steps = load_steps(ground.engine, ground.evidence.task.name)
+    if not steps:
+        steps = [await first_rung(ground, start or starting_candidate(ground.evidence.task))]
+    elif start and start.id != steps[0].candidate_id:
+        raise UsageError(f"the ladder of task {ground.evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear")
+    for lever in levers:
+        if not again and any(step.lever == lever.name for step in steps):
+            ground.evidence.say(f"{lever.name}: has its rung already; pass --again to try it once more")
+            continue
+        steps = [*steps, *await rungs_of(ground, lever, steps)]
+        if ground.evidence.bench.budget.is_spent():
+            ground.evidence.say("the budget is spent; run the same command with a larger one to go on")
+            break
+    return steps
+
+
+async def measured(ground: Ground, candidate: Candidate) -> Measurement:
+    evidence = ground.evidence
+    return await evaluate(evidence.bench, candidate, evidence.pool.model(candidate.model), ground.dev, split="dev")
+
+
+async def first_rung(ground: Ground, candidate: Candidate) -> Step:
+    ground.evidence.say(f"start: measuring {candidate.note or candidate.id} on dev")
+    measurement = await measured(ground, candidate)
+    if measurement.stopped:
+        raise UsageError(f"the start is not measured to its end: {measurement.stopped}; run the same command again with a larger budget")
+    step = Step(
+        task=ground.evidence.task.name, number=0, lever="start", what=candidate.note or "the start", candidate_id=candidate.id,
+        score=measurement.score, interval=measurement.interval, n=measurement.n, kept=True, spend=measurement.spend,
+    )  # fmt: skip
+    return kept(ground, step, measurement, None)
+
+
+async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step]:
+    """Return the rungs that one lever adds: each of its proposals against the champion of that moment."""
+    added: list[Step] = []
+    evidence, budget = ground.evidence, ground.evidence.bench.budget
+    champion = champion_of(ground, steps)
+    mark = (time.monotonic(), budget.spent)
+    proposals = lever.propose(champion, evidence, budget)
+    async for challenger in proposals:
+        rung = await one_rung(ground, lever, [*steps, *added], challenger, mark)
+        if rung is None:
+            break
+        added.append(rung)
+        mark = (time.monotonic(), budget.spent)
+    return added
+
+
+def champion_of(ground: Ground, steps: list[Step]) -> Candidate:
+    return find_candidate(ground.engine, next(step.candidate_id for step in reversed(steps) if step.kept))
+
+
+async def one_rung(ground: Ground, lever: Lever, steps: list[Step], challenger: Candidate, mark: tuple[float, Spend]) -> Step | None:
+    evidence = ground.evidence
+    before = await measured(ground, champion_of(ground, steps))
+    evidence.say(f"{lever.name}: measuring {challenger.note or challenger.id} on dev")
+    after = await measured(ground, challenger)
+    if before.stopped or after.stopped:
+        return None
+    comparison = sum(step.verdict is not None for step in steps) + 1
+    verdict = compare(before, after, margin=evidence.task.margin, level=level_of(comparison))
+    spent, was = evidence.bench.budget.spent, mark[1]
+    spend = Spend(
+        calls=spent.calls - was.calls, tokens=spent.tokens - was.tokens, seconds=time.monotonic() - mark[0],
+        cost_usd=None if after.spend.cost_usd is None else (spent.cost_usd or 0) - (was.cost_usd or 0),
+    )  # fmt: skip
+    step = Step(
+        task=evidence.task.name, number=len(steps), lever=lever.name, what=challenger.note or "a challenger", candidate_id=challenger.id,
+        score=after.score, interval=after.interval, n=after.n, verdict=verdict, kept=admit(verdict, before, after), spend=spend,
+    )  # fmt: skip
+    return kept(ground, step, after, before)
+
+
+def kept(ground: Ground, step: Step, challenger: Measurement, champion: Measurement | None) -> Step:
+    add_step(ground.engine, step)
+    if ground.watch:
+        ground.watch(Rung(step, challenger, champion))
+    return step

@@ -1,0 +1,140 @@
+"""The report: one HTML file without scripts or network — the chart of the rungs, the verdicts, and what each rung changed."""
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ratchet.core import Example, Step, Task, Trial
+
+__all__ = ["Changed", "cost_text", "gain_text", "html_report", "score_text"]
+
+STYLE = """
+:root{color-scheme:light dark;--ink:#1d2330;--soft:#667085;--line:#d5dae3;--paper:#fff;--kept:#0a7d4f;--dropped:#b42318;--mark:#2f5fd0}
+@media(prefers-color-scheme:dark){:root{--ink:#e8ebf2;--soft:#98a2b3;--line:#343b4a;--paper:#14171f;--kept:#3ecf8e;--dropped:#ff8a7a;--mark:#7aa2ff}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:68rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}p.lead{color:var(--soft);margin:.2rem 0 1.4rem}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}
+th{color:var(--soft);font-weight:600;font-size:.85rem}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.kept{color:var(--kept);font-weight:600}.dropped{color:var(--dropped);font-weight:600}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:13px/1.45 ui-monospace,monospace}details{margin:.5rem 0}summary{cursor:pointer}
+svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .soft{fill:var(--soft)}.wide{overflow-x:auto}
+"""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An example on which challenger and champion differ."""
+
+    example: Example
+    before: Trial
+    after: Trial
+
+
+def score_text(step: Step) -> str:
+    """Return score and half-width in points: "84.2 ± 4.1"."""
+    return f"{100 * step.score:.1f} ± {50 * (step.interval.high - step.interval.low):.1f}"
+
+
+def gain_text(step: Step) -> str:
+    """Return the gain against the champion with its interval, in points."""
+    if step.verdict is None:
+        return "—"
+    interval = step.verdict.interval
+    if math.isnan(step.verdict.effect):
+        return "n/a"
+    return f"{100 * step.verdict.effect:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+
+
+def cost_text(cost_usd: float | None) -> str:
+    """Return dollars; "n/a" where a price is unknown."""
+    if cost_usd is None:
+        return "n/a"
+    return "$0" if cost_usd == 0 else f"${cost_usd:.4f}" if cost_usd < 0.1 else f"${cost_usd:,.2f}"  # noqa: PLR2004 - cents
+
+
+def html_report(task: Task, steps: Sequence[Step], changes: dict[int, Sequence[Changed]]) -> str:
+    """Return the page.
+
+    Args:
+        task: The task.
+        steps: Its ladder.
+        changes: For rungs by number, examples that were fixed or broken.
+    """
+    champion = next((step for step in reversed(steps) if step.kept), None)
+    lead = f"{len(steps)} rungs" + (f", champion {champion.candidate_id} at {score_text(champion)}" if champion else "")
+    total = f"{sum(s.spend.tokens for s in steps):,} tokens, {sum(s.spend.seconds for s in steps):,.0f} s"
+    body = [
+        f"<h1>{text(task.name)}</h1><p class=lead>{text(lead)}; {text(total)} in all. Scores are points of 100 on dev; intervals 95 % unless said.</p>",
+        f"<div class=wide>{chart(steps)}</div>",
+        "<h2>The ladder</h2><div class=wide>" + table(steps) + "</div>",
+        "<h2>Verdicts</h2><table>" + "".join(verdict_row(step) for step in steps if step.verdict) + "</table>",
+    ]
+    for step in steps:
+        if changes.get(step.number):
+            body.append(f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>" + "".join(change(c) for c in changes[step.number]))
+    title = f"Ratchet: {text(task.name)}"
+    return f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{STYLE}</style>{''.join(body)}</html>"
+
+
+def text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def table(steps: Sequence[Step]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in ("", "lever", "what", "score", "gain on champion", "verdict", "", "tokens", "seconds", "cost"))
+    return f"<table><tr>{head}</tr>{''.join(map(row, steps))}</table>"
+
+
+def row(step: Step) -> str:
+    sign = "<span class=kept>✓ kept</span>" if step.kept else "<span class=dropped>✗ dropped</span>"
+    cells = [step.number, step.lever, step.what, score_text(step), gain_text(step), step.verdict.decision if step.verdict else "—"]
+    ends = [f"{step.spend.tokens:,}", f"{step.spend.seconds:,.1f}", cost_text(step.spend.cost_usd)]
+    return (
+        "<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in cells) + f"<td>{sign}</td>" + "".join(f"<td class=n>{text(end)}</td>" for end in ends) + "</tr>"
+    )
+
+
+def verdict_row(step: Step) -> str:
+    verdict = step.verdict
+    assert verdict  # noqa: S101 - the caller filters
+    figures = f"{verdict.wins} won, {verdict.losses} lost, {verdict.ties} tied; {verdict.method}, p = {verdict.p_value:.2g}"
+    return f"<tr><td>{step.number} {text(step.lever)}</td><td>{text(verdict.sentence)}<br><span class=soft>{text(figures)}</span></td></tr>"
+
+
+def chart(steps: Sequence[Step]) -> str:
+    """Return an SVG: a point with its interval for each rung, and the champion's line."""
+    wide, high, left, bottom = max(420, 120 * len(steps) + 90), 300, 50, 60
+    x = [left + 60 + index * (wide - left - 80) / max(1, len(steps)) for index in range(len(steps))]
+
+    def y(score: float) -> float:
+        return 16 + (high - bottom - 16) * (1 - min(1.0, max(0.0, score)))
+
+    marks = [
+        f"<line x1={left} x2={wide - 10} y1={y(v / 4):.1f} y2={y(v / 4):.1f} stroke='var(--line)'/>"
+        f"<text class=soft x={left - 8} y={y(v / 4) + 4:.1f} text-anchor=end>{25 * v}</text>"
+        for v in range(5)
+    ]
+    kept = [(x[i], y(step.score)) for i, step in enumerate(steps) if step.kept]
+    if kept:
+        points = " ".join(f"{a:.1f},{b:.1f}" for p, q in zip(kept, [*kept[1:], (wide - 10, kept[-1][1])], strict=True) for a, b in (p, (q[0], p[1])))
+        marks.append(f"<polyline points='{points}' fill=none stroke='var(--kept)' stroke-width=2 stroke-dasharray='4 4'/>")
+    for i, step in enumerate(steps):
+        colour = "var(--kept)" if step.kept else "var(--dropped)"
+        marks.append(
+            f"<line x1={x[i]:.1f} x2={x[i]:.1f} y1={y(step.interval.low):.1f} y2={y(step.interval.high):.1f} stroke='{colour}' stroke-width=3 opacity=.5/>"
+            f"<circle cx={x[i]:.1f} cy={y(step.score):.1f} r=6 fill='{colour}'/>"
+            f"<text x={x[i] + 11:.1f} y={y(step.score) - 8:.1f}>{100 * step.score:.1f}</text>"
+            f"<text x={x[i]:.1f} y={high - bottom + 22} text-anchor=middle>{text(step.lever)}</text>"
+            f"<text x={x[i]:.1f} y={high - bottom + 40} text-anchor=middle class=soft>{'✓ kept' if step.kept else '✗ dropped'}</text>"
+        )
+    return f"<svg viewBox='0 0 {wide} {high}' width={wide} role=img aria-label='score of each rung with its interval'>{''.join(marks)}</svg>"
+
+
+def change(changed: Changed) -> str:
+    before, after = (trial.score.value if trial.score else math.nan for trial in (changed.before, changed.after))
+    word = "<span class=kept>fixed</span>" if after > before else "<span class=dropped>broken</span>"
+    inputs = "\n".join(str(value) for value in changed.example.inputs.values())
+    rows = (("input", inputs), ("reference", changed.example.reference), (f"before: {before:.2f}", changed.before.output), (f"after: {after:.2f}", changed.after.output))
+    cells = "".join(f"<tr><th>{text(name)}</th><td><pre>{text(value)}</pre></td></tr>" for name, value in rows)
+    return f"<details><summary>{word} {text(inputs[:90])}</summary><table>{cells}</table></details>"

@@ -1,0 +1,168 @@
+"""A measurement: one candidate's trials on a list of examples, and every figure that is reported of them."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ratchet.core import Candidate, Example, Interval, Json, Spend, Trial
+from ratchet.measure.intervals import as_array, example_means, score_interval
+from ratchet.metrics import Aggregate
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Measurement", "Missing", "aggregate", "macro_f1", "micro_f1"]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An example that the model did not answer: no trial, no score, nothing paid."""
+
+    example_id: str
+    kind: str
+    message: str
+
+
+@dataclass(kw_only=True)
+class Measurement:
+    """Trials of one candidate; figures are computed when asked for."""
+
+    candidate: Candidate
+    split: str
+    metric_id: str
+    examples: list[Example]
+    trials: list[Trial]
+    missing: list[Missing] = field(default_factory=list)
+    aggregates: tuple[Aggregate, ...] = ()
+    bought: int = 0
+    """Trials that this run paid for; the others were there."""
+    spend: Spend = field(default_factory=Spend)
+    """What this run took."""
+    stopped: str | None = None
+    """Why it ended before all examples were answered, if it did."""
+
+    @cached_property
+    def wanted(self) -> frozenset[str]:
+        """Return the ids of the examples that were to be answered."""
+        return frozenset(example.id for example in self.examples)
+
+    def by_example(self) -> dict[str, float]:
+        """Return each answered example's score, repeats averaged."""
+        return example_means([(trial.example_id, trial.score.value) for trial in self.trials if trial.score])
+
+    @cached_property
+    def _summary(self) -> tuple[float, Interval, int]:
+        return score_interval([(trial.example_id, trial.score.value) for trial in self.trials if trial.score])
+
+    @property
+    def score(self) -> float:
+        """Return the mean score in [0, 1]; NaN without trials."""
+        return self._summary[0]
+
+    @property
+    def interval(self) -> Interval:
+        """Return the 95 % interval of the score."""
+        return self._summary[1]
+
+    @property
+    def n(self) -> int:
+        """Return the number of examples answered."""
+        return self._summary[2]
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Return how many answers failed, by kind, and how many examples are missing one, by reason."""
+        counts = Counter[str](trial.failure for trial in self.trials if trial.failure)
+        counts.update(f"no reply ({item.kind})" for item in self.missing)
+        return dict(counts.most_common())
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Return prompt and completion tokens of all trials, bought now or before."""
+        return sum(t.usage.prompt_tokens for t in self.trials), sum(t.usage.completion_tokens for t in self.trials)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Return the cost of all trials, bought now or before; None where a price is unknown."""
+        costs = [trial.usage.cost_usd for trial in self.trials]
+        return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
+
+    def latency(self, share: float) -> float:
+        """Return the latency in seconds that `share` (0.5, 0.95) of the calls stay under; NaN without trials."""
+        values = as_array([trial.latency_s for trial in self.trials])
+        return float(np.quantile(values, share)) if len(values) else math.nan
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Return the figures over the whole split that the metric asks for."""
+        parts = [trial.score.parts for trial in self.trials if trial.score]
+        return {name: value for kind in self.aggregates for name, value in aggregate(kind, parts).items()}
+
+    def plain(self) -> dict[str, Json]:
+        """Return every figure as JSON values, NaN as None."""
+        prompt, completion = self.tokens
+        figures = {
+            "candidate": self.candidate.id, "model": self.candidate.model, "split": self.split, "metric": self.metric_id, "n": self.n,
+            "score": self.score, "low": self.interval.low, "high": self.interval.high, "level": self.interval.level,
+            "method": self.interval.method, "failures": self.failures, "prompt_tokens": prompt, "completion_tokens": completion,
+            "cost_usd": self.cost_usd, "latency_p50_s": self.latency(0.5), "latency_p95_s": self.latency(0.95), "bought": self.bought,
+            "stopped": self.stopped, **self.totals,
+        }  # fmt: skip
+        return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in figures.items()}
+
+    def frame(self) -> "pl.DataFrame":
+        """Return one row a trial as a polars data frame."""
+        import polars as pl  # noqa: PLC0415 - takes a moment to load
+
+        references = {example.id: example for example in self.examples}
+        rows = [
+            {
+                "example": t.example_id, "repeat": t.repeat, **{f"input_{k}": str(v) for k, v in references[t.example_id].inputs.items()},
+                "reference": str(references[t.example_id].reference), "answer": None if t.answer is None else str(t.answer),
+                "output": t.output, "failure": t.failure, "score": t.score.value if t.score else None,
+                "feedback": t.score.feedback if t.score else None, "prompt_tokens": t.usage.prompt_tokens,
+                "completion_tokens": t.usage.completion_tokens, "cost_usd": t.usage.cost_usd, "latency_s": t.latency_s,
+            }
+            for t in self.trials
+        ]  # fmt: skip
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]:
+    """Return the figures of one kind from the parts of all scores."""
+    if kind == "macro F1":
+        return {"macro_f1": macro_f1([(p["expected"], p["predicted"]) for p in parts if "expected" in p])}
+    if kind == "micro F1":
+        counts = [sum(p.get(name, 0) for p in parts) for name in ("true", "found", "exact")]
+        return dict(zip(("micro_precision", "micro_recall", "micro_f1"), micro_f1(*counts), strict=True))
+    differences = [p["difference"] for p in parts if "difference" in p]
+    return {"mean_absolute_error": float(as_array(differences).mean()) if differences else math.nan}
+
+
+def macro_f1(pairs: list[tuple[Json, Json]]) -> float:
+    """Return the unweighted mean over expected labels of F1, from (expected, predicted); NaN without pairs.
+
+    As scikit-learn's `f1_score(average="macro")` over the labels that occur as references.
+    """
+    labels = {expected for expected, _ in pairs}
+    if not labels:
+        return math.nan
+    return sum(f1_of(label, pairs) for label in labels) / len(labels)
+
+
+def f1_of(label: Json, pairs: list[tuple[Json, Json]]) -> float:
+    right = sum(expected == predicted == label for expected, predicted in pairs)
+    expected_count = sum(expected == label for expected, _ in pairs)
+    predicted_count = sum(predicted == label for _, predicted in pairs)
+    return 2 * right / (expected_count + predicted_count)
+
+
+def micro_f1(true: int, found: int, exact: int) -> tuple[float, float, float]:
+    """Return precision, recall and F1 of exact spans over the whole split; NaN where there is nothing to divide by."""
+    precision = exact / found if found else math.nan
+    recall = exact / true if true else math.nan
+    return precision, recall, 2 * exact / (true + found) if true + found else math.nan

@@ -1,0 +1,14 @@
+"""How an answer is scored."""
+
+from ratchet.metrics.fields import FieldScores
+from ratchet.metrics.function import FunctionMetric
+from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
+from ratchet.metrics.metric import Aggregate, Metric, metric_id
+from ratchet.metrics.numbers import NumberError
+from ratchet.metrics.registry import METRICS, make_metric
+from ratchet.metrics.spans import SpanMatch
+
+__all__ = [
+    "METRICS", "Aggregate", "ExactMatch", "FieldScores", "FunctionMetric", "LabelMatch", "Metric", "NormalisedMatch", "NumberError",
+    "SpanMatch", "make_metric", "metric_id",
+]  # fmt: skip

@@ -1,0 +1,38 @@
+"""What it is to be a metric: from an example and an answer to a score in [0, 1], its parts and a sentence of feedback."""
+
+from typing import Literal, Protocol
+
+from ratchet.core import Example, FailureKind, Json, Score, content_id
+
+__all__ = ["Aggregate", "Metric", "metric_id"]
+
+Aggregate = Literal["macro F1", "micro F1", "mean absolute error"]
+"""Figures over a whole split, made by `measure` from the parts of the scores."""
+
+
+class Metric(Protocol):
+    """A way to score one answer."""
+
+    id: str
+    """Names the metric, its options and its version; scores of different ids are never mixed."""
+    aggregates: tuple[Aggregate, ...]
+
+    def score(self, example: Example, answer: Json) -> Score:
+        """Return the score of an answer that is in the task's form."""
+        ...
+
+    def failed(self, example: Example, failure: FailureKind) -> Score:
+        """Return the score of an answer that failed: value 0, with the parts that the aggregates need."""
+        ...
+
+
+def metric_id(name: str, version: int, options: dict[str, Json]) -> str:
+    """Return the id of a metric; raise `version` whenever the same answer would score differently."""
+    return content_id("m", [name, version, options])
+
+
+def failure_sentence(failure: FailureKind) -> str:
+    return {
+        "unparsable": "The reply is no valid JSON.", "wrong form": "The reply does not have the form that the task asks for.",
+        "cut off": "The reply was cut off at the token limit.", "empty": "The reply is empty.", "refused": "The model refused to answer.",
+    }[failure]  # fmt: skip

@@ -1,0 +1,8 @@
+"""Talk to models: endpoints over HTTP, and local weights. The local engine is loaded only where it is used."""
+
+from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, ToolCall
+from ratchet.models.endpoint import EndpointModel
+from ratchet.models.pool import NANO, ModelPool, local_folder
+from ratchet.models.prices import price_of
+
+__all__ = ["NANO", "ChatModel", "ChatReply", "ChatRequest", "EndpointModel", "ModelPool", "ToolCall", "local_folder", "price_of"]

@@ -1,0 +1,71 @@
+"""What it is to be a model: one method that answers a chat request. Every model — remote, local or scripted — is this."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ratchet.core import Json, Usage
+
+__all__ = ["ChatModel", "ChatReply", "ChatRequest", "ToolCall"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """One call, in the words of the OpenAI chat format."""
+
+    messages: list[dict[str, Json]]
+    tools: list[dict[str, Json]] | None = None
+    tool_choice: str | None = None
+    """The name of the tool that must be called; None leaves it to the model."""
+    json_schema: dict[str, Json] | None = None
+    """The schema that the answer must follow; None leaves it free."""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    seed: int | None = None
+    adapter: str | None = None
+    """The id of a LoRA adapter, for local models."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that the model asks for; `arguments` is JSON as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatReply:
+    """What came back."""
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    latency_s: float = 0.0
+
+
+class ChatModel(Protocol):
+    """A model that answers chat requests; safe to call concurrently, up to `concurrency` calls at once."""
+
+    name: str
+    concurrency: int
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Return the reply.
+
+        Raises: ReplyError if none came after all retries; AccessError and UnknownModelError at once.
+        """
+        ...
+
+    def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
+        """Return the tokens of the prompt, and whether they are counted (True) or estimated (False)."""
+        ...
+
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return the cost in US dollars, or None where the price is unknown."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections, threads and memory."""
+        ...

@@ -1,0 +1,86 @@
+"""Force a local model's answer into a schema while it is decoded: llguidance says at each token which ones may follow."""
+
+import json
+from typing import TYPE_CHECKING
+
+import llguidance.hf
+import numpy as np
+import torch
+from llguidance import LLMatcher, LLTokenizer
+from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+from transformers import LogitsProcessor
+
+from ratchet.core import Json
+from ratchet.core.errors import TaskError
+from ratchet.models.chat import ChatRequest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Constraint", "grammar_of", "guide"]
+
+COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+
+
+def guide(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> LLTokenizer:
+    """Return the tokenizer in the form that llguidance wants."""
+    return llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
+
+
+def grammar_of(request: ChatRequest) -> str | None:
+    """Return the grammar that the reply must follow, or None where it is free.
+
+    Raises: TaskError if the schema is one that the decoder cannot follow.
+    """
+    if request.tool_choice:
+        tool = next((t for t in request.tools or [] if t["function"]["name"] == request.tool_choice), None)
+        if tool is None:
+            raise TaskError(f"tool_choice names {request.tool_choice!r}, which is not among the tools of the request")
+        head = json.dumps(f'{{"name":"{request.tool_choice}","arguments":')
+        schema = json.dumps({**tool["function"]["parameters"], "x-guidance": COMPACT})
+        grammar: str = LLMatcher.grammar_from_lark(f'start: <tool_call> {head} args "}}" </tool_call>\nargs: %json {schema}\n')
+    elif request.json_schema:
+        grammar = LLMatcher.grammar_from_json_schema(json.dumps({**request.json_schema, "x-guidance": COMPACT}))
+    else:
+        return None
+    return grammar
+
+
+class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
+    """Rule out tokens that the grammars do not allow; row i of the batch follows grammar i.
+
+    Args:
+        tokenizer: From `guide`.
+        grammars: One a row; None leaves a row free.
+        end: The token that ends a row once its grammar is complete.
+    """
+
+    def __init__(self, tokenizer: LLTokenizer, grammars: list[str | None], end: int) -> None:
+        self._matchers = [LLMatcher(tokenizer, grammar) if grammar else None for grammar in grammars]
+        self._words = allocate_token_bitmask(1, tokenizer.vocab_size)
+        self._end, self._started = end, False
+        for matcher in self._matchers:
+            if matcher and matcher.is_error():
+                raise TaskError(f"the decoder cannot follow the task's schema: {matcher.get_error()}; simplify it, or set decoding.constrained: false")
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the scores, shape (rows, vocabulary), with forbidden tokens at minus infinity."""
+        last = input_ids[:, -1].tolist()
+        for row, matcher in enumerate(self._matchers):
+            if matcher is None:
+                continue
+            if self._started and not matcher.is_stopped():
+                matcher.consume_token(last[row])
+            scores[row, ~self._allowed(matcher, scores.shape[1])] = -torch.inf
+        self._started = True
+        return scores
+
+    def _allowed(self, matcher: LLMatcher, vocabulary: int) -> torch.Tensor:
+        allowed: Json
+        if matcher.is_stopped():
+            allowed = np.zeros(vocabulary, dtype=bool)
+            allowed[self._end] = True
+        else:
+            fill_next_token_bitmask(matcher, self._words, 0)
+            allowed = np.unpackbits(self._words[0].view(np.uint8), bitorder="little")[:vocabulary].astype(bool)
+        return torch.from_numpy(allowed)

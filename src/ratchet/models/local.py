@@ -1,0 +1,243 @@
+"""A model on this machine: any chat model that transformers can load, with LoRA adapters; never the network.
+
+Requests that arrive together are answered together: a thread takes those that share adapter and sampling, longest prompts
+first, pads them on the left and generates them as one batch.
+"""
+
+import asyncio
+import json
+import os
+import queue
+import re
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ratchet.core import Usage
+from ratchet.core.errors import ReplyError, UnknownModelError
+from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+try:
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
+
+    from ratchet.models.constraint import Constraint, grammar_of, guide
+except ImportError as missing:
+    raise UnknownModelError(
+        f"local models need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
+    ) from missing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["LocalModel", "load_base"]
+
+BATCH = 64
+GATHER_S = 0.01
+SMALL = 20_000_000
+"""Models with fewer parameters run on one thread: threads gain them little, and beside another busy process cost them tenfold."""
+TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+
+
+def load_base(folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Return the model in float32 (bfloat16 on a GPU) and its tokenizer.
+
+    Raises: UnknownModelError if transformers cannot load the folder.
+    """
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    on_gpu = torch.cuda.is_available()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
+        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.bfloat16 if on_gpu else torch.float32)
+    except (OSError, ValueError, KeyError) as error:
+        raise UnknownModelError(f"{folder} cannot be loaded by transformers: {str(error).splitlines()[0]}") from error
+    if tokenizer.chat_template is None:
+        raise UnknownModelError(f"{folder} has a tokenizer without a chat template; Ratchet needs a chat model")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.num_parameters() < SMALL and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+    return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    request: ChatRequest
+    prompt: str
+    future: "Future[ChatReply]"
+    since: float
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        request = self.request
+        return (request.adapter, request.temperature, request.top_p, request.seed)
+
+
+class LocalModel:
+    """A local model; loading starts with the first request, on the thread that generates."""
+
+    concurrency = BATCH
+
+    def __init__(self, name: str, folder: Path, *, adapters: Path | None = None) -> None:
+        self.name = name
+        self._folder, self._adapters = folder, adapters
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._engine: _Engine | None = None
+        self._thread: threading.Thread | None = None
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Return the reply; it waits for the batch that it joins."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"ratchet-{self.name}", daemon=True)
+            self._thread.start()
+        item = _Waiting(request, self._prompt(request), Future(), time.perf_counter())
+        self._queue.put(item)
+        return await asyncio.wrap_future(item.future)
+
+    def _prompt(self, request: ChatRequest) -> str:
+        text = self._tokenizer.apply_chat_template(request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True)
+        assert isinstance(text, str)  # noqa: S101 - tokenize=False returns text
+        return text
+
+    def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
+        """Return the tokens of the prompt, counted."""
+        return len(self._tokenizer(self._prompt(request), add_special_tokens=False)["input_ids"]), True
+
+    def price(self, _prompt_tokens: int, _completion_tokens: int) -> float | None:
+        """Return 0: a local model costs time alone."""
+        return 0.0
+
+    async def close(self) -> None:
+        """End the thread and let go of the weights."""
+        if self._thread:
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+
+    def _run(self) -> None:
+        waiting: list[_Waiting] = []
+        while True:
+            ended = self._gather(waiting)
+            if not waiting:
+                if ended:
+                    return
+                continue
+            waiting.sort(key=lambda item: -len(item.prompt))
+            batch = [item for item in waiting if item.kind == waiting[0].kind][:BATCH]
+            chosen = {id(item) for item in batch}
+            waiting = [item for item in waiting if id(item) not in chosen]
+            self._answer(batch)
+            if ended:
+                for item in waiting:
+                    item.future.cancel()
+                return
+
+    def _gather(self, waiting: list[_Waiting]) -> bool:
+        """Move what has arrived to `waiting`; return whether the model is being closed."""
+        until = None
+        while True:
+            try:
+                if waiting:
+                    until = until or time.monotonic() + GATHER_S
+                    item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+                else:
+                    item = self._queue.get()
+            except queue.Empty:
+                return False
+            if item is None:
+                return True
+            if not item.future.cancelled():
+                waiting.append(item)
+
+    def _answer(self, batch: list[_Waiting]) -> None:
+        try:
+            self._engine = self._engine or _Engine(self._folder, self._adapters)
+            replies = self._engine.generate([item.request for item in batch], [item.prompt for item in batch])
+        except Exception as error:  # noqa: BLE001 - handed to those who wait
+            for item in batch:
+                if not item.future.cancelled():
+                    item.future.set_exception(error)
+            return
+        now = time.perf_counter()
+        for item, (text, prompt_tokens, completion_tokens, finish) in zip(batch, replies, strict=True):
+            if not item.future.cancelled():
+                usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost_usd=0.0)
+                item.future.set_result(reply(text, finish, usage, now - item.since))
+
+
+def reply(text: str, finish: str, usage: Usage, latency_s: float) -> ChatReply:
+    """Return a reply with the tool calls that the text holds, in the form that most open models write them."""
+    calls = []
+    for found in TOOL_CALL.findall(text):
+        try:
+            body = json.loads(found)
+            arguments = body.get("arguments", {})
+            calls.append(ToolCall(name=str(body["name"]), arguments=json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))))
+        except (ValueError, KeyError, AttributeError):
+            continue
+    rest = TOOL_CALL.sub("", text).strip() if calls else text
+    return ChatReply(text=rest, tool_calls=tuple(calls), finish_reason="tool_calls" if calls else finish, usage=usage, latency_s=latency_s)
+
+
+class _Engine:
+    """The weights, and one batch at a time through them."""
+
+    def __init__(self, folder: Path, adapters: Path | None) -> None:
+        self._model, self._tokenizer = load_base(folder)
+        self._adapters, self._peft = adapters, None
+        self._guide = guide(self._tokenizer, self._model.config.vocab_size)
+
+    def generate(self, requests: list[ChatRequest], prompts: list[str]) -> list[tuple[str, int, int, str]]:
+        """Return text, prompt tokens, completion tokens and finish reason a request; all share adapter and sampling."""
+        first = requests[0]
+        end = self._tokenizer.eos_token_id
+        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(self._model.device)
+        grammars = [grammar_of(request) for request in requests]
+        processors = LogitsProcessorList([Constraint(self._guide, grammars, end)] if any(grammars) else [])
+        sampling = {"do_sample": False}
+        if first.temperature > 0:
+            sampling = {"do_sample": True, "temperature": first.temperature, "top_p": first.top_p, "top_k": 0}
+            torch.manual_seed(first.seed if first.seed is not None else int.from_bytes(os.urandom(4)))
+        with torch.inference_mode():
+            out = self._adapted(first.adapter).generate(
+                **encoded, max_new_tokens=max(request.max_tokens for request in requests), logits_processor=processors,
+                eos_token_id=end, pad_token_id=self._tokenizer.pad_token_id, **sampling,
+            )  # fmt: skip
+        width = encoded["input_ids"].shape[1]
+        lengths = encoded["attention_mask"].sum(1).tolist()
+        return [
+            self._finished(row[width:].tolist(), request.max_tokens, length, end)
+            for row, request, length in zip(out, requests, lengths, strict=True)
+        ]
+
+    def _finished(self, ids: list[int], limit: int, prompt_tokens: int, end: int) -> tuple[str, int, int, str]:
+        complete = end in ids[:limit]
+        kept = ids[: ids.index(end)] if complete else ids[:limit]
+        kept = [token for token in kept if token not in (self._tokenizer.pad_token_id, self._tokenizer.bos_token_id)]
+        return self._tokenizer.decode(kept, skip_special_tokens=False), prompt_tokens, len(kept) + complete, "stop" if complete else "length"
+
+    def _adapted(self, adapter: str | None) -> "PreTrainedModel":
+        if adapter is None and self._peft is None:
+            return self._model
+        if adapter is None:
+            self._peft.base_model.disable_adapter_layers()
+            return self._peft
+        folder = (self._adapters or Path()) / adapter
+        if not (folder / "adapter_config.json").is_file():
+            raise ReplyError(f"there is no adapter {adapter!r} in {self._adapters}; `ratchet try tune` makes one", kind="no adapter")
+        if self._peft is None:
+            from peft import PeftModel  # noqa: PLC0415 - takes seconds to load
+
+            self._peft = PeftModel.from_pretrained(self._model, folder, adapter_name=adapter).eval()
+        elif adapter not in self._peft.peft_config:
+            self._peft.load_adapter(folder, adapter_name=adapter)
+        self._peft.base_model.enable_adapter_layers()
+        self._peft.set_adapter(adapter)
+        return self._peft

@@ -1,0 +1,88 @@
+"""Open models by name, each once: `local:nano`, `local:<folder>`, or `<endpoint>/<model>` for an endpoint in ratchet.toml."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from ratchet.core.errors import UnknownModelError, did_you_mean
+from ratchet.models.chat import ChatModel
+from ratchet.models.endpoint import EndpointModel
+from ratchet.models.prices import price_of
+from ratchet.store import EndpointSettings
+
+__all__ = ["NANO", "ModelPool", "local_folder"]
+
+NANO = Path(__file__).parent / "nano"
+
+
+class ModelPool:
+    """The models in use; close it, or use it as an async context manager.
+
+    Args:
+        endpoints: The endpoints that names may refer to.
+        adapters: The folder that holds LoRA adapters by id.
+        root: The folder that relative model folders are meant from.
+        ready: Models that are open already, by name; tests and notebooks bring their own.
+    """
+
+    def __init__(
+        self, endpoints: Mapping[str, EndpointSettings] | None = None, *, adapters: Path | None = None, root: Path | None = None,
+        ready: Mapping[str, ChatModel] | None = None,
+    ) -> None:  # fmt: skip
+        self._endpoints, self._adapters, self._root = dict(endpoints or {}), adapters, root or Path.cwd()
+        self._open: dict[str, ChatModel] = dict(ready or {})
+        self._theirs = set(self._open)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the models that this pool opened."""
+        for name in [name for name in self._open if name not in self._theirs]:
+            await self._open.pop(name).close()
+
+    def model(self, name: str) -> ChatModel:
+        """Return the model of that name.
+
+        Raises: UnknownModelError if there is no such model here; never another model in its place.
+        """
+        if name not in self._open:
+            self._open[name] = self._local(name) if name.startswith("local:") else self._remote(name)
+        return self._open[name]
+
+    def _local(self, name: str) -> ChatModel:
+        from ratchet.models.local import LocalModel  # noqa: PLC0415 - torch is an extra
+
+        return LocalModel(name, local_folder(name, self._root), adapters=self._adapters)
+
+    def _remote(self, name: str) -> ChatModel:
+        endpoint, slash, model = name.partition("/")
+        settings = self._endpoints.get(endpoint)
+        if not slash or settings is None:
+            known = ["local:nano", *(f"{known}/<model>" for known in self._endpoints)]
+            raise UnknownModelError(
+                f"unknown model {name!r}: a name is one of {', '.join(known)}; endpoints are listed in ratchet.toml."
+                f"{did_you_mean(name, known)}"
+            )
+        override = (settings.price.input, settings.price.output) if settings.price else None
+        return EndpointModel(
+            name, model, settings.base_url, key_env=settings.key_env, concurrency=settings.concurrency, timeout_s=settings.timeout_s,
+            retries=settings.retries, price=price_of(model, override),
+        )  # fmt: skip
+
+
+def local_folder(name: str, root: Path) -> Path:
+    """Return the folder of a `local:` model.
+
+    Raises: UnknownModelError if it holds no model.
+    """
+    rest = name.removeprefix("local:")
+    folder = NANO if rest == "nano" else (root / rest)
+    if not (folder / "config.json").is_file():
+        raise UnknownModelError(
+            f"unknown model {name!r}: {folder} holds no config.json; name local:nano, or local:<folder> with a model that transformers can load"
+        )
+    return folder

@@ -1,0 +1,113 @@
+"""Open the database: SQLite in WAL mode by default, PostgreSQL by URL; bring its tables up to date.
+
+Driver errors leave this floor as `StoreError`, with the remedy.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
+
+from ratchet.core.errors import StoreError
+
+__all__ = ["connect", "open_database", "transaction", "upsert"]
+
+
+def open_database(url: str) -> sa.Engine:
+    """Return an engine for `url` with all migrations applied.
+
+    Raises: StoreError if the database cannot be reached, or its driver is not installed.
+    """
+    try:
+        engine = sa.create_engine(url)
+    except ModuleNotFoundError as error:
+        raise StoreError(f"no driver for the database {shown(url)}; install it with: pip install 'ratchet[postgres]'") from error
+    except sa.exc.ArgumentError as error:
+        raise StoreError(f"{shown(url)!r} is no database URL; write sqlite:///path or postgresql+psycopg://user@host/name") from error
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", tune_sqlite)
+    with translated(url):
+        migrate(engine)
+    return engine
+
+
+def tune_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout=30000")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def migrate(engine: sa.Engine) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def shown(url: str) -> str:
+    """Return the URL without its password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return url.split("://")[0]
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn a driver's error into a StoreError that names the remedy."""
+    try:
+        yield
+    except DBAPIError as error:
+        text = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+        raise StoreError(f"database {shown(where)}: {text}. {remedy(text)}") from error
+
+
+def remedy(text: str) -> str:
+    low = text.lower()
+    if "full" in low or "no space" in low:
+        return "The disk is full: free some space and run the same command again; all that was written is kept."
+    if "locked" in low:
+        return "Another process holds it: wait until that one ends, or stop it."
+    if "readonly" in low or "unable to open" in low or "permission" in low:
+        return "Check that the folder exists and that you may write to it."
+    if "connection" in low or "connect" in low:
+        return "Check that the server runs and that the URL in ratchet.toml is right."
+    if "malformed" in low or "not a database" in low:
+        return "The file is damaged or is no database: move it away, or restore it from a copy."
+    return "Nothing half-written was kept."
+
+
+@contextmanager
+def transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Yield a connection whose changes are committed together, or not at all."""
+    with translated(str(engine.url)), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def connect(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Yield a connection for reading."""
+    with translated(str(engine.url)), engine.connect() as connection:
+        yield connection
+
+
+def upsert(engine: sa.Engine, table: sa.Table, *, update: bool = False) -> sa.Insert:
+    """Return an insert that leaves an existing row as it is, or with `update` replaces its other columns."""
+    if engine.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - one of two dialects
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415 - same shape
+    statement = insert(table)
+    if not update:
+        return statement.on_conflict_do_nothing()
+    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)

@@ -1,0 +1,31 @@
+"""The ladder's rungs, kept in order."""
+
+import sqlalchemy as sa
+
+from ratchet.core import Step
+from ratchet.store.database import connect, transaction
+from ratchet.store.tables import steps
+from ratchet.store.trials import now
+
+__all__ = ["add_step", "clear_steps", "load_steps"]
+
+
+def add_step(engine: sa.Engine, step: Step) -> None:
+    """Store a rung under its task and number."""
+    with transaction(engine) as connection:
+        connection.execute(
+            sa.insert(steps).values(task=step.task, number=step.number, created_at=now(), body=step.model_dump_json(exclude_defaults=True))
+        )
+
+
+def load_steps(engine: sa.Engine, task: str) -> list[Step]:
+    """Return the rungs of a task, first one first."""
+    query = sa.select(steps.c.body).where(steps.c.task == task).order_by(steps.c.number)
+    with connect(engine) as connection:
+        return [Step.model_validate_json(row.body) for row in connection.execute(query)]
+
+
+def clear_steps(engine: sa.Engine, task: str) -> None:
+    """Forget the rungs of a task."""
+    with transaction(engine) as connection:
+        connection.execute(sa.delete(steps).where(steps.c.task == task))

@@ -1,0 +1,79 @@
+"""The tables of the database.
+
+    datasets     one row a version: an immutable list of examples of a task
+    examples     inputs and reference, by content id, with the split that a dataset gave them
+    candidates   the plain data of every candidate that was ever measured
+    trials       one row an answer: (candidate, example, repeat); paid for once, never changed
+    scores       what a metric said of an answer: (candidate, example, repeat, metric); a new metric adds rows, pays nothing
+    steps        the rungs of each task's ladder, with their verdicts
+
+Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
+`migrations/versions` are numbered, append-only and never edited.
+"""
+
+from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+__all__ = ["candidates", "datasets", "examples", "metadata", "scores", "steps", "trials"]
+
+metadata = MetaData()
+
+datasets = Table(
+    "datasets", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("task", String(200), nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("rows", Integer, nullable=False),
+)  # fmt: skip
+
+examples = Table(
+    "examples", metadata,
+    Column("dataset_id", String(20), ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("example_id", String(20), nullable=False),
+    Column("split", String(5), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("examples_by_split", "dataset_id", "split", "position"),
+)  # fmt: skip
+
+candidates = Table(
+    "candidates", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("created_at", String(32), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("body", Text, nullable=False),
+)  # fmt: skip
+
+trials = Table(
+    "trials", metadata,
+    Column("candidate_id", String(20), primary_key=True),
+    Column("example_id", String(20), primary_key=True),
+    Column("repeat", Integer, primary_key=True),
+    Column("output", Text, nullable=False),
+    Column("answer", Text),
+    Column("failure", String(20)),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("cost_usd", Float),
+    Column("latency_s", Float, nullable=False),
+)  # fmt: skip
+
+scores = Table(
+    "scores", metadata,
+    Column("candidate_id", String(20), primary_key=True),
+    Column("example_id", String(20), primary_key=True),
+    Column("repeat", Integer, primary_key=True),
+    Column("metric_id", String(20), primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("parts", Text, nullable=False),
+    Column("feedback", Text, nullable=False),
+)  # fmt: skip
+
+steps = Table(
+    "steps", metadata,
+    Column("task", String(200), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("created_at", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+)  # fmt: skip

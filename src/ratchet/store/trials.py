@@ -1,0 +1,67 @@
+"""Read trials back, and put candidates down."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import orjson
+import sqlalchemy as sa
+
+from ratchet.core import Candidate, Score, Trial, Usage
+from ratchet.core.errors import UsageError
+from ratchet.store.database import connect, transaction, upsert
+from ratchet.store.tables import candidates, scores, trials
+
+__all__ = ["find_candidate", "keep_candidate", "load_trials"]
+
+
+def keep_candidate(engine: sa.Engine, candidate: Candidate) -> None:
+    """Store a candidate under its id; one that is there stays as it is."""
+    row = {"id": candidate.id, "created_at": now(), "note": candidate.note, "body": candidate.model_dump_json(exclude_defaults=True)}
+    with transaction(engine) as connection:
+        connection.execute(upsert(engine, candidates), [row])
+
+
+def find_candidate(engine: sa.Engine, name: str) -> Candidate:
+    """Return the candidate whose id is `name` or starts with it.
+
+    Raises: UsageError if there is none, or more than one.
+    """
+    query = sa.select(candidates.c.id, candidates.c.note, candidates.c.body).where(candidates.c.id.startswith(name, autoescape=True))
+    with connect(engine) as connection:
+        rows = connection.execute(query.limit(2)).all()
+    if len(rows) != 1:
+        found = "no candidate has" if not rows else "more than one candidate has"
+        raise UsageError(f"{found} the id {name!r}; `ratchet ladder` lists ids, and a path to a YAML file works too")
+    return Candidate.model_validate({**orjson.loads(rows[0].body), "note": rows[0].note})
+
+
+def load_trials(engine: sa.Engine, candidate_ids: Iterable[str], *, metric_id: str | None = None) -> list[Trial]:
+    """Return the stored trials of some candidates, with their scores under `metric_id` where there are any."""
+    ids = list(candidate_ids)
+    joined = sa.and_(
+        *(scores.c[name] == trials.c[name] for name in ("candidate_id", "example_id", "repeat")), scores.c.metric_id == metric_id
+    )
+    query = (
+        sa.select(trials, scores.c.value, scores.c.parts, scores.c.feedback)
+        .select_from(trials.outerjoin(scores, joined))
+        .where(trials.c.candidate_id.in_(ids))
+        .order_by(trials.c.candidate_id, trials.c.example_id, trials.c.repeat)
+    )
+    with connect(engine) as connection:
+        return [trial(row) for row in connection.execute(query)]
+
+
+def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
+    score = None
+    if row.value is not None:
+        score = Score(value=row.value, parts=orjson.loads(row.parts), feedback=row.feedback)
+    return Trial(
+        candidate_id=row.candidate_id, example_id=row.example_id, repeat=row.repeat, output=row.output,
+        answer=None if row.answer is None else orjson.loads(row.answer), failure=row.failure,
+        usage=Usage(prompt_tokens=row.prompt_tokens, completion_tokens=row.completion_tokens, cost_usd=row.cost_usd),
+        latency_s=row.latency_s, score=score,
+    )  # fmt: skip
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

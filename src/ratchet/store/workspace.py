@@ -1,0 +1,259 @@
+"""A workspace: a folder with `ratchet.toml`, `tasks/` and `.ratchet/` (database and files, never in git).
+
+Settings come from `ratchet.toml`; `RATCHET_DATABASE` in the environment overrides the database URL. Keys are never here: an
+endpoint names the environment variable that holds its key.
+"""
+
+import fcntl
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy as sa
+import yaml
+from pydantic import Field, ValidationError
+
+from ratchet.core import Candidate, Record, Task
+from ratchet.core.errors import BusyError, CandidateError, StoreError, TaskError, UsageError, did_you_mean
+from ratchet.store.database import open_database
+
+__all__ = ["EndpointSettings", "Settings", "Workspace", "create_workspace", "find_workspace", "write_text"]
+
+SETTINGS = """\
+# Which models there are, and where trials are kept. Keys stay in the environment: an endpoint names the variable.
+
+[models]
+default = "local:nano"        # the student of a new task
+# teacher = "openai/gpt-4.1"
+
+[endpoints.openai]
+base_url = "https://api.openai.com/v1"
+key_env = "OPENAI_API_KEY"
+# concurrency = 64            # calls under way at once
+# price = { input = 0.40, output = 1.60 }   # dollars a million tokens, where the built-in table has no price
+
+# [endpoints.mine]
+# base_url = "http://127.0.0.1:8000/v1"
+
+[database]
+# url = "postgresql+psycopg://user@host/ratchet"    # SQLite in .ratchet/ where this is not set
+"""
+
+
+class Price(Record):
+    """Dollars a million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class EndpointSettings(Record):
+    """An OpenAI-compatible endpoint."""
+
+    base_url: str
+    key_env: str | None = None
+    """The environment variable that holds the key; none where the endpoint needs no key."""
+    concurrency: Annotated[int, Field(gt=0)] = 64
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """The longest that one call may take, its retries included."""
+    retries: Annotated[int, Field(ge=0)] = 5
+    price: Price | None = None
+
+
+class ModelSettings(Record):
+    default: str = "local:nano"
+    teacher: str | None = None
+
+
+class DatabaseSettings(Record):
+    url: str | None = None
+
+
+class Settings(Record):
+    """What `ratchet.toml` holds."""
+
+    models: ModelSettings = ModelSettings()
+    endpoints: dict[str, EndpointSettings] = {}
+    database: DatabaseSettings = DatabaseSettings()
+
+
+class Workspace:
+    """The files and the database of one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    @property
+    def files(self) -> Path:
+        """Return the folder for large files: adapters, reports."""
+        return self.root / ".ratchet"
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return what `ratchet.toml` says."""
+        path = self.root / "ratchet.toml"
+        try:
+            return Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise UsageError(f"{path}: {problems(error)}") from error
+
+    @cached_property
+    def database(self) -> sa.Engine:
+        """Return the database, with its tables up to date."""
+        url = os.environ.get("RATCHET_DATABASE") or self.settings.database.url
+        if not url:
+            with writable(self.files):
+                self.files.mkdir(exist_ok=True)
+            url = f"sqlite:///{self.files / 'ratchet.db'}"
+        return open_database(url)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the workspace for work that pays for answers; a second process is told so at once.
+
+        Raises: BusyError if another process holds it.
+        """
+        with writable(self.files):
+            self.files.mkdir(exist_ok=True)
+            lock = (self.files / "lock").open("a+")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                raise BusyError(
+                    f"another process ({lock.read().strip() or 'unknown'}) works on {self.root}: wait until it ends, or stop it; "
+                    "reading commands (ladder, show, trials) work meanwhile"
+                ) from error
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()}")
+            lock.flush()
+            yield
+
+    def task_path(self, name: str) -> Path:
+        """Return where the task of that name is, or would be."""
+        return self.root / "tasks" / f"{name}.yaml"
+
+    def task_names(self) -> list[str]:
+        """Return the names of all tasks."""
+        return sorted(path.stem for path in (self.root / "tasks").glob("*.yaml"))
+
+    def load_task(self, name: str) -> Task:
+        """Return a task from `tasks/`.
+
+        Raises: TaskError if there is none of that name, or its file does not hold one.
+        """
+        path = self.task_path(name)
+        if not path.is_file():
+            known = self.task_names()
+            listed = f"there are: {', '.join(known)}." if known else "there is none yet; make one with: ratchet import FILE --task NAME."
+            raise TaskError(f"no task {name!r} in {path.parent}; {listed}{did_you_mean(name, known)}")
+        return load_task(path)
+
+    def save_task(self, task: Task) -> Path:
+        """Write a task's YAML file."""
+        body = task.model_dump(mode="json", exclude_defaults=True)
+        path = self.task_path(task.name)
+        write_text(path, TASK_HEADER + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110))
+        return path
+
+
+TASK_HEADER = """\
+# A Ratchet task: edit it freely. instructions and inputs say what the model is told, answer which form it must have,
+# metric how it is scored, splits how examples are divided (train, dev, test), margin how much loss still counts as none.
+"""
+
+
+def load_task(path: Path) -> Task:
+    """Read a task from a YAML file."""
+    body = read_yaml(path, TaskError)
+    if "metric" not in body:
+        raise TaskError(f"{path}: the task has no metric; add for example:\nmetric:\n  name: exact")
+    try:
+        return Task.model_validate(body)
+    except ValidationError as error:
+        raise TaskError(f"{path}: {problems(error)}") from error
+
+
+def load_candidate(path: Path, defaults: Mapping[str, object] | None = None) -> Candidate:
+    """Read a candidate from a YAML file; parts that it leaves out come from `defaults`."""
+    body = read_yaml(path, CandidateError)
+    try:
+        return Candidate.model_validate({**(defaults or {}), **body})
+    except ValidationError as error:
+        raise CandidateError(f"{path}: {problems(error)}") from error
+
+
+def read_yaml(path: Path, kind: type[TaskError]) -> dict[str, object]:
+    try:
+        body = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise kind(f"there is no file {path}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise kind(f"{path} is no YAML: {error}") from error
+    if not isinstance(body, dict):
+        raise kind(f"{path}: expected names and values, got {type(body).__name__}")
+    return body
+
+
+def problems(error: Exception) -> str:
+    """Return the problems of a record in one line, each with its place."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(part) for part in item["loc"])
+        found.append(f"{place}: {item['msg']}" if place else item["msg"])
+    return "; ".join(found)
+
+
+def create_workspace(root: Path) -> Workspace:
+    """Make a workspace in `root`; files that are there stay as they are."""
+    with writable(root):
+        (root / "tasks").mkdir(parents=True, exist_ok=True)
+        (root / ".ratchet").mkdir(exist_ok=True)
+        for path, text in ((root / "ratchet.toml", SETTINGS), (root / ".gitignore", ".ratchet/\n")):
+            if not path.exists():
+                write_text(path, text)
+    return Workspace(root)
+
+
+def find_workspace(start: Path) -> Workspace:
+    """Return the workspace that `start` is in.
+
+    Raises: UsageError if neither the folder nor one above it has a `ratchet.toml`.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / "ratchet.toml").is_file():
+            return Workspace(folder)
+    raise UsageError(f"{start.resolve()} is in no workspace (no ratchet.toml here or above); make one with: ratchet init")
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn an operating-system error into a StoreError that names the place and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}. Free space, or check that you may write there.") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: beside it first, then in its place."""
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            beside.write_bytes(content)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)

@@ -1,0 +1,110 @@
+"""One writer for all trials: rows gather in memory and are committed together, off the thread that asks the models.
+
+A commit happens when `BATCH` rows wait or `PAUSE_S` seconds have passed since the first of them, so that a killed process
+loses at most what arrived in that time, and thousands of rows a second share a handful of commits.
+"""
+
+import queue
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import orjson
+import sqlalchemy as sa
+
+from ratchet.core import Json, Trial
+from ratchet.store.database import transaction, upsert
+from ratchet.store.tables import scores, trials
+
+__all__ = ["TrialWriter"]
+
+BATCH = 1000
+PAUSE_S = 0.05
+
+
+class TrialWriter:
+    """Write trials with their scores in batches; use as a context manager, which waits for the last commit.
+
+    Raises: StoreError from `put` or on leaving, if a batch could not be written.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._queue: queue.SimpleQueue[tuple[Trial, str, bool] | None] = queue.SimpleQueue()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="ratchet-writer", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if self._failure and error is None:
+            raise self._failure
+
+    def put(self, trial: Trial, metric_id: str, *, answered: bool = True) -> None:
+        """Queue a trial and its score; with `answered=False` the answer is stored already and only the score is new."""
+        if self._failure:
+            raise self._failure
+        self._queue.put((trial, metric_id, answered))
+
+    def _run(self) -> None:
+        try:
+            while (first := self._queue.get()) is not None:
+                batch, ended = self._gather(first)
+                self._write(batch)
+                if ended:
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            self._failure = error
+
+    def _gather(self, first: tuple[Trial, str, bool]) -> tuple[list[tuple[Trial, str, bool]], bool]:
+        batch, until = [first], time.monotonic() + PAUSE_S
+        while len(batch) < BATCH and (left := until - time.monotonic()) > 0:
+            try:
+                item = self._queue.get(timeout=left)
+            except queue.Empty:
+                break
+            if item is None:
+                return batch, True
+            batch.append(item)
+        return batch, False
+
+    def _write(self, batch: list[tuple[Trial, str, bool]]) -> None:
+        answered = [trial_row(trial) for trial, _, is_new in batch if is_new]
+        scored = [score_row(trial, metric_id) for trial, metric_id, _ in batch if trial.score]
+        with transaction(self._engine) as connection:
+            if answered:
+                connection.execute(upsert(self._engine, trials), answered)
+            if scored:
+                connection.execute(upsert(self._engine, scores), scored)
+
+
+def text(value: Json) -> str:
+    return orjson.dumps(value).decode()
+
+
+def trial_row(trial: Trial) -> dict[str, object]:
+    usage = trial.usage
+    return {
+        "candidate_id": trial.candidate_id, "example_id": trial.example_id, "repeat": trial.repeat, "output": storable(trial.output),
+        "answer": None if trial.answer is None else storable(text(trial.answer)), "failure": trial.failure,
+        "prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "cost_usd": usage.cost_usd,
+        "latency_s": trial.latency_s,
+    }  # fmt: skip
+
+
+def score_row(trial: Trial, metric_id: str) -> dict[str, object]:
+    assert trial.score is not None  # noqa: S101 - the caller filters
+    return {
+        "candidate_id": trial.candidate_id, "example_id": trial.example_id, "repeat": trial.repeat, "metric_id": metric_id,
+        "value": trial.score.value, "parts": storable(text(trial.score.parts)), "feedback": storable(trial.score.feedback),
+    }  # fmt: skip
+
+
+def storable(value: str) -> str:
+    """Return `value` without NUL and lone surrogates, which PostgreSQL refuses in text; both become U+FFFD."""
+    return value.replace("\x00", "\ufffd").replace("\\u0000", "\ufffd").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,6 @@
+"""Models that say what they are told to, for tests of tasks, metrics and levers — ours and yours."""
+
+from ratchet.testing.scripted import ScriptedModel
+from ratchet.testing.server import Fault, ScriptedServer
+
+__all__ = ["Fault", "ScriptedModel", "ScriptedServer"]

@@ -1,0 +1,142 @@
+"""A real HTTP server that speaks the OpenAI chat format from a script, with settable latency, errors and rate limits.
+
+It listens on loopback alone. Use it as a context manager; its own thread and loop serve until the block ends.
+"""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import orjson
+from aiohttp import web
+
+from ratchet.core import Json
+
+__all__ = ["Fault", "ScriptedServer"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A way for one request to go wrong: a status with a body, a malformed or truncated body, or a dropped connection."""
+
+    status: int = 200
+    body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    drop: bool = False
+    truncate: bool = False
+
+
+class ScriptedServer:
+    """Serve `/v1/chat/completions` on a free port.
+
+    Args:
+        answer: From the request body to the text of the reply, or to a whole message (a dict).
+        delay_s: How long each reply takes.
+        faults: What goes wrong with the first requests, in turn; None lets one pass.
+        limit: Requests a second above which the answer is 429 with Retry-After.
+        key: The key that requests must carry, if any.
+        models: The model names that exist; empty means any.
+    """
+
+    def __init__(
+        self, answer: Callable[[dict[str, Json]], "str | dict[str, Json]"], *, delay_s: float = 0.0, faults: Sequence[Fault | None] = (),
+        limit: int | None = None, key: str | None = None, models: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self._answer, self._delay_s, self._faults = answer, delay_s, itertools.chain(faults, itertools.repeat(None))
+        self._limit, self._key, self._models = limit, key, tuple(models)
+        self._window: tuple[int, int] = (0, 0)
+        self.calls = 0
+        self.bodies: list[dict[str, Json]] = []
+        self.keep_bodies = True
+        self.url = ""
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="scripted-server", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        runner = self._loop.run_until_complete(self._start())
+        self._ready.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    async def _start(self) -> web.AppRunner:
+        application = web.Application(client_max_size=1 << 28)
+        application.router.add_post("/v1/chat/completions", self._chat)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{port}/v1"
+        return runner
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = orjson.loads(await request.read())
+        self.calls += 1
+        if self.keep_bodies:
+            self.bodies.append(body)
+        fault = next(self._faults)
+        if self._key is not None and request.headers.get("Authorization") != f"Bearer {self._key}":
+            return problem(401, "Incorrect API key provided.")
+        if self._models and body["model"] not in self._models:
+            return problem(404, f"The model {body['model']!r} does not exist.")
+        if fault:
+            return await self._go_wrong(request, fault)
+        if self._limit and self._over_limit():
+            return problem(429, "Rate limit reached.", {"Retry-After": "1"})
+        if self._delay_s:
+            await asyncio.sleep(self._delay_s)
+        return web.Response(body=orjson.dumps(completion(body, self._answer(body))), content_type="application/json")
+
+    def _over_limit(self) -> bool:
+        now = int(time.monotonic())
+        second, count = self._window
+        self._window = (now, count + 1 if second == now else 1)
+        return self._limit is not None and self._window[1] > self._limit
+
+    async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        if fault.drop and request.transport:
+            request.transport.abort()
+        if fault.truncate:
+            response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
+            await response.prepare(request)
+            await response.write(b'{"choices": [')
+            if request.transport:
+                request.transport.close()
+            return response
+        if fault.body is not None:
+            return web.Response(status=fault.status, body=fault.body, headers=dict(fault.headers))
+        return problem(fault.status, "scripted fault", dict(fault.headers))
+
+
+def problem(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"error": {"message": message, "type": "scripted", "param": None, "code": None}}
+    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json", headers=headers)
+
+
+def completion(body: dict[str, Json], said: "str | dict[str, Json]") -> dict[str, Json]:
+    message = {"role": "assistant", "content": said} if isinstance(said, str) else said
+    prompt = sum(len(str(m.get("content") or "").split()) for m in body["messages"])
+    words = len(str(message.get("content") or message).split())
+    finish = "tool_calls" if message.get("tool_calls") else "stop"
+    return {
+        "id": "chatcmpl-scripted", "object": "chat.completion", "created": 0, "model": body["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
+        "usage": {"prompt_tokens": prompt, "completion_tokens": words, "total_tokens": prompt + words},
+    }  # fmt: skip

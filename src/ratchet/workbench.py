@@ -1,0 +1,253 @@
+"""The workbench: one task with its examples, metric and models, ready to measure, compare and climb — from Python or a notebook.
+
+    import ratchet
+    bench = ratchet.Workbench.open("pii")                    # a task of the workspace in this folder
+    bench = ratchet.Workbench.of(task, examples, metric=f)   # or one made in Python, with nothing kept on disk
+
+The command line is a thin face over the same methods.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ratchet.answer import Prompt, starting_candidate
+from ratchet.core import Budget, Candidate, Example, Split, Step, Task, Verdict
+from ratchet.core.errors import CandidateError, UsageError
+from ratchet.core.running import run_sync
+from ratchet.data import split_examples
+from ratchet.ladder import Changed, Ground, Rung, climb, html_report
+from ratchet.levers import Evidence, Lever, Watcher
+from ratchet.measure import Bench, Measurement, Plan, compare, evaluate, plan
+from ratchet.measure.evaluate import Progress
+from ratchet.metrics import Metric, make_metric
+from ratchet.metrics.function import FunctionMetric, ScoreFunction
+from ratchet.models import ChatModel, ModelPool
+from ratchet.store import Workspace, find_candidate, find_workspace, latest_dataset, load_candidate, load_examples, load_steps, load_trials, open_database
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Watching", "Workbench", "workspace_pool"]
+
+CHANGES_SHOWN = 5
+
+
+class Watching:
+    """What someone who watches may want to know; every method does nothing until it is overridden."""
+
+    def says(self, text: str) -> None:
+        """Take a line about what begins."""
+
+    def answers(self, progress: Progress) -> None:
+        """Take the state of a measurement."""
+
+    def trains(self, progress: Any) -> None:  # noqa: ANN401 - TuningProgress; naming it here would load nothing but is not needed
+        """Take the state of a training run."""
+
+    def climbs(self, rung: Rung) -> None:
+        """Take a rung that just ended."""
+
+
+def workspace_pool(workspace: Workspace, models: Mapping[str, ChatModel] | None = None) -> ModelPool:
+    """Return the models of a workspace, and those that are handed over."""
+    return ModelPool(workspace.settings.endpoints, adapters=workspace.files / "adapters", root=workspace.root, ready=models)
+
+
+class Workbench:
+    """One task, ready to work on."""
+
+    def __init__(
+        self, task: Task, examples: Sequence[Example], *, metric: Metric, engine: sa.Engine, files: Path,
+        workspace: Workspace | None = None, models: Mapping[str, ChatModel] | None = None,
+    ) -> None:  # fmt: skip
+        self.task, self.examples, self.metric, self.engine, self.files = task, list(examples), metric, engine, files
+        self._workspace, self._models = workspace, dict(models or {})
+        self.watching = Watching()
+
+    @classmethod
+    def open(cls, name: str, path: Path | str = ".", *, models: Mapping[str, ChatModel] | None = None) -> "Workbench":
+        """Return the task `name` of the workspace that `path` is in, with its newest examples."""
+        workspace = find_workspace(Path(path))
+        task = workspace.load_task(name)
+        metric = make_metric(task.metric, root=workspace.root)
+        examples = load_examples(workspace.database, latest_dataset(workspace.database, name))
+        return cls(task, examples, metric=metric, engine=workspace.database, files=workspace.files, workspace=workspace, models=models)
+
+    @classmethod
+    def of(
+        cls, task: Task, examples: Sequence[Example], *, metric: ScoreFunction | Metric | None = None, models: Mapping[str, ChatModel] | None = None
+    ) -> "Workbench":
+        """Return a workbench for a task made in Python; trials are kept in memory, and examples without a split get one.
+
+        Args:
+            task: The task.
+            examples: Its examples.
+            metric: A metric, or a function of inputs, reference and answer; by default the one that the task names.
+            models: Models by name, beside `local:…`.
+        """
+        chosen: Metric = make_metric(task.metric) if metric is None else metric if hasattr(metric, "aggregates") else FunctionMetric(metric)  # type: ignore[assignment,arg-type]  # told apart by the attribute
+        placed = list(examples) if all(e.split for e in examples) else split_examples(examples, task.splits)
+        files = Path(tempfile.mkdtemp(prefix="ratchet-"))
+        return cls(task, placed, metric=chosen, engine=open_database(f"sqlite:///{files / 'ratchet.db'}"), files=files, models=models)
+
+    def split(self, name: Split) -> list[Example]:
+        """Return the examples of one split."""
+        return [example for example in self.examples if example.split == name]
+
+    def start(self) -> Candidate:
+        """Return the plainest candidate: the task's instructions, the inputs under their names."""
+        return starting_candidate(self.task)
+
+    def steps(self) -> list[Step]:
+        """Return the ladder."""
+        return load_steps(self.engine, self.task.name)
+
+    def champion(self) -> Candidate:
+        """Return the best candidate so far: the ladder's, or the start where nothing was climbed yet."""
+        kept = [step.candidate_id for step in self.steps() if step.kept]
+        return find_candidate(self.engine, kept[-1]) if kept else self.start()
+
+    def candidate(self, name: str | None = None, *, model: str | None = None) -> Candidate:
+        """Return the candidate that is meant by a path to a YAML file, `start`, `champion`, or an id; by default the champion.
+
+        A file may leave parts out; they are the start's. `model` replaces the model.
+        """
+        if name is None or name == "champion":
+            found = self.champion()
+        elif name == "start":
+            found = self.start()
+        elif name.endswith((".yaml", ".yml")):
+            found = self._from_file(Path(name))
+        else:
+            found = find_candidate(self.engine, name)
+        return found.changed(model=model, note=found.note) if model and model != found.model else found
+
+    def _from_file(self, path: Path) -> Candidate:
+        start = self.start()
+        return load_candidate(path, defaults={"model": start.model, "system": start.system, "user": start.user, "note": path.stem})
+
+    def variants(self) -> list[Candidate]:
+        """Return the candidates in `tasks/<task>/`, in the order of their file names."""
+        if self._workspace is None:
+            return []
+        return [self._from_file(path) for path in sorted((self._workspace.root / "tasks" / self.task.name).glob("*.yaml"))]
+
+    def prompt(self, candidate: Candidate) -> Prompt:
+        """Return the prompt of a candidate, checked against the task."""
+        return Prompt(self.task, candidate)
+
+    def bench(self, budget: Budget | None = None) -> Bench:
+        """Return where measurements of this task are made."""
+        return Bench(task=self.task, metric=self.metric, engine=self.engine, budget=budget or Budget(), watch=self.watching.answers)
+
+    def pool(self) -> ModelPool:
+        """Return the models, to be closed by the caller."""
+        if self._workspace:
+            return workspace_pool(self._workspace, self._models)
+        return ModelPool(adapters=self.files / "adapters", ready=self._models)
+
+    def plan(self, candidate: Candidate, split: Split = "dev", *, repeats: int = 1) -> Plan:
+        """Return what a measurement would take."""
+
+        async def work() -> Plan:
+            async with self.pool() as pool:
+                return plan(self.bench(), candidate, pool.model(candidate.model), self.split(split), repeats=repeats)
+
+        return run_sync(work())
+
+    def measure(self, candidate: Candidate | None = None, split: Split = "dev", *, repeats: int = 1, budget: Budget | None = None) -> Measurement:
+        """Return the measurement of a candidate (by default the champion) on a split."""
+        return self.measure_all([candidate or self.champion()], split, repeats=repeats, budget=budget)[0]
+
+    def measure_all(
+        self, candidates: Sequence[Candidate], split: Split = "dev", *, repeats: int = 1, budget: Budget | None = None
+    ) -> list[Measurement]:
+        """Return the measurements of several candidates, one after another, under one budget."""
+        if split == "test":
+            raise UsageError("the test split is sealed: it is opened for a champion alone, once, at the end; measure on dev")
+        bench, examples = self.bench(budget), self.split(split)
+
+        async def work() -> list[Measurement]:
+            async with self.pool() as pool:
+                return [await evaluate(bench, c, pool.model(c.model), examples, split=split, repeats=repeats) for c in candidates]
+
+        return run_sync(work())
+
+    def compare(self, a: Candidate, b: Candidate, *, budget: Budget | None = None) -> Verdict:
+        """Return the paired verdict of `b` against `a` on dev."""
+        before, after = self.measure_all([a, b], budget=budget)
+        return compare(before, after, margin=self.task.margin)
+
+    def climb(self, levers: Sequence[Lever], *, start: Candidate | None = None, budget: Budget | None = None, again: bool = False) -> list[Step]:
+        """Try the levers in order, keep what is proven better, and return the ladder."""
+
+        async def work() -> list[Step]:
+            async with self.pool() as pool:
+                return await climb(self._ground(pool, budget), levers, start=start, again=again)
+
+        return run_sync(work())
+
+    def _ground(self, pool: ModelPool, budget: Budget | None) -> Ground:
+        watching: Watcher = self.watching
+        evidence = Evidence(
+            task=self.task, train=self.split("train"), bench=self.bench(budget), pool=pool, files=self.files,
+            tried=frozenset(step.candidate_id for step in self.steps()), watch=watching,
+        )  # fmt: skip
+        return Ground(evidence=evidence, dev=self.split("dev"), engine=self.engine, watch=self.watching.climbs)
+
+    def evidence(self, pool: ModelPool) -> Evidence:
+        """Return what a lever may look at."""
+        return self._ground(pool, None).evidence
+
+    def changes(self, step: Step, limit: int = CHANGES_SHOWN) -> list[Changed]:
+        """Return examples on which a rung's challenger and champion differ most: fixed ones first, then broken ones."""
+        if step.verdict is None:
+            return []
+        return self.differences(step.verdict, limit)
+
+    def differences(self, verdict: Verdict, limit: int = CHANGES_SHOWN) -> list[Changed]:
+        """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first."""
+        trials = load_trials(self.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id)
+        by_key = {(t.candidate_id, t.example_id): t for t in trials if t.repeat == 0 and t.score}
+        found = []
+        for example in self.split("dev"):
+            before, after = (by_key.get((c, example.id)) for c in (verdict.champion_id, verdict.challenger_id))
+            if before and after and before.score and after.score and before.score.value != after.score.value:
+                found.append((after.score.value - before.score.value, Changed(example, before, after)))
+        found.sort(key=lambda pair: (pair[0], pair[1].example.id))
+        won = [pair for pair in reversed(found) if pair[0] > 0][:limit]
+        lost = [pair for pair in found if pair[0] < 0][:limit]
+        return [changed for _, changed in (*won, *lost)]
+
+    def trials_frame(self, candidate: Candidate) -> "pl.DataFrame":
+        """Return the stored trials of a candidate under this task's metric, one row a trial.
+
+        Raises: UsageError if there are none.
+        """
+        seen = {example.id: example for example in self.examples if example.split != "test"}
+        trials = [t for t in load_trials(self.engine, [candidate.id], metric_id=self.metric.id) if t.example_id in seen]
+        if not trials:
+            raise UsageError(f"candidate {candidate.id} has no trials; make some with: ratchet measure {self.task.name} --candidate {candidate.id}")
+        measured = Measurement(candidate=candidate, split="", metric_id=self.metric.id, examples=list(seen.values()), trials=trials)
+        return measured.frame()
+
+    def report(self) -> str:
+        """Return the ladder as one HTML page.
+
+        Raises: UsageError if nothing was climbed yet.
+        """
+        steps = self.steps()
+        if not steps:
+            raise UsageError(f"task {self.task.name!r} has no ladder yet; make one with: ratchet climb {self.task.name}")
+        return html_report(self.task, steps, {step.number: self.changes(step) for step in steps})
+
+    def check_fits(self, candidate: Candidate) -> None:
+        """Refuse a candidate that does not fit the task, before anything is paid for."""
+        prompt = self.prompt(candidate)
+        if not self.examples:
+            raise CandidateError(f"task {self.task.name!r} has no examples to check against")
+        prompt.request(self.examples[0])
