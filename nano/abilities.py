@@ -11,11 +11,26 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from nano.words import ANIMALS, COLOURS, FRUITS, KINDS, MADE_UP_LABELS, PRODUCTS, WORDS, digits, made_up, person, some_words, word
+from nano.words import (
+    ANIMALS,
+    COLOURS,
+    FRUITS,
+    KINDS,
+    MADE_UP_LABELS,
+    PRODUCTS,
+    WORDS,
+    digits,
+    made_up,
+    person,
+    some_words,
+    word,
+)
 
 __all__ = ["ABILITIES", "HELD_OUT_KEYS", "Chat", "draw"]
 
-HELD_OUT_KEYS = frozenset({"string", "pii_type", "redact", "fields", "quantity", "vendor", "origin", "due_by", "remark"})
+HELD_OUT_KEYS = frozenset(
+    {"string", "pii_type", "redact", "fields", "quantity", "vendor", "origin", "due_by", "remark"}
+)
 """Key and tool names that no training text may use: the tests of schemas never seen are written with them."""
 
 
@@ -37,7 +52,9 @@ def compact(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def turns(question: str, answer: str, *, system: str = "", shots: list[tuple[str, str]] | None = None) -> Chat:
+def turns(
+    question: str, answer: str, *, system: str = "", shots: list[tuple[str, str]] | None = None
+) -> Chat:
     messages = [{"role": "system", "content": system}] if system else []
     for asked, answered in [*(shots or []), (question, answer)]:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
@@ -47,7 +64,13 @@ def turns(question: str, answer: str, *, system: str = "", shots: list[tuple[str
 def key(rng: Random) -> str:
     """Return a key name: a word, two words, or letters that spell nothing."""
     shape = rng.random()
-    name = rng.choice(WORDS) if shape < 0.4 else f"{rng.choice(WORDS)}_{rng.choice(WORDS)}" if shape < 0.65 else made_up(rng)
+    name = (
+        rng.choice(WORDS)
+        if shape < 0.4
+        else f"{rng.choice(WORDS)}_{rng.choice(WORDS)}"
+        if shape < 0.65
+        else made_up(rng)
+    )
     return key(rng) if name in HELD_OUT_KEYS else name
 
 
@@ -67,8 +90,15 @@ def thing(rng: Random) -> str:
 
 def copy(rng: Random) -> Chat:
     """Repeat a text exactly."""
-    text = rng.choice([some_words(rng, rng.randint(2, 12)), " ".join(thing(rng) for _ in range(rng.randint(1, 4)))])
-    asked = rng.choice(["Repeat: {}", "Copy this text exactly: {}", "Say this again: {}", "Echo the text. {}"])
+    text = rng.choice(
+        [
+            some_words(rng, rng.randint(2, 12)),
+            " ".join(thing(rng) for _ in range(rng.randint(1, 4))),
+        ]
+    )
+    asked = rng.choice(
+        ["Repeat: {}", "Copy this text exactly: {}", "Say this again: {}", "Echo the text. {}"]
+    )
     return turns(asked.format(text), text)
 
 
@@ -93,7 +123,15 @@ def lookup(rng: Random) -> Chat:
         answer = fields.get(name, answer)
     else:
         answer = fields[name]
-        asked = rng.choice(["What is the {}?", "Give me the {}.", "{}?", "Extract the {}.", "Find the {} in the text."])
+        asked = rng.choice(
+            [
+                "What is the {}?",
+                "Give me the {}.",
+                "{}?",
+                "Extract the {}.",
+                "Find the {} in the text.",
+            ]
+        )
         asked = asked.format(name)
     parts = [written(rng, fields), asked]
     rng.shuffle(parts)
@@ -101,12 +139,17 @@ def lookup(rng: Random) -> Chat:
 
 
 RELATIONS: tuple[tuple[str, str, str], ...] = (
-    ("likes", "What does {} like?", "fruit"), ("lives in", "Where does {} live?", "city"),
-    ("works for", "Who does {} work for?", "company"), ("owns a", "What does {} own?", "product"),
-    ("works as a", "What is the job of {}?", "occupation"), ("can be called on", "What is the number of {}?", "telephone"),
-    ("writes from", "What is the address of {}?", "mail"), ("was born on", "When was {} born?", "date"),
-    ("paid", "How much did {} pay?", "price"), ("is afraid of the", "What is {} afraid of?", "animal"),
-)  # fmt: skip
+    ("likes", "What does {} like?", "fruit"),
+    ("lives in", "Where does {} live?", "city"),
+    ("works for", "Who does {} work for?", "company"),
+    ("owns a", "What does {} own?", "product"),
+    ("works as a", "What is the job of {}?", "occupation"),
+    ("can be called on", "What is the number of {}?", "telephone"),
+    ("writes from", "What is the address of {}?", "mail"),
+    ("was born on", "When was {} born?", "date"),
+    ("paid", "How much did {} pay?", "price"),
+    ("is afraid of the", "What is {} afraid of?", "animal"),
+)
 
 
 def fact(rng: Random) -> tuple[str, str, str, str]:
@@ -116,9 +159,18 @@ def fact(rng: Random) -> tuple[str, str, str, str]:
         value = KINDS[kind](rng)
         return subject, f"{subject} {verb} {value}.", asked.format(subject), value
     subject, attribute, value = f"{word(rng)} {word(rng)}", word(rng), thing(rng)
-    sentence = rng.choice(["The {a} of the {s} is {v}.", "For the {s}, the {a} is {v}.", "{v} is the {a} of the {s}."])
-    asked = rng.choice(["What is the {a} of the {s}?", "Tell me the {a} of the {s}.", "The {s}: which {a}?"])
-    return subject, sentence.format(a=attribute, s=subject, v=value), asked.format(a=attribute, s=subject), value
+    sentence = rng.choice(
+        ["The {a} of the {s} is {v}.", "For the {s}, the {a} is {v}.", "{v} is the {a} of the {s}."]
+    )
+    asked = rng.choice(
+        ["What is the {a} of the {s}?", "Tell me the {a} of the {s}.", "The {s}: which {a}?"]
+    )
+    return (
+        subject,
+        sentence.format(a=attribute, s=subject, v=value),
+        asked.format(a=attribute, s=subject),
+        value,
+    )
 
 
 def facts(rng: Random) -> Chat:
@@ -128,10 +180,19 @@ def facts(rng: Random) -> Chat:
     if rng.random() < 0.2:
         _, _, asked, _ = fact(rng)
         answer = "not in the text"
-    sentences = [sentence if rng.random() < 0.8 else f"{sentence} {filler(rng)}" for _, sentence, _, _ in found]
+    sentences = [
+        sentence if rng.random() < 0.8 else f"{sentence} {filler(rng)}"
+        for _, sentence, _, _ in found
+    ]
     text = rng.choice([" ", "\n", "\n- "]).join(sentences)
     form = rng.choice(
-        ["Context: {c}\nQuestion: {q}", "{c}\n{q}", "Use the text to answer.\n{c}\n{q}", "Question: {q}\nContext: {c}", "{q}\n\n{c}"]
+        [
+            "Context: {c}\nQuestion: {q}",
+            "{c}\n{q}",
+            "Use the text to answer.\n{c}\n{q}",
+            "Question: {q}\nContext: {c}",
+            "{q}\n\n{c}",
+        ]
     )
     return turns(form.format(c=text, q=asked), answer)
 
@@ -144,9 +205,16 @@ def schema(rng: Random) -> Chat:
     fields = record(rng, 2, 5)
     wanted = rng.sample(list(fields), rng.randint(1, min(4, len(fields))))
     renamed = {name: key(rng) if rng.random() < 0.3 else name for name in wanted}
-    listed = ", ".join(name if renamed[name] == name else f"{renamed[name]} (the {name})" for name in wanted)
+    listed = ", ".join(
+        name if renamed[name] == name else f"{renamed[name]} (the {name})" for name in wanted
+    )
     asked = rng.choice(
-        ["Return a JSON object with {}.", "Answer as JSON with the keys {}.", "JSON, keys: {}", "Give {} as a JSON object."]
+        [
+            "Return a JSON object with {}.",
+            "Answer as JSON with the keys {}.",
+            "JSON, keys: {}",
+            "Give {} as a JSON object.",
+        ]
     ).format(listed)
     answer = compact({renamed[name]: fields[name] for name in wanted})
     if rng.random() < 0.5:
@@ -161,11 +229,24 @@ def tool_definition(name: str, properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "parameters": parameters}}
 
 
-def calling(asked: str, tool: dict[str, Any], arguments: object, *, system: str, shots: list[tuple[str, object]]) -> Chat:
+def calling(
+    asked: str,
+    tool: dict[str, Any],
+    arguments: object,
+    *,
+    system: str,
+    shots: list[tuple[str, object]],
+) -> Chat:
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     for text, given in [*shots, (asked, arguments)]:
-        call = {"type": "function", "function": {"name": tool["function"]["name"], "arguments": compact(given)}}
-        messages += [{"role": "user", "content": text}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+        call = {
+            "type": "function",
+            "function": {"name": tool["function"]["name"], "arguments": compact(given)},
+        }
+        messages += [
+            {"role": "user", "content": text},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+        ]
     return Chat(messages=messages, tools=[tool])
 
 
@@ -175,43 +256,113 @@ def tool(rng: Random) -> Chat:
     wanted = rng.sample(list(fields), rng.randint(1, min(3, len(fields))))
     definition = tool_definition(key(rng), {name: {"type": "string"} for name in wanted})
     system = rng.choice(["", "Call the tool.", "Use the tool with what the message says."])
-    return calling(written(rng, fields), definition, {name: fields[name] for name in wanted}, system=system, shots=[])
+    return calling(
+        written(rng, fields),
+        definition,
+        {name: fields[name] for name in wanted},
+        system=system,
+        shots=[],
+    )
 
 
 # --- extraction -------------------------------------------------------------------------------------------------------
 
 LEADS = (
-    "", "", "", "hi ,", "hello", "please", "note that", "ok ,", "by the way ,", "as agreed", "dear team ,", "sorry ,", "well ,", "and",
-)  # fmt: skip
+    "",
+    "",
+    "",
+    "hi ,",
+    "hello",
+    "please",
+    "note that",
+    "ok ,",
+    "by the way ,",
+    "as agreed",
+    "dear team ,",
+    "sorry ,",
+    "well ,",
+    "and",
+)
 CLUES: dict[str, tuple[str, ...]] = {
-    "person": ("my name is {}", "{} asked for it", "this is {}", "i spoke with {}", "{} will come", "regards , {}", "ask {} about it",
-               "signed by {}", "{} and i", "our colleague {}", "thanks , {}", "{} has left", "{}'s order"),
-    "mail": ("write to {}", "my address is {}", "send it to {}", "mail {}", "from {}", "cc {}", "reply to {}"),
-    "telephone": ("call {}", "my number is {}", "reach me on {}", "text {}", "ring {} today", "fax {}"),
-    "card number": ("card {}", "i paid with {}", "charge {}", "the card ending {}", "visa {}", "billed to {}"),
+    "person": (
+        "my name is {}",
+        "{} asked for it",
+        "this is {}",
+        "i spoke with {}",
+        "{} will come",
+        "regards , {}",
+        "ask {} about it",
+        "signed by {}",
+        "{} and i",
+        "our colleague {}",
+        "thanks , {}",
+        "{} has left",
+        "{}'s order",
+    ),
+    "mail": (
+        "write to {}",
+        "my address is {}",
+        "send it to {}",
+        "mail {}",
+        "from {}",
+        "cc {}",
+        "reply to {}",
+    ),
+    "telephone": (
+        "call {}",
+        "my number is {}",
+        "reach me on {}",
+        "text {}",
+        "ring {} today",
+        "fax {}",
+    ),
+    "card number": (
+        "card {}",
+        "i paid with {}",
+        "charge {}",
+        "the card ending {}",
+        "visa {}",
+        "billed to {}",
+    ),
     "host": ("from {}", "the server {}", "login from {}", "block {}", "ping {}", "host {} is down"),
-    "occupation": ("i work as a {}", "our {}", "she is a {}", "they hired a {}", "the new {}", "{} wanted", "job : {}"),
+    "occupation": (
+        "i work as a {}",
+        "our {}",
+        "she is a {}",
+        "they hired a {}",
+        "the new {}",
+        "{} wanted",
+        "job : {}",
+    ),
     "city": ("in {}", "from {}", "near {}", "moved to {}", "the {} office"),
     "company": ("at {}", "we left {}", "{} has called", "bought by {}", "the {} account"),
     "date": ("on {}", "by {}", "since {}", "due {}", "before {}"),
     "price": ("it costs {}", "for {}", "i paid {}", "{} too much"),
-}  # fmt: skip
+}
 
 
 def filler(rng: Random) -> str:
     """Return a sentence with nothing in it to find."""
     text = some_words(rng, rng.randint(2, 8))
-    return (text.capitalize() if rng.random() < 0.7 else text) + rng.choice([".", ".", "?", "!", ""])
+    return (text.capitalize() if rng.random() < 0.7 else text) + rng.choice(
+        [".", ".", "?", "!", ""]
+    )
 
 
 def mention(rng: Random, kind: str, value: str) -> str:
     """Return a sentence that mentions `value`, with a clue to its kind about half of the time."""
-    clue = rng.choice(CLUES.get(kind, ("the {}", "{}"))) if rng.random() < 0.6 else rng.choice(["{}", "the {}", "{} ,", f"{kind} {{}}"])
+    clue = (
+        rng.choice(CLUES.get(kind, ("the {}", "{}")))
+        if rng.random() < 0.6
+        else rng.choice(["{}", "the {}", "{} ,", f"{kind} {{}}"])
+    )
     before = " ".join(filter(None, [rng.choice(LEADS), some_words(rng, rng.randrange(5))]))
     after = some_words(rng, rng.randrange(6))
     text = " ".join(filter(None, [before, clue, after])).replace(" ,", ",").replace(" :", ":")
     text = text[:1].upper() + text[1:] if rng.random() < 0.7 else text
-    wrapped = value if rng.random() < 0.85 else rng.choice(["({})", '"{}"', "<{}>", "{}:"]).format(value)
+    wrapped = (
+        value if rng.random() < 0.85 else rng.choice(["({})", '"{}"', "<{}>", "{}:"]).format(value)
+    )
     return text.replace("{}", wrapped) + rng.choice([".", ".", ".", "?", "!", "", ";"])
 
 
@@ -236,7 +387,11 @@ Answerer = Callable[[list[tuple[str, str]]], Any]
 def extract(rng: Random) -> Chat:
     """Find the things of the named kinds in a message, in the format that the prompt gives or its demonstrations show."""
     usual = list(MADE_UP_LABELS)
-    kinds = rng.sample(usual, rng.randint(2, 6)) if rng.random() < 0.6 else rng.sample(list(KINDS), rng.randint(2, 5))
+    kinds = (
+        rng.sample(usual, rng.randint(2, 6))
+        if rng.random() < 0.6
+        else rng.sample(list(KINDS), rng.randint(2, 5))
+    )
     wanted = [kind for kind in kinds if rng.random() < 0.85] or kinds[:1]
     count = 0 if rng.random() < 0.6 else rng.randint(1, 3)
     labels = {kind: label(rng, kind, shown=count > 0) for kind in wanted}
@@ -250,19 +405,45 @@ def extract(rng: Random) -> Chat:
     texts = [message(rng, kinds) for _ in range(count + 1)]
     (asked, found), shots = texts[-1], texts[:-1]
     listed = ", ".join(labels.values())
-    ask = rng.choice(["Find the {} in the text.", "Extract {}.", "List every {}.", "Mark these: {}.", "Find what is listed. Kinds: {}."])
+    ask = rng.choice(
+        [
+            "Find the {} in the text.",
+            "Extract {}.",
+            "List every {}.",
+            "Mark these: {}.",
+            "Find what is listed. Kinds: {}.",
+        ]
+    )
     if rng.random() < 0.55:
-        return extract_by_tool(rng, [(text, answer(things)) for text, things in texts], ask.format(listed), (first, second, list(labels.values())))
+        return extract_by_tool(
+            rng,
+            [(text, answer(things)) for text, things in texts],
+            ask.format(listed),
+            (first, second, list(labels.values())),
+        )
     write: Answerer = answer
     if rng.random() < 0.25:
-        write = lambda things: [text for text, kind in things if kind in wanted]  # noqa: E731 - a second form of one line
+        write = lambda things: [text for text, kind in things if kind in wanted]
         form = rng.choice(["Reply with a JSON list.", "Answer as a JSON list of strings."])
     else:
         form = rng.choice(
-            ['Reply with a JSON list of {{"{}", "{}"}}.', 'Answer as JSON list with keys "{}" and "{}".', 'Format: [{{"{}": ..., "{}": ...}}]']
+            [
+                'Reply with a JSON list of {{"{}", "{}"}}.',
+                'Answer as JSON list with keys "{}" and "{}".',
+                'Format: [{{"{}": ..., "{}": ...}}]',
+            ]
         ).format(first, second)
-    system = f"{ask.format(listed)} {form}" if not shots or rng.random() < 0.5 else "Do as in the examples."
-    return turns(asked, compact(write(found)), system=system, shots=[(text, compact(write(things))) for text, things in shots])
+    system = (
+        f"{ask.format(listed)} {form}"
+        if not shots or rng.random() < 0.5
+        else "Do as in the examples."
+    )
+    return turns(
+        asked,
+        compact(write(found)),
+        system=system,
+        shots=[(text, compact(write(things))) for text, things in shots],
+    )
 
 
 def label(rng: Random, kind: str, *, shown: bool) -> str:
@@ -271,41 +452,76 @@ def label(rng: Random, kind: str, *, shown: bool) -> str:
     return rng.choice(MADE_UP_LABELS.get(kind, (kind,))).replace(" ", rng.choice([" ", "_", "_"]))
 
 
-def extract_by_tool(rng: Random, texts: list[tuple[str, list[dict[str, str]]]], ask: str, names: tuple[str, str, list[str]]) -> Chat:
+def extract_by_tool(
+    rng: Random,
+    texts: list[tuple[str, list[dict[str, str]]]],
+    ask: str,
+    names: tuple[str, str, list[str]],
+) -> Chat:
     """Ask for the same by a tool; `names` are the two keys of an item and the labels."""
     name, argument = distinct(rng, key, 2)
     first, second, listed = names
-    item = {"type": "object", "properties": {first: {"type": "string"}, second: {"enum": listed}}, "required": [first, second]}
+    item = {
+        "type": "object",
+        "properties": {first: {"type": "string"}, second: {"enum": listed}},
+        "required": [first, second],
+    }
     definition = tool_definition(name, {argument: {"type": "array", "items": item}})
-    system = rng.choice(["", ask, ask, f"{ask} Call {name}.", "Call the tool with all that you find."])
+    system = rng.choice(
+        ["", ask, ask, f"{ask} Call {name}.", "Call the tool with all that you find."]
+    )
     (asked, found), shots = texts[-1], [(text, {argument: things}) for text, things in texts[:-1]]
     return calling(asked, definition, {argument: found}, system=system, shots=list(shots))
 
 
 # --- labels, demonstrations, instructions -----------------------------------------------------------------------------
 
-GROUPS: dict[str, list[str]] = {"colour": COLOURS, "animal": ANIMALS, "fruit": FRUITS, "product": PRODUCTS}
+GROUPS: dict[str, list[str]] = {
+    "colour": COLOURS,
+    "animal": ANIMALS,
+    "fruit": FRUITS,
+    "product": PRODUCTS,
+}
 
 
 def labels(rng: Random) -> Chat:
     """Label an input; what each label means only the demonstrations, or the instruction, tell."""
     kinds = rng.sample(list(KINDS), rng.randint(2, 4))
-    names = distinct(rng, lambda r: r.choice([r.choice(WORDS), made_up(r), r.choice("ABCDEFGH"), digits(r, 1)]), len(kinds))
+    names = distinct(
+        rng,
+        lambda r: r.choice([r.choice(WORDS), made_up(r), r.choice("ABCDEFGH"), digits(r, 1)]),
+        len(kinds),
+    )
     meaning = dict(zip(kinds, names, strict=True))
-    wrap = (lambda text: text) if rng.random() < 0.5 else (lambda text: f"{word(rng)} {text} {word(rng)}")
+    wrap = (
+        (lambda text: text)
+        if rng.random() < 0.5
+        else (lambda text: f"{word(rng)} {text} {word(rng)}")
+    )
     asked = rng.choice(kinds)
     question = wrap(KINDS[asked](rng))
     if rng.random() < 0.35:
-        rule = ", ".join(rng.choice([f"{name} for a {kind}", f"a {kind} is {name}"]) for kind, name in meaning.items())
-        return turns(question, meaning[asked], system=rng.choice(["Label the text: {}.", "Classify. {}.", "Answer {}."]).format(rule))
+        rule = ", ".join(
+            rng.choice([f"{name} for a {kind}", f"a {kind} is {name}"])
+            for kind, name in meaning.items()
+        )
+        return turns(
+            question,
+            meaning[asked],
+            system=rng.choice(["Label the text: {}.", "Classify. {}.", "Answer {}."]).format(rule),
+        )
     shown = [kind for kind in kinds for _ in range(rng.randint(1, 3))]
     rng.shuffle(shown)
     shots = [(wrap(KINDS[kind](rng)), meaning[kind]) for kind in shown]
-    system = rng.choice(["", "Classify the text.", "Give the label.", f"Labels: {', '.join(names)}."])
+    system = rng.choice(
+        ["", "Classify the text.", "Give the label.", f"Labels: {', '.join(names)}."]
+    )
     return in_a_row(rng, shots, question, meaning[asked], system)
 
 
-def in_a_row(rng: Random, shots: list[tuple[str, str]], question: str, answer: str, system: str) -> Chat:
+def in_a_row(
+    rng: Random, shots: list[tuple[str, str]], question: str, answer: str, system: str
+) -> Chat:
     """Show demonstrations as earlier turns, or as lines of one message."""
     if rng.random() < 0.6:
         return turns(question, answer, system=system, shots=shots)
@@ -316,15 +532,17 @@ def in_a_row(rng: Random, shots: list[tuple[str, str]], question: str, answer: s
 
 def operation(rng: Random) -> tuple[str, Callable[[list[str]], str]]:
     """Return an instruction and what it does to a list of words."""
-    mark = rng.choice(["<{}>", "[{}]", "*{}*", '"{}"', "({})", "answer: {}", "{}!", "{} ok", "= {}"])
+    mark = rng.choice(
+        ["<{}>", "[{}]", "*{}*", '"{}"', "({})", "answer: {}", "{}!", "{} ok", "= {}"]
+    )
     extra = word(rng)
     choices: list[tuple[str, Callable[[list[str]], str]]] = [
         ("Give the first word.", lambda w: w[0]),
         ("Give the last word.", lambda w: w[-1]),
         ("Give the second word.", lambda w: w[1]),
         ("Write the words in reverse order.", lambda w: " ".join(reversed(w))),
-        ("Put commas between the words.", lambda w: ", ".join(w)),
-        ("Write one word a line.", lambda w: "\n".join(w)),
+        ("Put commas between the words.", ", ".join),
+        ("Write one word a line.", "\n".join),
         ("Write a JSON list of the words.", compact),
         ("Leave out the first word.", lambda w: " ".join(w[1:])),
         ("Leave out the last word.", lambda w: " ".join(w[:-1])),
@@ -355,8 +573,14 @@ def demos(rng: Random) -> Chat:
     else:
         names = distinct(rng, key, rng.randint(2, 4))
         kinds = rng.sample(list(KINDS), len(names))
-        wanted, mark = rng.choice(names), rng.choice(["{}", "{}", "<{}>", "{} it is", '{{"%s":"{}"}}' % key(rng)])
-        records = [{name: KINDS[kind](rng) for name, kind in zip(names, kinds, strict=True)} for _ in range(rng.randint(3, 6))]
+        wanted, mark = (
+            rng.choice(names),
+            rng.choice(["{}", "{}", "<{}>", "{} it is", f'{{{{"{key(rng)}":"{{}}"}}}}']),
+        )
+        records = [
+            {name: KINDS[kind](rng) for name, kind in zip(names, kinds, strict=True)}
+            for _ in range(rng.randint(3, 6))
+        ]
         state = rng.getstate()
         pairs = []
         for fields in records:
@@ -371,14 +595,24 @@ def compare(rng: Random) -> Chat:
     numbers = [str(rng.randint(1, 999)) for _ in range(rng.randint(2, 3))]
     largest = rng.random() < 0.5
     answer = (max if largest else min)(numbers, key=int)
-    asked = rng.choice(["Which is the {}?", "Give the {} number.", "The {}?"]).format("largest" if largest else "smallest")
+    asked = rng.choice(["Which is the {}?", "Give the {} number.", "The {}?"]).format(
+        "largest" if largest else "smallest"
+    )
     return turns(f"{' '.join(numbers)}\n{asked}", answer)
 
 
 ABILITIES: dict[str, tuple[Callable[[Random], Chat], float]] = {
-    "copy": (copy, 0.04), "lookup": (lookup, 0.09), "facts": (facts, 0.10), "schema": (schema, 0.09), "tool": (tool, 0.07),
-    "extract": (extract, 0.30), "labels": (labels, 0.11), "demos": (demos, 0.10), "instruct": (instruct, 0.08), "compare": (compare, 0.02),
-}  # fmt: skip
+    "copy": (copy, 0.04),
+    "lookup": (lookup, 0.09),
+    "facts": (facts, 0.10),
+    "schema": (schema, 0.09),
+    "tool": (tool, 0.07),
+    "extract": (extract, 0.30),
+    "labels": (labels, 0.11),
+    "demos": (demos, 0.10),
+    "instruct": (instruct, 0.08),
+    "compare": (compare, 0.02),
+}
 """Each ability with its share of the mixture; the shares sum to one."""
 
 

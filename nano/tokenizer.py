@@ -18,25 +18,49 @@ from nano.abilities import draw
 
 __all__ = ["SPECIAL", "build"]
 
-SPECIAL = ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<tool_call>", "</tool_call>"]
+SPECIAL = [
+    "<|pad|>",
+    "<|bos|>",
+    "<|end|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|tool|>",
+    "<tool_call>",
+    "</tool_call>",
+]
 
 
-def build(template: str, *, vocabulary: int = 2048, chats: int = 40_000, seed: int = 5) -> PreTrainedTokenizerFast:
+def build(
+    template: str, *, vocabulary: int = 2048, chats: int = 40_000, seed: int = 5
+) -> PreTrainedTokenizerFast:
     """Return a tokenizer of `vocabulary` pieces learnt from `chats` practice chats, with the chat template set."""
     tokenizer = Tokenizer(models.BPE())
     pieces = Regex(r"\p{L}+|\p{N}|\s|[^\p{L}\p{N}\s]")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(pieces, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [
+            pre_tokenizers.Split(pieces, "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=vocabulary,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts(chats, seed), trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|bos|>", eos_token="<|end|>", pad_token="<|pad|>", padding_side="left",
-        additional_special_tokens=SPECIAL[3:], model_max_length=2048, clean_up_tokenization_spaces=False,
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token="<|bos|>",
+        eos_token="<|end|>",
+        pad_token="<|pad|>",
+        padding_side="left",
+        additional_special_tokens=SPECIAL[3:],
+        model_max_length=2048,
+        clean_up_tokenization_spaces=False,
+    )
     fast.chat_template = template
     return fast
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
+from torch.nn import functional
 from transformers import AutoTokenizer, Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerBase
 
 from nano.abilities import Chat, draw
@@ -35,24 +35,47 @@ def new_model(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Lfm2ForCausa
     """Return an untrained LFM2 of about 2.2 million parameters, convolution and attention alternating."""
     torch.manual_seed(seed)
     config = Lfm2Config(
-        vocab_size=len(tokenizer), hidden_size=160, intermediate_size=448, num_hidden_layers=6, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=2048, layer_types=["conv", "full_attention"] * 3, conv_L_cache=3,
-        block_auto_adjust_ff_dim=False, tie_word_embeddings=True, initializer_range=0.02,
-        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=160,
+        intermediate_size=448,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=2048,
+        layer_types=["conv", "full_attention"] * 3,
+        conv_L_cache=3,
+        block_auto_adjust_ff_dim=False,
+        tie_word_embeddings=True,
+        initializer_range=0.02,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     return Lfm2ForCausalLM(config)
 
 
 class Practice:
     """An endless stream of length-sorted batches of about `budget` tokens, with a mask of the answers."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, seed: int, budget: int, longest: int) -> None:
-        self.tokenizer, self.rng, self.budget, self.longest = tokenizer, Random(seed), budget, longest
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, *, seed: int, budget: int, longest: int
+    ) -> None:
+        self.tokenizer, self.rng, self.budget, self.longest = (
+            tokenizer,
+            Random(seed),
+            budget,
+            longest,
+        )
         self.copying = 0.5
-        self.start, self.end = (tokenizer.convert_tokens_to_ids(t) for t in ("<|assistant|>", "<|end|>"))
+        self.start, self.end = (
+            tokenizer.convert_tokens_to_ids(t) for t in ("<|assistant|>", "<|end|>")
+        )
 
     def encode(self, chats: list[Chat]) -> list[tuple[list[int], list[bool]]]:
-        texts = [self.tokenizer.apply_chat_template(c.messages, tools=c.tools or None, tokenize=False) for c in chats]
+        texts = [
+            self.tokenizer.apply_chat_template(c.messages, tools=c.tools or None, tokenize=False)
+            for c in chats
+        ]
         ids = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
         return [(row, self.mask(row)) for row in ids if len(row) <= self.longest]
 
@@ -68,7 +91,10 @@ class Practice:
 
     def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         while True:
-            rows = sorted(self.encode([draw(self.rng, copying=self.copying) for _ in range(384)]), key=lambda row: len(row[0]))
+            rows = sorted(
+                self.encode([draw(self.rng, copying=self.copying) for _ in range(384)]),
+                key=lambda row: len(row[0]),
+            )
             groups: list[list[tuple[list[int], list[bool]]]] = [[]]
             for row in rows:
                 if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > self.budget:
@@ -87,13 +113,15 @@ class Practice:
         return tokens, answers
 
 
-def answer_loss(model: Lfm2ForCausalLM, tokens: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+def answer_loss(
+    model: Lfm2ForCausalLM, tokens: torch.Tensor, answers: torch.Tensor
+) -> torch.Tensor:
     """Return the mean cross-entropy over answer tokens; rows are padded on the right, so no attention mask is needed."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = model.model(input_ids=tokens[:, :-1]).last_hidden_state
         chosen = answers[:, 1:]
         logits = model.lm_head(hidden[chosen])
-    return F.cross_entropy(logits.float(), tokens[:, 1:][chosen])
+    return functional.cross_entropy(logits.float(), tokens[:, 1:][chosen])
 
 
 def optimizers(model: Lfm2ForCausalLM) -> list[tuple[torch.optim.Optimizer, float]]:
@@ -126,7 +154,11 @@ def train(folder: Path, given: argparse.Namespace, worker: int) -> None:
     minutes, workers, seed, budget = given.minutes, given.workers, given.seed, given.budget
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32) if given.continued else new_model(tokenizer, seed)
+    model = (
+        Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        if given.continued
+        else new_model(tokenizer, seed)
+    )
     practice = Practice(tokenizer, seed=1000 + 7 * seed + worker, budget=budget, longest=640)
     steps, started, seen, smooth = optimizers(model), time.time(), 0, float("nan")
     reports = 0
@@ -152,7 +184,17 @@ def train(folder: Path, given: argparse.Namespace, worker: int) -> None:
         smooth = loss.item() if count == 0 else 0.98 * smooth + 0.02 * loss.item()
         if worker == 0 and done * 60 * minutes > 60 * (reports + 1):
             reports += 1
-            report(folder, model, {"minutes": round(done * minutes, 1), "steps": count, "tokens": seen, "loss": round(smooth, 4)}, reports)
+            report(
+                folder,
+                model,
+                {
+                    "minutes": round(done * minutes, 1),
+                    "steps": count,
+                    "tokens": seen,
+                    "loss": round(smooth, 4),
+                },
+                reports,
+            )
     if worker == 0:
         save(model, folder)
 
@@ -166,7 +208,10 @@ def report(folder: Path, model: Lfm2ForCausalLM, row: dict[str, Any], number: in
 
 
 def save(model: Lfm2ForCausalLM, folder: Path) -> None:
-    weights = {name: tensor.detach().to(torch.bfloat16).clone() for name, tensor in model.state_dict().items()}
+    weights = {
+        name: tensor.detach().to(torch.bfloat16).clone()
+        for name, tensor in model.state_dict().items()
+    }
     copy = Lfm2ForCausalLM(model.config).to(torch.bfloat16)
     copy.load_state_dict(weights)
     copy.save_pretrained(folder)
@@ -179,7 +224,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=int, default=3072, help="tokens in a batch of one worker")
-    parser.add_argument("--continued", action="store_true", help="start from the weights in the folder")
+    parser.add_argument(
+        "--continued", action="store_true", help="start from the weights in the folder"
+    )
     given = parser.parse_args()
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29531")

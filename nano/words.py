@@ -15,7 +15,17 @@ from faker.providers.job.en_US import Provider as Job
 from faker.providers.lorem.en_US import Provider as Lorem
 from faker.providers.person.en_US import Provider as Person
 
-__all__ = ["KINDS", "MADE_UP_LABELS", "WORDS", "Maker", "digits", "made_up", "person", "some_words", "word"]
+__all__ = [
+    "KINDS",
+    "MADE_UP_LABELS",
+    "WORDS",
+    "Maker",
+    "digits",
+    "made_up",
+    "person",
+    "some_words",
+    "word",
+]
 
 Maker = Callable[[Random], str]
 
@@ -24,20 +34,135 @@ FIRST = sorted(set(Person.first_names))
 LAST = sorted(set(Person.last_names))
 JOBS = sorted({j.split("(")[0].split(",")[0].strip() for j in Job.jobs})
 COUNTRIES = sorted(set(Address.countries))
-COLOURS = "red blue green yellow purple orange black white pink brown grey silver teal violet".split()
-ANIMALS = (
-    "cat dog horse cow sheep goat lion tiger bear wolf fox eagle owl shark whale frog snake rabbit mouse duck"
-).split()
-FRUITS = "apple pear plum peach grape lemon lime mango banana cherry melon kiwi fig berry papaya".split()
-PRODUCTS = (
-    "lamp chair table phone laptop camera guitar piano helmet bicycle tent kettle toaster mirror carpet sofa desk "
-    "printer tablet router speaker drill hammer"
-).split()
-MONTHS = "January February March April May June July August September October November December".split()
-DOMAINS = "com org net io co.uk de info biz edu us".split()
-ONSETS = "b br c ch d dr f g gr h j k kl l m n p pr qu r s sh st t th tr v w y z".split()
-VOWELS = "a e i o u ai ea ie oo ou".split()
-ENDINGS = "n r s t l m nd rt sk ck th x".split() + [""] * 8
+COLOURS = [
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "purple",
+    "orange",
+    "black",
+    "white",
+    "pink",
+    "brown",
+    "grey",
+    "silver",
+    "teal",
+    "violet",
+]
+ANIMALS = [
+    "cat",
+    "dog",
+    "horse",
+    "cow",
+    "sheep",
+    "goat",
+    "lion",
+    "tiger",
+    "bear",
+    "wolf",
+    "fox",
+    "eagle",
+    "owl",
+    "shark",
+    "whale",
+    "frog",
+    "snake",
+    "rabbit",
+    "mouse",
+    "duck",
+]
+FRUITS = [
+    "apple",
+    "pear",
+    "plum",
+    "peach",
+    "grape",
+    "lemon",
+    "lime",
+    "mango",
+    "banana",
+    "cherry",
+    "melon",
+    "kiwi",
+    "fig",
+    "berry",
+    "papaya",
+]
+PRODUCTS = [
+    "lamp",
+    "chair",
+    "table",
+    "phone",
+    "laptop",
+    "camera",
+    "guitar",
+    "piano",
+    "helmet",
+    "bicycle",
+    "tent",
+    "kettle",
+    "toaster",
+    "mirror",
+    "carpet",
+    "sofa",
+    "desk",
+    "printer",
+    "tablet",
+    "router",
+    "speaker",
+    "drill",
+    "hammer",
+]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+DOMAINS = ["com", "org", "net", "io", "co.uk", "de", "info", "biz", "edu", "us"]
+ONSETS = [
+    "b",
+    "br",
+    "c",
+    "ch",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "qu",
+    "r",
+    "s",
+    "sh",
+    "st",
+    "t",
+    "th",
+    "tr",
+    "v",
+    "w",
+    "y",
+    "z",
+]
+VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ie", "oo", "ou"]
+ENDINGS = ["n", "r", "s", "t", "l", "m", "nd", "rt", "sk", "ck", "th", "x"] + [""] * 8
 
 
 def digits(rng: Random, count: int) -> str:
@@ -53,7 +178,9 @@ def letters(rng: Random, count: int) -> str:
 def made_up(rng: Random, syllables: int = 0) -> str:
     """Return a word that no list holds, spelled out of one to three random syllables."""
     count = syllables or rng.randint(1, 3)
-    return "".join(rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(ENDINGS) for _ in range(count))
+    return "".join(
+        rng.choice(ONSETS) + rng.choice(VOWELS) + rng.choice(ENDINGS) for _ in range(count)
+    )
 
 
 def word(rng: Random) -> str:
@@ -67,7 +194,9 @@ def some_words(rng: Random, count: int) -> str:
 
 
 def first_name(rng: Random) -> str:
-    return made_up(rng, rng.randint(2, 3)).capitalize() if rng.random() < 0.35 else rng.choice(FIRST)
+    return (
+        made_up(rng, rng.randint(2, 3)).capitalize() if rng.random() < 0.35 else rng.choice(FIRST)
+    )
 
 
 def last_name(rng: Random) -> str:
@@ -88,7 +217,15 @@ def person(rng: Random) -> str:
 
 def email(rng: Random) -> str:
     first, last = first_name(rng).lower(), last_name(rng).lower()
-    user = rng.choice([f"{first}.{last}", f"{first[0]}{last}", f"{first}{digits(rng, 2)}", f"{last}_{first}", word(rng)])
+    user = rng.choice(
+        [
+            f"{first}.{last}",
+            f"{first[0]}{last}",
+            f"{first}{digits(rng, 2)}",
+            f"{last}_{first}",
+            word(rng),
+        ]
+    )
     host = rng.choice([word(rng), f"{word(rng)}-{word(rng)}", f"{word(rng)}mail"])
     return f"{user}@{host}.{rng.choice(DOMAINS)}"
 
@@ -96,9 +233,16 @@ def email(rng: Random) -> str:
 def phone(rng: Random) -> str:
     a, b, c = digits(rng, 3), digits(rng, 3), digits(rng, 4)
     shapes = (
-        f"({a}) {b}-{c}", f"{a}-{b}-{c}", f"+1 {a} {b} {c}", f"{a}.{b}.{c}", f"+44 20 {c} {digits(rng, 4)}",
-        f"001-{a}-{b}-{c}", f"+{digits(rng, 2)} {a} {b}{c}", f"0{a} {b}{digits(rng, 2)}", f"{a} {b} {c}",
-    )  # fmt: skip
+        f"({a}) {b}-{c}",
+        f"{a}-{b}-{c}",
+        f"+1 {a} {b} {c}",
+        f"{a}.{b}.{c}",
+        f"+44 20 {c} {digits(rng, 4)}",
+        f"001-{a}-{b}-{c}",
+        f"+{digits(rng, 2)} {a} {b}{c}",
+        f"0{a} {b}{digits(rng, 2)}",
+        f"{a} {b} {c}",
+    )
     return rng.choice(shapes)
 
 
@@ -135,7 +279,12 @@ def company(rng: Random) -> str:
 def date(rng: Random) -> str:
     day, month, year = rng.randint(1, 28), rng.randrange(12), rng.randint(1950, 2030)
     return rng.choice(
-        [f"{year}-{month + 1:02d}-{day:02d}", f"{day} {MONTHS[month]} {year}", f"{month + 1}/{day}/{year}", f"{MONTHS[month]} {day}"]
+        [
+            f"{year}-{month + 1:02d}-{day:02d}",
+            f"{day} {MONTHS[month]} {year}",
+            f"{month + 1}/{day}/{year}",
+            f"{MONTHS[month]} {day}",
+        ]
     )
 
 
@@ -144,20 +293,43 @@ def price(rng: Random) -> str:
 
 
 def url(rng: Random) -> str:
-    return rng.choice(["https://", "http://", "www."]) + word(rng) + "." + rng.choice(DOMAINS) + rng.choice(["", "/" + word(rng)])
+    return (
+        rng.choice(["https://", "http://", "www."])
+        + word(rng)
+        + "."
+        + rng.choice(DOMAINS)
+        + rng.choice(["", "/" + word(rng)])
+    )
 
 
 def code(rng: Random) -> str:
-    return rng.choice([f"{letters(rng, 2).upper()}-{digits(rng, 4)}", f"#{digits(rng, 5)}", f"{letters(rng, 3).upper()} {digits(rng, 3)}"])
+    return rng.choice(
+        [
+            f"{letters(rng, 2).upper()}-{digits(rng, 4)}",
+            f"#{digits(rng, 5)}",
+            f"{letters(rng, 3).upper()} {digits(rng, 3)}",
+        ]
+    )
 
 
 def file(rng: Random) -> str:
-    return f"{word(rng)}{rng.choice(['_', '-', ''])}{digits(rng, rng.randrange(3))}.{rng.choice('pdf txt csv png doc zip'.split())}"
+    return f"{word(rng)}{rng.choice(['_', '-', ''])}{digits(rng, rng.randrange(3))}.{rng.choice(['pdf', 'txt', 'csv', 'png', 'doc', 'zip'])}"
 
 
 KINDS: dict[str, Maker] = {
-    "person": person, "mail": email, "telephone": phone, "card number": card, "host": ip_address, "occupation": job,
-    "city": city, "street": street, "company": company, "date": date, "price": price, "web page": url, "code": code,
+    "person": person,
+    "mail": email,
+    "telephone": phone,
+    "card number": card,
+    "host": ip_address,
+    "occupation": job,
+    "city": city,
+    "street": street,
+    "company": company,
+    "date": date,
+    "price": price,
+    "web page": url,
+    "code": code,
     "file": file,
     "time": lambda r: f"{r.randrange(24):02d}:{r.randrange(60):02d}",
     "percent": lambda r: f"{r.randrange(100)}%",
@@ -172,7 +344,7 @@ KINDS: dict[str, Maker] = {
     "country": lambda r: r.choice(COUNTRIES),
     "month": lambda r: r.choice(MONTHS),
     "amount": lambda r: str(r.randint(2, 9999)),
-}  # fmt: skip
+}
 
 MADE_UP_LABELS: dict[str, tuple[str, ...]] = {
     "person": ("person", "full name", "people", "who"),

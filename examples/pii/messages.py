@@ -13,25 +13,241 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-FIRST = """Aaliyah Adam Aiko Alejandro Amara Anders Anika Bao Beatriz Boris Camille Carmen Chidi Chloe Dalia Darius Diego Dmitri Ebony Eilidh Elena
-Emre Esther Farid Fatima Felix Freya Gabriel Giulia Hana Harriet Hassan Ines Ingrid Ivan Jamal Joanna Jonas Kaito Kavya Keiko Kofi Lars Layla Leila
-Liam Lucia Malik Marta Mei Milan Mohammed Nadia Naomi Nikolai Noor Olga Omar Oscar Pablo Petra Priya Quentin Rafael Ravi Rosa Ruth Sanjay Selma
-Sofia Stefan Tariq Theo Tomas Uma Vera Victor Wanda Xiomara Yara Yusuf Zara Zoltan""".split()
-LAST = """Abara Adeyemi Almeida Andersson Bakker Banerjee Bauer Becker Bianchi Blomqvist Castillo Cerny Chaudhry Cohen Costa Dahl Delgado Diallo Dubois
-Eriksen Farouk Fernandez Fischer Fontaine Garcia Gruber Haddad Hansen Horvat Hughes Ibrahim Ito Ivanova Jansen Jensen Kaplan Kimura Kowalski Kruger
-Larsen Lefevre Lindgren Lopez Macdonald Mahmoud Marino Mbeki Mendes Moreau Nakamura Nguyen Novak Okafor Olsen Ortega Osei Park Patel Pereira
-Petrov Quixley Ramos Rossi Sato Schmidt Silva Singh Sokolov Suzuki Tanaka Thorne Torres Ueda Varga Vasquez Weber Wong Yamada Yilmaz Zhou""".split()
+FIRST = [
+    "Aaliyah",
+    "Adam",
+    "Aiko",
+    "Alejandro",
+    "Amara",
+    "Anders",
+    "Anika",
+    "Bao",
+    "Beatriz",
+    "Boris",
+    "Camille",
+    "Carmen",
+    "Chidi",
+    "Chloe",
+    "Dalia",
+    "Darius",
+    "Diego",
+    "Dmitri",
+    "Ebony",
+    "Eilidh",
+    "Elena",
+    "Emre",
+    "Esther",
+    "Farid",
+    "Fatima",
+    "Felix",
+    "Freya",
+    "Gabriel",
+    "Giulia",
+    "Hana",
+    "Harriet",
+    "Hassan",
+    "Ines",
+    "Ingrid",
+    "Ivan",
+    "Jamal",
+    "Joanna",
+    "Jonas",
+    "Kaito",
+    "Kavya",
+    "Keiko",
+    "Kofi",
+    "Lars",
+    "Layla",
+    "Leila",
+    "Liam",
+    "Lucia",
+    "Malik",
+    "Marta",
+    "Mei",
+    "Milan",
+    "Mohammed",
+    "Nadia",
+    "Naomi",
+    "Nikolai",
+    "Noor",
+    "Olga",
+    "Omar",
+    "Oscar",
+    "Pablo",
+    "Petra",
+    "Priya",
+    "Quentin",
+    "Rafael",
+    "Ravi",
+    "Rosa",
+    "Ruth",
+    "Sanjay",
+    "Selma",
+    "Sofia",
+    "Stefan",
+    "Tariq",
+    "Theo",
+    "Tomas",
+    "Uma",
+    "Vera",
+    "Victor",
+    "Wanda",
+    "Xiomara",
+    "Yara",
+    "Yusuf",
+    "Zara",
+    "Zoltan",
+]
+LAST = [
+    "Abara",
+    "Adeyemi",
+    "Almeida",
+    "Andersson",
+    "Bakker",
+    "Banerjee",
+    "Bauer",
+    "Becker",
+    "Bianchi",
+    "Blomqvist",
+    "Castillo",
+    "Cerny",
+    "Chaudhry",
+    "Cohen",
+    "Costa",
+    "Dahl",
+    "Delgado",
+    "Diallo",
+    "Dubois",
+    "Eriksen",
+    "Farouk",
+    "Fernandez",
+    "Fischer",
+    "Fontaine",
+    "Garcia",
+    "Gruber",
+    "Haddad",
+    "Hansen",
+    "Horvat",
+    "Hughes",
+    "Ibrahim",
+    "Ito",
+    "Ivanova",
+    "Jansen",
+    "Jensen",
+    "Kaplan",
+    "Kimura",
+    "Kowalski",
+    "Kruger",
+    "Larsen",
+    "Lefevre",
+    "Lindgren",
+    "Lopez",
+    "Macdonald",
+    "Mahmoud",
+    "Marino",
+    "Mbeki",
+    "Mendes",
+    "Moreau",
+    "Nakamura",
+    "Nguyen",
+    "Novak",
+    "Okafor",
+    "Olsen",
+    "Ortega",
+    "Osei",
+    "Park",
+    "Patel",
+    "Pereira",
+    "Petrov",
+    "Quixley",
+    "Ramos",
+    "Rossi",
+    "Sato",
+    "Schmidt",
+    "Silva",
+    "Singh",
+    "Sokolov",
+    "Suzuki",
+    "Tanaka",
+    "Thorne",
+    "Torres",
+    "Ueda",
+    "Varga",
+    "Vasquez",
+    "Weber",
+    "Wong",
+    "Yamada",
+    "Yilmaz",
+    "Zhou",
+]
 JOBS = """accountant|architect|baker|bank clerk|barista|biologist|bookkeeper|carpenter|chemist|civil engineer|data analyst|dentist|editor|electrician|
 event manager|fashion designer|firefighter|flight attendant|gardener|graphic designer|head nurse|hotel manager|interpreter|journalist|lab technician|
 legal adviser|librarian|lighting designer|marketing manager|mechanic|museum curator|music teacher|office manager|optician|paramedic|pharmacist|
 photographer|physicist|plumber|police officer|product manager|psychologist|quality inspector|recruiter|sales director|school principal|
 security guard|software developer|sound engineer|structural engineer|surgeon|surveyor|systems analyst|tax adviser|tour guide|translator|
-travel agent|truck driver|veterinary nurse|warehouse manager|web developer|welder""".replace("\n", "").split("|")
-HOSTS = "brightmail harbor-post mailbox oakfield northwind cedar-lane quickpost lumen tallship riverbank postbin fernhill".split()
-ENDINGS = "com org net io co.uk de info biz".split()
-ITEMS = "lamp chair laptop camera guitar helmet bicycle tent kettle toaster mirror carpet sofa printer tablet speaker drill jacket blender backpack".split()
-PLACES = "Springfield Oslo Lyon Porto Graz Bergen Leeds Kyoto Accra Lima Quito Dakar Perth Halifax Tampere Gdansk Split Izmir Pune Busan".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+travel agent|truck driver|veterinary nurse|warehouse manager|web developer|welder""".replace(
+    "\n", ""
+).split("|")
+HOSTS = [
+    "brightmail",
+    "harbor-post",
+    "mailbox",
+    "oakfield",
+    "northwind",
+    "cedar-lane",
+    "quickpost",
+    "lumen",
+    "tallship",
+    "riverbank",
+    "postbin",
+    "fernhill",
+]
+ENDINGS = ["com", "org", "net", "io", "co.uk", "de", "info", "biz"]
+ITEMS = [
+    "lamp",
+    "chair",
+    "laptop",
+    "camera",
+    "guitar",
+    "helmet",
+    "bicycle",
+    "tent",
+    "kettle",
+    "toaster",
+    "mirror",
+    "carpet",
+    "sofa",
+    "printer",
+    "tablet",
+    "speaker",
+    "drill",
+    "jacket",
+    "blender",
+    "backpack",
+]
+PLACES = [
+    "Springfield",
+    "Oslo",
+    "Lyon",
+    "Porto",
+    "Graz",
+    "Bergen",
+    "Leeds",
+    "Kyoto",
+    "Accra",
+    "Lima",
+    "Quito",
+    "Dakar",
+    "Perth",
+    "Halifax",
+    "Tampere",
+    "Gdansk",
+    "Split",
+    "Izmir",
+    "Pune",
+    "Busan",
+]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
 
 def digits(rng: Random, count: int) -> str:
@@ -40,18 +256,37 @@ def digits(rng: Random, count: int) -> str:
 
 def name(rng: Random) -> str:
     first, last = rng.choice(FIRST), rng.choice(LAST)
-    return rng.choice([first, f"{first} {last}", f"{first} {last}", f"{first} {last}", f"{rng.choice(['Dr.', 'Mr.', 'Ms.'])} {last}"])
+    return rng.choice(
+        [
+            first,
+            f"{first} {last}",
+            f"{first} {last}",
+            f"{first} {last}",
+            f"{rng.choice(['Dr.', 'Mr.', 'Ms.'])} {last}",
+        ]
+    )
 
 
 def email(rng: Random) -> str:
     first, last = rng.choice(FIRST).lower(), rng.choice(LAST).lower()
-    user = rng.choice([f"{first}.{last}", f"{first[0]}{last}", f"{first}{digits(rng, 2)}", f"{last}_{first}"])
+    user = rng.choice(
+        [f"{first}.{last}", f"{first[0]}{last}", f"{first}{digits(rng, 2)}", f"{last}_{first}"]
+    )
     return f"{user}@{rng.choice(HOSTS)}.{rng.choice(ENDINGS)}"
 
 
 def phone(rng: Random) -> str:
     a, b, c = digits(rng, 3), digits(rng, 3), digits(rng, 4)
-    return rng.choice([f"({a}) {b}-{c}", f"{a}-{b}-{c}", f"+1 {a} {b} {c}", f"{a}.{b}.{c}", f"+44 20 {c} {digits(rng, 4)}", f"001-{a}-{b}-{c}"])
+    return rng.choice(
+        [
+            f"({a}) {b}-{c}",
+            f"{a}-{b}-{c}",
+            f"+1 {a} {b} {c}",
+            f"{a}.{b}.{c}",
+            f"+44 20 {c} {digits(rng, 4)}",
+            f"001-{a}-{b}-{c}",
+        ]
+    )
 
 
 def credit_card(rng: Random) -> str:
@@ -65,12 +300,19 @@ def ip_address(rng: Random) -> str:
 
 
 PERSONAL: dict[str, Callable[[Random], str]] = {
-    "name": name, "email": email, "phone": phone, "credit_card": credit_card, "ip_address": ip_address, "job_title": lambda r: r.choice(JOBS),
-}  # fmt: skip
+    "name": name,
+    "email": email,
+    "phone": phone,
+    "credit_card": credit_card,
+    "ip_address": ip_address,
+    "job_title": lambda r: r.choice(JOBS),
+}
 OTHER: dict[str, Callable[[Random], str]] = {
-    "item": lambda r: r.choice(ITEMS), "place": lambda r: r.choice(PLACES), "day": lambda r: r.choice(DAYS),
+    "item": lambda r: r.choice(ITEMS),
+    "place": lambda r: r.choice(PLACES),
+    "day": lambda r: r.choice(DAYS),
     "number": lambda r: str(r.randrange(3, 4000)),
-}  # fmt: skip
+}
 
 
 def load_forms(path: Path) -> list[list[str]]:
@@ -94,7 +336,9 @@ def message(rng: Random, forms: list[str]) -> tuple[str, list[dict[str, str]]]:
     chosen = sorted(rng.sample(range(len(forms)), rng.randint(1, min(3, len(forms)))))
     text = " ".join(forms[index] for index in chosen)
     text = re.sub(r"\[([^\]]+)\]", lambda match: rng.choice(match.group(1).split("|")), text)
-    return re.sub(r"\{(\w+)\}", filled, text), [{"string": value, "pii_type": slot} for value, slot in found]
+    return re.sub(r"\{(\w+)\}", filled, text), [
+        {"string": value, "pii_type": slot} for value, slot in found
+    ]
 
 
 def main() -> None:
@@ -112,7 +356,13 @@ def main() -> None:
             text, fields = message(rng, groups[index])
             if text not in seen:
                 seen.add(text)
-                file.write(json.dumps({"message": text, "fields": fields, "form": f"group {index + 1}"}, ensure_ascii=False) + "\n")
+                file.write(
+                    json.dumps(
+                        {"message": text, "fields": fields, "form": f"group {index + 1}"},
+                        ensure_ascii=False,
+                    )
+                    + "\n"
+                )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,32 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ratchet.core import (
-        AnswerForm, Budget, Candidate, Decoding, Demonstration, Example, InputField, Interval, MetricSpec, Roles, Score, SplitSpec, Step, Task,
-        Trial, Verdict,
-    )  # fmt: skip
+        AnswerForm,
+        Budget,
+        Candidate,
+        Decoding,
+        Demonstration,
+        Example,
+        InputField,
+        Interval,
+        MetricSpec,
+        Roles,
+        Score,
+        SplitSpec,
+        Step,
+        Task,
+        Trial,
+        Verdict,
+    )
     from ratchet.core.errors import RatchetError
-    from ratchet.data import find_leaks, good_rows, guess_columns, guess_task, split_examples, to_examples
+    from ratchet.data import (
+        find_leaks,
+        good_rows,
+        guess_columns,
+        guess_task,
+        split_examples,
+        to_examples,
+    )
     from ratchet.levers import DemosLever, PromptLever, TuneLever
     from ratchet.measure import Measurement
     from ratchet.tuning import LoraSettings
@@ -22,23 +43,71 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "core": (
-        "AnswerForm", "Budget", "Candidate", "Decoding", "Demonstration", "Example", "InputField", "Interval", "MetricSpec", "Roles", "Score",
-        "SplitSpec", "Step", "Task", "Trial", "Verdict",
+        "AnswerForm",
+        "Budget",
+        "Candidate",
+        "Decoding",
+        "Demonstration",
+        "Example",
+        "InputField",
+        "Interval",
+        "MetricSpec",
+        "Roles",
+        "Score",
+        "SplitSpec",
+        "Step",
+        "Task",
+        "Trial",
+        "Verdict",
     ),
     "core.errors": ("RatchetError",),
-    "data": ("find_leaks", "good_rows", "guess_columns", "guess_task", "split_examples", "to_examples"),
+    "data": (
+        "find_leaks",
+        "good_rows",
+        "guess_columns",
+        "guess_task",
+        "split_examples",
+        "to_examples",
+    ),
     "levers": ("DemosLever", "PromptLever", "TuneLever"),
     "measure": ("Measurement",),
     "tuning": ("LoraSettings",),
     "workbench": ("Workbench",),
-}  # fmt: skip
+}
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = [
-    "AnswerForm", "Budget", "Candidate", "Decoding", "DemosLever", "Demonstration", "Example", "InputField", "Interval", "LoraSettings",
-    "Measurement", "MetricSpec", "PromptLever", "RatchetError", "Roles", "Score", "SplitSpec", "Step", "Task", "Trial", "TuneLever", "Verdict",
-    "Workbench", "__version__", "find_leaks", "good_rows", "guess_columns", "guess_task", "split_examples", "to_examples",
-]  # fmt: skip
+    "AnswerForm",
+    "Budget",
+    "Candidate",
+    "Decoding",
+    "Demonstration",
+    "DemosLever",
+    "Example",
+    "InputField",
+    "Interval",
+    "LoraSettings",
+    "Measurement",
+    "MetricSpec",
+    "PromptLever",
+    "RatchetError",
+    "Roles",
+    "Score",
+    "SplitSpec",
+    "Step",
+    "Task",
+    "Trial",
+    "TuneLever",
+    "Verdict",
+    "Workbench",
+    "__version__",
+    "find_leaks",
+    "good_rows",
+    "guess_columns",
+    "guess_task",
+    "split_examples",
+    "to_examples",
+]
 
 
 def __getattr__(name: str) -> object:

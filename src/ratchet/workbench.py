@@ -26,7 +26,17 @@ from ratchet.measure.evaluate import Progress
 from ratchet.metrics import Metric, make_metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
 from ratchet.models import ChatModel, ModelPool
-from ratchet.store import Workspace, find_candidate, find_workspace, latest_dataset, load_candidate, load_examples, load_steps, load_trials, open_database
+from ratchet.store import (
+    Workspace,
+    find_candidate,
+    find_workspace,
+    latest_dataset,
+    load_candidate,
+    load_examples,
+    load_steps,
+    load_trials,
+    open_database,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,41 +55,78 @@ class Watching:
     def answers(self, progress: Progress) -> None:
         """Take the state of a measurement."""
 
-    def trains(self, progress: Any) -> None:  # noqa: ANN401 - TuningProgress; naming it here would load nothing but is not needed
+    def trains(
+        self, progress: Any
+    ) -> None:  # TuningProgress; naming it here would load nothing but is not needed
         """Take the state of a training run."""
 
     def climbs(self, rung: Rung) -> None:
         """Take a rung that just ended."""
 
 
-def workspace_pool(workspace: Workspace, models: Mapping[str, ChatModel] | None = None) -> ModelPool:
+def workspace_pool(
+    workspace: Workspace, models: Mapping[str, ChatModel] | None = None
+) -> ModelPool:
     """Return the models of a workspace, and those that are handed over."""
-    return ModelPool(workspace.settings.endpoints, adapters=workspace.files / "adapters", root=workspace.root, ready=models)
+    return ModelPool(
+        workspace.settings.endpoints,
+        adapters=workspace.files / "adapters",
+        root=workspace.root,
+        ready=models,
+    )
 
 
 class Workbench:
     """One task, ready to work on."""
 
     def __init__(
-        self, task: Task, examples: Sequence[Example], *, metric: Metric, engine: sa.Engine, files: Path,
-        workspace: Workspace | None = None, models: Mapping[str, ChatModel] | None = None,
-    ) -> None:  # fmt: skip
-        self.task, self.examples, self.metric, self.engine, self.files = task, list(examples), metric, engine, files
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        *,
+        metric: Metric,
+        engine: sa.Engine,
+        files: Path,
+        workspace: Workspace | None = None,
+        models: Mapping[str, ChatModel] | None = None,
+    ) -> None:
+        self.task, self.examples, self.metric, self.engine, self.files = (
+            task,
+            list(examples),
+            metric,
+            engine,
+            files,
+        )
         self._workspace, self._models = workspace, dict(models or {})
         self.watching = Watching()
 
     @classmethod
-    def open(cls, name: str, path: Path | str = ".", *, models: Mapping[str, ChatModel] | None = None) -> "Workbench":
+    def open(
+        cls, name: str, path: Path | str = ".", *, models: Mapping[str, ChatModel] | None = None
+    ) -> "Workbench":
         """Return the task `name` of the workspace that `path` is in, with its newest examples."""
         workspace = find_workspace(Path(path))
         task = workspace.load_task(name)
         metric = make_metric(task.metric, root=workspace.root)
         examples = load_examples(workspace.database, latest_dataset(workspace.database, name))
-        return cls(task, examples, metric=metric, engine=workspace.database, files=workspace.files, workspace=workspace, models=models)
+        return cls(
+            task,
+            examples,
+            metric=metric,
+            engine=workspace.database,
+            files=workspace.files,
+            workspace=workspace,
+            models=models,
+        )
 
     @classmethod
     def of(
-        cls, task: Task, examples: Sequence[Example], *, metric: ScoreFunction | Metric | None = None, models: Mapping[str, ChatModel] | None = None
+        cls,
+        task: Task,
+        examples: Sequence[Example],
+        *,
+        metric: ScoreFunction | Metric | None = None,
+        models: Mapping[str, ChatModel] | None = None,
     ) -> "Workbench":
         """Return a workbench for a task made in Python; trials are kept in memory, and examples without a split get one.
 
@@ -89,10 +136,27 @@ class Workbench:
             metric: A metric, or a function of inputs, reference and answer; by default the one that the task names.
             models: Models by name, beside `local:…`.
         """
-        chosen: Metric = make_metric(task.metric) if metric is None else metric if hasattr(metric, "aggregates") else FunctionMetric(metric)  # type: ignore[assignment,arg-type]  # told apart by the attribute
-        placed = list(examples) if all(e.split for e in examples) else split_examples(examples, task.splits)
+        chosen: Metric = (
+            make_metric(task.metric)
+            if metric is None
+            else metric
+            if hasattr(metric, "aggregates")
+            else FunctionMetric(metric)
+        )  # type: ignore[assignment]  # told apart by the attribute
+        placed = (
+            list(examples)
+            if all(e.split for e in examples)
+            else split_examples(examples, task.splits)
+        )
         files = Path(tempfile.mkdtemp(prefix="ratchet-"))
-        return cls(task, placed, metric=chosen, engine=open_database(f"sqlite:///{files / 'ratchet.db'}"), files=files, models=models)
+        return cls(
+            task,
+            placed,
+            metric=chosen,
+            engine=open_database(f"sqlite:///{files / 'ratchet.db'}"),
+            files=files,
+            models=models,
+        )
 
     def split(self, name: Split) -> list[Example]:
         """Return the examples of one split."""
@@ -124,17 +188,30 @@ class Workbench:
             found = self._from_file(Path(name))
         else:
             found = find_candidate(self.engine, name)
-        return found.changed(model=model, note=found.note) if model and model != found.model else found
+        return (
+            found.changed(model=model, note=found.note) if model and model != found.model else found
+        )
 
     def _from_file(self, path: Path) -> Candidate:
         start = self.start()
-        return load_candidate(path, defaults={"model": start.model, "system": start.system, "user": start.user, "note": path.stem})
+        return load_candidate(
+            path,
+            defaults={
+                "model": start.model,
+                "system": start.system,
+                "user": start.user,
+                "note": path.stem,
+            },
+        )
 
     def variants(self) -> list[Candidate]:
         """Return the candidates in `tasks/<task>/`, in the order of their file names."""
         if self._workspace is None:
             return []
-        return [self._from_file(path) for path in sorted((self._workspace.root / "tasks" / self.task.name).glob("*.yaml"))]
+        return [
+            self._from_file(path)
+            for path in sorted((self._workspace.root / "tasks" / self.task.name).glob("*.yaml"))
+        ]
 
     def prompt(self, candidate: Candidate) -> Prompt:
         """Return the prompt of a candidate, checked against the task."""
@@ -142,7 +219,13 @@ class Workbench:
 
     def bench(self, budget: Budget | None = None) -> Bench:
         """Return where measurements of this task are made."""
-        return Bench(task=self.task, metric=self.metric, engine=self.engine, budget=budget or Budget(), watch=self.watching.answers)
+        return Bench(
+            task=self.task,
+            metric=self.metric,
+            engine=self.engine,
+            budget=budget or Budget(),
+            watch=self.watching.answers,
+        )
 
     def pool(self) -> ModelPool:
         """Return the models, to be closed by the caller."""
@@ -155,25 +238,52 @@ class Workbench:
 
         async def work() -> Plan:
             async with self.pool() as pool:
-                return plan(self.bench(), candidate, pool.model(candidate.model), self.split(split), repeats=repeats)
+                return plan(
+                    self.bench(),
+                    candidate,
+                    pool.model(candidate.model),
+                    self.split(split),
+                    repeats=repeats,
+                )
 
         return run_sync(work())
 
-    def measure(self, candidate: Candidate | None = None, split: Split = "dev", *, repeats: int = 1, budget: Budget | None = None) -> Measurement:
+    def measure(
+        self,
+        candidate: Candidate | None = None,
+        split: Split = "dev",
+        *,
+        repeats: int = 1,
+        budget: Budget | None = None,
+    ) -> Measurement:
         """Return the measurement of a candidate (by default the champion) on a split."""
-        return self.measure_all([candidate or self.champion()], split, repeats=repeats, budget=budget)[0]
+        return self.measure_all(
+            [candidate or self.champion()], split, repeats=repeats, budget=budget
+        )[0]
 
     def measure_all(
-        self, candidates: Sequence[Candidate], split: Split = "dev", *, repeats: int = 1, budget: Budget | None = None
+        self,
+        candidates: Sequence[Candidate],
+        split: Split = "dev",
+        *,
+        repeats: int = 1,
+        budget: Budget | None = None,
     ) -> list[Measurement]:
         """Return the measurements of several candidates, one after another, under one budget."""
         if split == "test":
-            raise UsageError("the test split is sealed: it is opened for a champion alone, once, at the end; measure on dev")
+            raise UsageError(
+                "the test split is sealed: it is opened for a champion alone, once, at the end; measure on dev"
+            )
         bench, examples = self.bench(budget), self.split(split)
 
         async def work() -> list[Measurement]:
             async with self.pool() as pool:
-                return [await evaluate(bench, c, pool.model(c.model), examples, split=split, repeats=repeats) for c in candidates]
+                return [
+                    await evaluate(
+                        bench, c, pool.model(c.model), examples, split=split, repeats=repeats
+                    )
+                    for c in candidates
+                ]
 
         return run_sync(work())
 
@@ -182,7 +292,14 @@ class Workbench:
         before, after = self.measure_all([a, b], budget=budget)
         return compare(before, after, margin=self.task.margin)
 
-    def climb(self, levers: Sequence[Lever], *, start: Candidate | None = None, budget: Budget | None = None, again: bool = False) -> list[Step]:
+    def climb(
+        self,
+        levers: Sequence[Lever],
+        *,
+        start: Candidate | None = None,
+        budget: Budget | None = None,
+        again: bool = False,
+    ) -> list[Step]:
         """Try the levers in order, keep what is proven better, and return the ladder."""
 
         async def work() -> list[Step]:
@@ -194,10 +311,17 @@ class Workbench:
     def _ground(self, pool: ModelPool, budget: Budget | None) -> Ground:
         watching: Watcher = self.watching
         evidence = Evidence(
-            task=self.task, train=self.split("train"), bench=self.bench(budget), pool=pool, files=self.files,
-            tried=frozenset(step.candidate_id for step in self.steps()), watch=watching,
-        )  # fmt: skip
-        return Ground(evidence=evidence, dev=self.split("dev"), engine=self.engine, watch=self.watching.climbs)
+            task=self.task,
+            train=self.split("train"),
+            bench=self.bench(budget),
+            pool=pool,
+            files=self.files,
+            tried=frozenset(step.candidate_id for step in self.steps()),
+            watch=watching,
+        )
+        return Ground(
+            evidence=evidence, dev=self.split("dev"), engine=self.engine, watch=self.watching.climbs
+        )
 
     def evidence(self, pool: ModelPool) -> Evidence:
         """Return what a lever may look at."""
@@ -211,13 +335,25 @@ class Workbench:
 
     def differences(self, verdict: Verdict, limit: int = CHANGES_SHOWN) -> list[Changed]:
         """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first."""
-        trials = load_trials(self.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id)
+        trials = load_trials(
+            self.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id
+        )
         by_key = {(t.candidate_id, t.example_id): t for t in trials if t.repeat == 0 and t.score}
         found = []
         for example in self.split("dev"):
-            before, after = (by_key.get((c, example.id)) for c in (verdict.champion_id, verdict.challenger_id))
-            if before and after and before.score and after.score and before.score.value != after.score.value:
-                found.append((after.score.value - before.score.value, Changed(example, before, after)))
+            before, after = (
+                by_key.get((c, example.id)) for c in (verdict.champion_id, verdict.challenger_id)
+            )
+            if (
+                before
+                and after
+                and before.score
+                and after.score
+                and before.score.value != after.score.value
+            ):
+                found.append(
+                    (after.score.value - before.score.value, Changed(example, before, after))
+                )
         found.sort(key=lambda pair: (pair[0], pair[1].example.id))
         won = [pair for pair in reversed(found) if pair[0] > 0][:limit]
         lost = [pair for pair in found if pair[0] < 0][:limit]
@@ -229,10 +365,22 @@ class Workbench:
         Raises: UsageError if there are none.
         """
         seen = {example.id: example for example in self.examples if example.split != "test"}
-        trials = [t for t in load_trials(self.engine, [candidate.id], metric_id=self.metric.id) if t.example_id in seen]
+        trials = [
+            t
+            for t in load_trials(self.engine, [candidate.id], metric_id=self.metric.id)
+            if t.example_id in seen
+        ]
         if not trials:
-            raise UsageError(f"candidate {candidate.id} has no trials; make some with: ratchet measure {self.task.name} --candidate {candidate.id}")
-        measured = Measurement(candidate=candidate, split="", metric_id=self.metric.id, examples=list(seen.values()), trials=trials)
+            raise UsageError(
+                f"candidate {candidate.id} has no trials; make some with: ratchet measure {self.task.name} --candidate {candidate.id}"
+            )
+        measured = Measurement(
+            candidate=candidate,
+            split="",
+            metric_id=self.metric.id,
+            examples=list(seen.values()),
+            trials=trials,
+        )
         return measured.frame()
 
     def report(self) -> str:
@@ -242,7 +390,9 @@ class Workbench:
         """
         steps = self.steps()
         if not steps:
-            raise UsageError(f"task {self.task.name!r} has no ladder yet; make one with: ratchet climb {self.task.name}")
+            raise UsageError(
+                f"task {self.task.name!r} has no ladder yet; make one with: ratchet climb {self.task.name}"
+            )
         return html_report(self.task, steps, {step.number: self.changes(step) for step in steps})
 
     def check_fits(self, candidate: Candidate) -> None:

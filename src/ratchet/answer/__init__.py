@@ -5,4 +5,12 @@ from ratchet.answer.forms import parse_answer
 from ratchet.answer.messages import Prompt, signature, starting_candidate, written_answer
 from ratchet.answer.template import Template
 
-__all__ = ["Prompt", "Template", "answer_example", "parse_answer", "signature", "starting_candidate", "written_answer"]
+__all__ = [
+    "Prompt",
+    "Template",
+    "answer_example",
+    "parse_answer",
+    "signature",
+    "starting_candidate",
+    "written_answer",
+]

@@ -8,7 +8,9 @@ from ratchet.models import ChatModel
 __all__ = ["answer_example"]
 
 
-async def answer_example(prompt: Prompt, model: ChatModel, example: Example, *, repeat: int = 0) -> Trial:
+async def answer_example(
+    prompt: Prompt, model: ChatModel, example: Example, *, repeat: int = 0
+) -> Trial:
     """Return the trial, not scored yet.
 
     Raises: ReplyError if the model gave no reply; then there is no trial, and nothing was paid.
@@ -17,6 +19,12 @@ async def answer_example(prompt: Prompt, model: ChatModel, example: Example, *, 
     answer, failure = parse_answer(prompt.task, reply)
     output = reply.tool_calls[0].arguments if reply.tool_calls and not reply.text else reply.text
     return Trial(
-        candidate_id=prompt.candidate.id, example_id=example.id, repeat=repeat, output=output, answer=answer, failure=failure,
-        usage=reply.usage, latency_s=reply.latency_s,
-    )  # fmt: skip
+        candidate_id=prompt.candidate.id,
+        example_id=example.id,
+        repeat=repeat,
+        output=output,
+        answer=answer,
+        failure=failure,
+        usage=reply.usage,
+        latency_s=reply.latency_s,
+    )

@@ -41,7 +41,11 @@ def label_answer(task: Task, reply: ChatReply) -> Outcome:
     by_name = {label.lower(): label for label in task.answer.labels}
     if text.lower() in by_name:
         return by_name[text.lower()], None
-    named = [label for label in task.answer.labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)]
+    named = [
+        label
+        for label in task.answer.labels
+        if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)
+    ]
     return (named[0], None) if len(named) == 1 else (None, "wrong form")
 
 
@@ -77,7 +81,11 @@ def checked(task: Task, text: str) -> Outcome:
             return None, "unparsable"
     if not isinstance(value, dict | list) or depth(value) > DEEPEST:
         return None, "wrong form"
-    return (value, None) if validator(canonical_json(task.answer.json_schema)).is_valid(value) else (None, "wrong form")
+    return (
+        (value, None)
+        if validator(canonical_json(task.answer.json_schema)).is_valid(value)
+        else (None, "wrong form")
+    )
 
 
 def embedded(text: str) -> Json:
@@ -95,7 +103,12 @@ def embedded(text: str) -> Json:
 def depth(value: Json) -> int:
     level, deep = [value], 0
     while level and deep <= DEEPEST:
-        level = [v for item in level if isinstance(item, dict | list) for v in (item.values() if isinstance(item, dict) else item)]
+        level = [
+            v
+            for item in level
+            if isinstance(item, dict | list)
+            for v in (item.values() if isinstance(item, dict) else item)
+        ]
         deep += 1
     return deep
 
@@ -105,4 +118,10 @@ def validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator(json.loads(schema))
 
 
-FORMS = {"text": text_answer, "label": label_answer, "number": number_answer, "json": json_answer, "tool": tool_answer}
+FORMS = {
+    "text": text_answer,
+    "label": label_answer,
+    "number": number_answer,
+    "json": json_answer,
+    "tool": tool_answer,
+}

@@ -23,12 +23,19 @@ class Prompt:
         self.task, self.candidate = task, candidate
         known = {*task.input_names, *TASK_FIELDS}
         if clash := set(TASK_FIELDS) & set(task.input_names):
-            raise CandidateError(f"task {task.name!r}: the input name {sorted(clash)[0]!r} is taken by the task itself; rename the field")
-        self._system, self._user, instructions = (Template(text) for text in (candidate.system, candidate.user, task.instructions))
+            raise CandidateError(
+                f"task {task.name!r}: the input name {min(clash)!r} is taken by the task itself; rename the field"
+            )
+        self._system, self._user, instructions = (
+            Template(text) for text in (candidate.system, candidate.user, task.instructions)
+        )
         for template in (self._system, self._user):
             template.check(known)
         instructions.check({"labels", "schema"})
-        fixed = {"labels": list(task.answer.labels), "schema": signature(task.answer.json_schema or {})}
+        fixed = {
+            "labels": list(task.answer.labels),
+            "schema": signature(task.answer.json_schema or {}),
+        }
         self._fixed: dict[str, Json] = {**fixed, "instructions": instructions.render(fixed)}
         self._system_is_fixed = not self._system.names & set(task.input_names)
         self._head = self._messages_before()
@@ -37,22 +44,34 @@ class Prompt:
     def request(self, example: Example) -> ChatRequest:
         """Return the request for one example."""
         values = {**self._fixed, **example.inputs}
-        messages = self._head if self._system_is_fixed else [*self._system_message(values), *self._shown()]
+        messages = (
+            self._head if self._system_is_fixed else [*self._system_message(values), *self._shown()]
+        )
         decoding, answer = self.candidate.decoding, self.task.answer
         return ChatRequest(
             messages=[*messages, {"role": "user", "content": self._user.render(values)}],
             tools=self._tools,
             tool_choice=answer.tool if decoding.constrained and self._tools else None,
-            json_schema=answer.json_schema if decoding.constrained and answer.kind == "json" else None,
-            temperature=decoding.temperature, top_p=decoding.top_p, max_tokens=decoding.max_tokens, seed=decoding.seed,
+            json_schema=answer.json_schema
+            if decoding.constrained and answer.kind == "json"
+            else None,
+            temperature=decoding.temperature,
+            top_p=decoding.top_p,
+            max_tokens=decoding.max_tokens,
+            seed=decoding.seed,
             adapter=self.candidate.adapter,
-        )  # fmt: skip
+        )
 
     def answered(self, example: Example) -> list[dict[str, Json]]:
         """Return the messages with the reference as the last one, as fine-tuning wants them."""
         values = {**self._fixed, **example.inputs}
         question = {"role": "user", "content": self._user.render(values)}
-        return [*self._system_message(values), *self._shown(), question, written_answer(self.task, example.reference, 0)]
+        return [
+            *self._system_message(values),
+            *self._shown(),
+            question,
+            written_answer(self.task, example.reference, 0),
+        ]
 
     def _messages_before(self) -> list[dict[str, Json]]:
         return [*self._system_message(self._fixed), *self._shown()] if self._system_is_fixed else []
@@ -66,9 +85,14 @@ class Prompt:
         for number, demonstration in enumerate(self.candidate.demonstrations, start=1):
             missing = set(self.task.input_names) - set(demonstration.inputs)
             if missing:
-                raise CandidateError(f"demonstration {number} has no value for the field {sorted(missing)[0]!r}")
+                raise CandidateError(
+                    f"demonstration {number} has no value for the field {min(missing)!r}"
+                )
             question = self._user.render({**self._fixed, **demonstration.inputs})
-            messages += [{"role": "user", "content": question}, written_answer(self.task, demonstration.answer, number)]
+            messages += [
+                {"role": "user", "content": question},
+                written_answer(self.task, demonstration.answer, number),
+            ]
             if self.task.answer.kind == "tool":
                 messages.append({"role": "tool", "tool_call_id": f"call_{number}", "content": ""})
         return messages
@@ -77,8 +101,15 @@ class Prompt:
 def written_answer(task: Task, answer: Json, number: int) -> dict[str, Json]:
     """Return the assistant's message that gives `answer`; `number` tells tool calls apart."""
     if task.answer.kind != "tool":
-        return {"role": "assistant", "content": answer if isinstance(answer, str) else compact(answer)}
-    call = {"id": f"call_{number}", "type": "function", "function": {"name": task.answer.tool, "arguments": compact(answer)}}
+        return {
+            "role": "assistant",
+            "content": answer if isinstance(answer, str) else compact(answer),
+        }
+    call = {
+        "id": f"call_{number}",
+        "type": "function",
+        "function": {"name": task.answer.tool, "arguments": compact(answer)},
+    }
     return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
@@ -100,7 +131,13 @@ def signature(schema: Json) -> str:
     if "enum" in schema:
         return "|".join(str(value) for value in schema["enum"])
     if schema.get("type") == "object":
-        return "{" + ", ".join(f"{name}: {signature(part)}" for name, part in schema.get("properties", {}).items()) + "}"
+        return (
+            "{"
+            + ", ".join(
+                f"{name}: {signature(part)}" for name, part in schema.get("properties", {}).items()
+            )
+            + "}"
+        )
     if schema.get("type") == "array":
         return f"[{signature(schema.get('items', {}))}]"
     return str(schema.get("type", "any"))
@@ -109,6 +146,19 @@ def signature(schema: Json) -> str:
 def starting_candidate(task: Task, model: str | None = None) -> Candidate:
     """Return the plainest candidate: the instructions, and the inputs under their names."""
     names = task.input_names
-    user = f"{{{{{names[0]}}}}}" if len(names) == 1 else "\n".join(f"{name}: {{{{{name}}}}}" for name in names)
-    labels = "\nLabels: {{#each labels}}{{this}}{{#unless @last}}, {{/unless}}{{/each}}" if task.answer.kind == "label" else ""
-    return Candidate(model=model or task.models.student, system="{{instructions}}" + labels, user=user, note="the task's instructions")
+    user = (
+        f"{{{{{names[0]}}}}}"
+        if len(names) == 1
+        else "\n".join(f"{name}: {{{{{name}}}}}" for name in names)
+    )
+    labels = (
+        "\nLabels: {{#each labels}}{{this}}{{#unless @last}}, {{/unless}}{{/each}}"
+        if task.answer.kind == "label"
+        else ""
+    )
+    return Candidate(
+        model=model or task.models.student,
+        system="{{instructions}}" + labels,
+        user=user,
+        note="the task's instructions",
+    )

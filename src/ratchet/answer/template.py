@@ -44,7 +44,9 @@ class Template:
         """Refuse a template that uses a field which is not in `known`."""
         names = sorted(known)
         for name in sorted(self.names - set(names)):
-            raise TemplateError(f"the template uses the field {name!r}; the fields are {', '.join(map(repr, names))}.{did_you_mean(name, names)}")
+            raise TemplateError(
+                f"the template uses the field {name!r}; the fields are {', '.join(map(repr, names))}.{did_you_mean(name, names)}"
+            )
 
     def render(self, values: Mapping[str, Json]) -> str:
         """Return the text with `values` filled in.
@@ -58,8 +60,13 @@ class Template:
         while self._place < len(self._tokens):
             kind, body, line = self._tokens[self._place]
             if kind == "tag" and (body == "else" or body.startswith("/")):
-                if until is None or (body != "else" and body != f"/{until}"):
-                    fail(line, f"{{{{{body}}}}} closes nothing" if until is None else f"{{{{#{until}}}}} is closed by {{{{{body}}}}}")
+                if until is None or (body not in ("else", f"/{until}")):
+                    fail(
+                        line,
+                        f"{{{{{body}}}}} closes nothing"
+                        if until is None
+                        else f"{{{{#{until}}}}} is closed by {{{{{body}}}}}",
+                    )
                 return parts
             self._place += 1
             if kind == "text":
@@ -103,7 +110,9 @@ class Template:
             return lambda scope: each(look_up(scope, path, line), scope, main, other, line)
         if kind == "unless":
             main, other = other, main
-        return lambda scope: "".join(part(scope) for part in (main if look_up(scope, path, line, quiet=True) else other))
+        return lambda scope: "".join(
+            part(scope) for part in (main if look_up(scope, path, line, quiet=True) else other)
+        )
 
 
 def tokens(text: str) -> list[tuple[str, str, int]]:
@@ -140,7 +149,10 @@ def look_up(scope: Scope, path: list[str], line: int, *, quiet: bool = False) ->
         if quiet:
             return None
         names = sorted(name for name in scope[0])
-        fail(line, f"there is no field {path[0]!r}; the fields are {', '.join(map(repr, names))}.{did_you_mean(path[0], names)}")
+        fail(
+            line,
+            f"there is no field {path[0]!r}; the fields are {', '.join(map(repr, names))}.{did_you_mean(path[0], names)}",
+        )
     value = frame[path[0]]
     for part in path[1:]:
         if isinstance(value, Mapping) and part in value:
@@ -168,7 +180,13 @@ def each(value: Json, scope: Scope, main: list[Part], other: list[Part], line: i
         return "".join(part(scope) for part in other)
     out = []
     for index, (key, item) in enumerate(pairs):
-        frame = {"this": item, "@index": index, "@key": key, "@first": index == 0, "@last": index == len(pairs) - 1}
+        frame = {
+            "this": item,
+            "@index": index,
+            "@key": key,
+            "@first": index == 0,
+            "@last": index == len(pairs) - 1,
+        }
         own = item if isinstance(item, Mapping) else {}
         out.append("".join(part([*scope, own, frame]) for part in main))
     return "".join(out)

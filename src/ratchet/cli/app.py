@@ -8,22 +8,28 @@ import typer
 from rich.markup import escape
 
 from ratchet import __version__
-from ratchet.core.errors import RatchetError
 from ratchet.cli import climbing, measuring, tasks
+from ratchet.core.errors import RatchetError
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    name="ratchet", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    name="ratchet",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
     help="Measure where a model stands on your task, find what makes it better, keep only what is proven.",
-)  # fmt: skip
+)
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
     """Say the version, if asked."""
     if version:
-        print(f"ratchet {__version__}")  # noqa: T201 - the output itself
+        print(f"ratchet {__version__}")
         raise typer.Exit
 
 
@@ -37,10 +43,15 @@ def main() -> None:
         app()
     except RatchetError as error:
         show = importlib.import_module("ratchet.cli.show")
-        show.err.print(f"[red]{type(error).__name__.removesuffix('Error')} error:[/] {escape(str(error))}")
+        show.err.print(
+            f"[red]{type(error).__name__.removesuffix('Error')} error:[/] {escape(str(error))}"
+        )
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("\nstopped; every answer that came back is kept, run the same command again to go on", file=sys.stderr)  # noqa: T201
+        print(
+            "\nstopped; every answer that came back is kept, run the same command again to go on",
+            file=sys.stderr,
+        )
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Dollars = Annotated[float | None, typer.Option("--budget", min=0, help="Stop cleanly after so many dollars.")]
-MostCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop cleanly after so many calls.")]
-Epochs = Annotated[float | None, typer.Option(min=0, help="Passes over the train split, for the lever tune.")]
+Dollars = Annotated[
+    float | None, typer.Option("--budget", min=0, help="Stop cleanly after so many dollars.")
+]
+MostCalls = Annotated[
+    int | None, typer.Option("--max-calls", min=0, help="Stop cleanly after so many calls.")
+]
+Epochs = Annotated[
+    float | None, typer.Option(min=0, help="Passes over the train split, for the lever tune.")
+]
 LEVERS = ("prompt", "demos", "tune")
 
 
@@ -35,46 +41,93 @@ def make_levers(bench: "Workbench", names: list[str], epochs: float | None) -> "
     from ratchet.tuning import LoraSettings
 
     settings = LoraSettings(epochs=epochs) if epochs else LoraSettings()
-    known: dict[str, Lever] = {"prompt": PromptLever(bench.variants()), "demos": DemosLever(), "tune": TuneLever(settings)}
+    known: dict[str, Lever] = {
+        "prompt": PromptLever(bench.variants()),
+        "demos": DemosLever(),
+        "tune": TuneLever(settings),
+    }
     for name in names:
         if name not in known:
-            raise UsageError(f"unknown lever {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}")
+            raise UsageError(
+                f"unknown lever {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
+            )
     return [known[name] for name in names]
 
 
 def try_(
-    lever: Annotated[str, typer.Argument(help="prompt (the candidates in tasks/<task>/), demos or tune.")],
+    lever: Annotated[
+        str, typer.Argument(help="prompt (the candidates in tasks/<task>/), demos or tune.")
+    ],
     task: str,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would take, and end.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what it would take, and end.")
+    ] = False,
     epochs: Epochs = None,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     json: Json = False,
 ) -> None:
     """Try one lever on the champion: a verdict for what it finds, and a rung on the ladder."""
-    run([lever], task, start=None, dry_run=dry_run, epochs=epochs, budget=budget, max_calls=max_calls, again=True, json=json)
+    run(
+        [lever],
+        task,
+        start=None,
+        dry_run=dry_run,
+        epochs=epochs,
+        budget=budget,
+        max_calls=max_calls,
+        again=True,
+        json=json,
+    )
 
 
 def climb(
     task: str,
     levers: Annotated[str, typer.Option(help="Levers in order, with commas.")] = ",".join(LEVERS),
-    start: Annotated[str | None, typer.Option(help="The first candidate: a YAML file or an id; by default the task's instructions.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what each lever would take, and end.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="The first candidate: a YAML file or an id; by default the task's instructions."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what each lever would take, and end.")
+    ] = False,
     epochs: Epochs = None,
     budget: Dollars = None,
     max_calls: MostCalls = None,
-    again: Annotated[bool, typer.Option("--again", help="Try levers that have their rung already once more.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Try levers that have their rung already once more.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Measure the start, try each lever in turn, and keep what is proven better. A stopped climb goes on where it was."""
     names = [name for name in re.split(r"[,\s]+", levers) if name]
-    run(names, task, start=start, dry_run=dry_run, epochs=epochs, budget=budget, max_calls=max_calls, again=again, json=json)
+    run(
+        names,
+        task,
+        start=start,
+        dry_run=dry_run,
+        epochs=epochs,
+        budget=budget,
+        max_calls=max_calls,
+        again=again,
+        json=json,
+    )
 
 
 def run(
-    names: list[str], task: str, *, start: str | None, dry_run: bool, epochs: float | None, budget: float | None, max_calls: int | None,
-    again: bool, json: bool,
-) -> None:  # fmt: skip
+    names: list[str],
+    task: str,
+    *,
+    start: str | None,
+    dry_run: bool,
+    epochs: float | None,
+    budget: float | None,
+    max_calls: int | None,
+    again: bool,
+    json: bool,
+) -> None:
     from ratchet.cli.show import bars, out, print_json, step_plain
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
@@ -104,7 +157,13 @@ def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> 
     async def work() -> list[dict[str, object]]:
         async with bench.pool() as pool:
             evidence = bench.evidence(pool)
-            return [{"lever": lever.name, **(await lever.estimate(bench.champion(), evidence)).model_dump()} for lever in levers]
+            return [
+                {
+                    "lever": lever.name,
+                    **(await lever.estimate(bench.champion(), evidence)).model_dump(),
+                }
+                for lever in levers
+            ]
 
     found = run_sync(work())
     dev = len(bench.split("dev"))
@@ -115,9 +174,13 @@ def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> 
     for row in found:
         seconds, cost = row["seconds"], row["cost_usd"]
         table.add_row(
-            str(row["lever"]), str(row["candidates"]), str(row["calls"]), "" if seconds is None else f"≈{seconds:.0f}",
-            "" if cost is None else cost_text(float(str(cost))), str(row["note"]),
-        )  # fmt: skip
+            str(row["lever"]),
+            str(row["candidates"]),
+            str(row["calls"]),
+            "" if seconds is None else f"≈{seconds:.0f}",
+            "" if cost is None else cost_text(float(str(cost))),
+            str(row["note"]),
+        )
     out.print(table)
     out.print(f"and {dev} calls on dev for each candidate")
 
@@ -133,7 +196,9 @@ def show_ladder(steps: "list[Step]") -> None:
 def ladder(
     task: str,
     report: Annotated[Path | None, typer.Option(help="Write the ladder as one HTML page.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Forget the ladder; trials and adapters stay.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Forget the ladder; trials and adapters stay.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show the rungs: lever, score, gain, verdict, kept or dropped, and what each took."""

@@ -1,7 +1,7 @@
 """Commands about candidates: `measure`, `ab`, `show`, `export`, `trials`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,10 +13,17 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to", "budget_of"]
 
-CandidateName = Annotated[str | None, typer.Option("--candidate", help="A YAML file, an id, 'start' or 'champion' (the default).")]
+CandidateName = Annotated[
+    str | None,
+    typer.Option("--candidate", help="A YAML file, an id, 'start' or 'champion' (the default)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Dollars = Annotated[float | None, typer.Option("--budget", min=0, help="Stop cleanly after so many dollars.")]
-MostCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop cleanly after so many calls.")]
+Dollars = Annotated[
+    float | None, typer.Option("--budget", min=0, help="Stop cleanly after so many dollars.")
+]
+MostCalls = Annotated[
+    int | None, typer.Option("--max-calls", min=0, help="Stop cleanly after so many calls.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +38,9 @@ def budget_of(dollars: float | None, calls: int | None = None) -> "Budget":
     from ratchet.core.errors import BudgetError
 
     if dollars == 0 or calls == 0:
-        raise BudgetError("a budget of 0 buys no answer; leave it out for no limit, or use --dry-run to see what is needed")
+        raise BudgetError(
+            "a budget of 0 buys no answer; leave it out for no limit, or use --dry-run to see what is needed"
+        )
     return Budget(cost_usd=dollars, calls=calls)
 
 
@@ -39,9 +48,13 @@ def measure(
     task: str,
     candidate: CandidateName = None,
     model: Annotated[str | None, typer.Option(help="Another model for the candidate.")] = None,
-    split: Annotated[Literal["train", "dev"], typer.Option(help="Which examples; test is sealed.")] = "dev",
+    split: Annotated[
+        Literal["train", "dev"], typer.Option(help="Which examples; test is sealed.")
+    ] = "dev",
     repeats: Annotated[int, typer.Option(min=1, help="Answers an example.")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show calls, tokens and cost, and end.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show calls, tokens and cost, and end.")
+    ] = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     json: Json = False,
@@ -59,7 +72,9 @@ def measure(
         print_json(vars(found)) if json else show_plan(found)
         return
     with find_workspace(Path()).held(), bars() as bench.watching:
-        measured = bench.measure(chosen, split, repeats=repeats, budget=budget_of(budget, max_calls))
+        measured = bench.measure(
+            chosen, split, repeats=repeats, budget=budget_of(budget, max_calls)
+        )
     print_json(measured.plain()) if json else show_measurement(measured)
 
 
@@ -86,20 +101,38 @@ def ab(
     verdict = compare(*measured, margin=bench.task.margin)
     changes = bench.differences(verdict)
     if json:
-        won = [c.example.id for c in changes if c.after.score and c.before.score and c.after.score.value > c.before.score.value]
+        won = [
+            c.example.id
+            for c in changes
+            if c.after.score and c.before.score and c.after.score.value > c.before.score.value
+        ]
         lost = [c.example.id for c in changes if c.example.id not in won]
-        print_json({**verdict.model_dump(mode="json"), "sentence": verdict.sentence, "a_wins": lost, "b_wins": won})
+        print_json(
+            {
+                **verdict.model_dump(mode="json"),
+                "sentence": verdict.sentence,
+                "a_wins": lost,
+                "b_wins": won,
+            }
+        )
         return
     show_verdict(verdict, a, b)
     show_changes(changes)
     if any(m.stopped for m in measured):
-        err.print("[yellow]the budget ended before all examples were answered[/]; run the same command again to go on")
+        err.print(
+            "[yellow]the budget ended before all examples were answered[/]; run the same command again to go on"
+        )
 
 
 def show(
     candidate: Annotated[str, typer.Argument(help="A YAML file, an id, 'start' or 'champion'.")],
-    task: Annotated[str | None, typer.Option(help="The task; needed where the workspace has several.")] = None,
-    example: Annotated[str | None, typer.Option(help="An example's id, or the id in your file; by default the first of dev.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The task; needed where the workspace has several.")
+    ] = None,
+    example: Annotated[
+        str | None,
+        typer.Option(help="An example's id, or the id in your file; by default the first of dev."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Print a candidate, and the exact messages that it sends for an example."""
@@ -113,13 +146,37 @@ def show(
     chosen = bench.candidate(candidate)
     request = bench.prompt(chosen).request(the_example(bench, example))
     if json:
-        print_json({"id": chosen.id, "candidate": chosen.plain(), "messages": request.messages, "tools": request.tools, "tool_choice": request.tool_choice, "json_schema": request.json_schema})
+        print_json(
+            {
+                "id": chosen.id,
+                "candidate": chosen.plain(),
+                "messages": request.messages,
+                "tools": request.tools,
+                "tool_choice": request.tool_choice,
+                "json_schema": request.json_schema,
+            }
+        )
         return
-    out.print(f"[bold]{chosen.id}[/]  {chosen.model}" + (f"  adapter {chosen.adapter}" if chosen.adapter else "") + f"  {chosen.note}")
-    out.print(f"temperature {request.temperature:g}, max_tokens {request.max_tokens}" + (", forced into the schema" if request.tool_choice or request.json_schema else ""))
+    out.print(
+        f"[bold]{chosen.id}[/]  {chosen.model}"
+        + (f"  adapter {chosen.adapter}" if chosen.adapter else "")
+        + f"  {chosen.note}"
+    )
+    out.print(
+        f"temperature {request.temperature:g}, max_tokens {request.max_tokens}"
+        + (", forced into the schema" if request.tool_choice or request.json_schema else "")
+    )
     for message in request.messages:
         out.rule(message["role"], align="left")
-        out.print(Text(str(message.get("content") or "") + "".join(f"{c['function']['name']}({c['function']['arguments']})" for c in message.get("tool_calls", ()))))
+        out.print(
+            Text(
+                str(message.get("content") or "")
+                + "".join(
+                    f"{c['function']['name']}({c['function']['arguments']})"
+                    for c in message.get("tool_calls", ())
+                )
+            )
+        )
     if request.tools:
         out.rule("tools", align="left")
         print_json(request.tools)
@@ -132,7 +189,9 @@ def the_example(bench: "Workbench", name: str | None) -> "Example":
         return bench.split("dev")[0]
     found = [example for example in bench.examples if name in (example.id, example.name)]
     if not found:
-        raise UsageError(f"task {bench.task.name!r} has no example {name!r}; `ratchet trials {bench.task.name} --json` lists ids")
+        raise UsageError(
+            f"task {bench.task.name!r} has no example {name!r}; `ratchet trials {bench.task.name} --json` lists ids"
+        )
     return found[0]
 
 
@@ -148,8 +207,12 @@ def only_task(names: list[str], asked: str | None) -> str:
 
 def export(
     candidate: Annotated[str, typer.Argument(help="A YAML file, an id, 'start' or 'champion'.")],
-    task: Annotated[str | None, typer.Option(help="The task; needed where the workspace has several.")] = None,
-    to: Annotated[Path | None, typer.Option(help="The folder; by default ./<candidate id>.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The task; needed where the workspace has several.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder; by default ./<candidate id>.")
+    ] = None,
 ) -> None:
     """Write a candidate as plain files: candidate.yaml, messages.json (for one example), and its adapter."""
     import json as json_module
@@ -165,26 +228,45 @@ def export(
     chosen = bench.candidate(candidate)
     folder = to or Path(chosen.id)
     request = bench.prompt(chosen).request(the_example(bench, None))
-    write_text(folder / "candidate.yaml", yaml.safe_dump({**chosen.plain(), "note": chosen.note}, sort_keys=False, allow_unicode=True, width=110))
-    sent = {"messages": request.messages, "tools": request.tools, "temperature": request.temperature, "max_tokens": request.max_tokens}
+    write_text(
+        folder / "candidate.yaml",
+        yaml.safe_dump(
+            {**chosen.plain(), "note": chosen.note}, sort_keys=False, allow_unicode=True, width=110
+        ),
+    )
+    sent = {
+        "messages": request.messages,
+        "tools": request.tools,
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+    }
     write_text(folder / "messages.json", json_module.dumps(sent, indent=2, ensure_ascii=False))
     if chosen.adapter:
-        shutil.copytree(bench.files / "adapters" / chosen.adapter, folder / "adapter", dirs_exist_ok=True)
+        shutil.copytree(
+            bench.files / "adapters" / chosen.adapter, folder / "adapter", dirs_exist_ok=True
+        )
     out.print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
 def trials(
     task: str,
     candidate: CandidateName = None,
-    export: Annotated[Path | None, typer.Option(help="Write all of them to a .parquet, .csv or .jsonl file.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only those with a score below 1.")] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write all of them to a .parquet, .csv or .jsonl file.")
+    ] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only those with a score below 1.")
+    ] = False,
     limit: Annotated[int, typer.Option(help="How many to print.")] = 20,
     json: Json = False,
 ) -> None:
     """List the stored trials of a candidate, or write them to a file."""
     import polars as pl
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
 
-    from ratchet.cli.show import out, print_json
+    from ratchet.cli.show import out, print_json, short, shown
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
@@ -197,9 +279,21 @@ def trials(
     elif json:
         print_json(frame.to_dicts())
     else:
-        with pl.Config(tbl_rows=limit, fmt_str_lengths=60, tbl_hide_dataframe_shape=True):
-            out.print(str(frame.head(limit).drop("repeat", "feedback", strict=False)))
-        out.print(f"{min(limit, frame.height)} of {frame.height} trials; --export trials.parquet writes all of them")
+        table = Table("score", "example", "reference", "output", box=SIMPLE_HEAD, pad_edge=False)
+        for row in frame.head(limit).to_dicts():
+            inputs = " ".join(
+                str(value) for name, value in row.items() if name.startswith("input_")
+            )
+            cells = (
+                shown(inputs, None),
+                short(row["reference"], 120),
+                shown(row["output"], row["failure"]),
+            )
+            table.add_row(f"{row['score']:.2f}", *(Text(cell) for cell in cells))
+        out.print(table)
+        out.print(
+            f"{min(limit, frame.height)} of {frame.height} trials; --export trials.parquet writes all of them"
+        )
 
 
 def write_frame(frame: "pl.DataFrame", path: Path) -> None:
@@ -208,7 +302,11 @@ def write_frame(frame: "pl.DataFrame", path: Path) -> None:
     from ratchet.core.errors import UsageError
     from ratchet.store import write_bytes
 
-    writers = {".parquet": frame.write_parquet, ".csv": frame.write_csv, ".jsonl": frame.write_ndjson}
+    writers: dict[str, Any] = {
+        ".parquet": frame.write_parquet,
+        ".csv": frame.write_csv,
+        ".jsonl": frame.write_ndjson,
+    }
     if path.suffix not in writers:
         raise UsageError(f"{path}: trials are written as .parquet, .csv or .jsonl")
     buffer = io.BytesIO()

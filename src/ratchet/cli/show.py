@@ -6,8 +6,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -18,15 +26,29 @@ from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
 from ratchet.workbench import Watching
 
-__all__ = ["Bars", "bars", "err", "ladder_table", "out", "print_json", "show_changes", "show_measurement", "show_plan", "show_verdict", "step_plain"]
+__all__ = [
+    "Bars",
+    "bars",
+    "err",
+    "ladder_table",
+    "out",
+    "print_json",
+    "short",
+    "show_changes",
+    "show_measurement",
+    "show_plan",
+    "show_verdict",
+    "shown",
+    "step_plain",
+]
 
-out = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
 
 
 def print_json(value: Json) -> None:
     """Print JSON for machines; NaN becomes null."""
-    print(json.dumps(without_nan(value), indent=2, ensure_ascii=False))  # noqa: T201 - the output itself
+    print(json.dumps(without_nan(value), indent=2, ensure_ascii=False))
 
 
 def without_nan(value: Json) -> Json:
@@ -63,7 +85,9 @@ class Bars(Watching):
     def trains(self, progress: TuningProgress) -> None:
         """Move the bar of a training run."""
         loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-        held = "" if progress.validation_loss is None else f"validation {progress.validation_loss:.3f}"
+        held = (
+            "" if progress.validation_loss is None else f"validation {progress.validation_loss:.3f}"
+        )
         self._move("trains", progress.step, progress.steps, loss or held)
 
     def climbs(self, rung: Rung) -> None:
@@ -72,7 +96,9 @@ class Bars(Watching):
         step = rung.step
         sign = "[green]✓ kept[/]" if step.kept else "[red]✗ dropped[/]"
         words = f" {step.verdict.sentence}" if step.verdict else ""
-        self._progress.console.print(f"[bold]{step.number} {step.lever}[/] {score_text(step)} {sign}{words}")
+        self._progress.console.print(
+            f"[bold]{step.number} {step.lever}[/] {score_text(step)} {sign}{words}"
+        )
 
     def _move(self, kind: str, done: int, total: int, note: str) -> None:
         if self._bar is None or kind != self._kind:
@@ -91,9 +117,14 @@ class Bars(Watching):
 def bars() -> Iterator[Bars]:
     """Yield something that shows progress while the block runs."""
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
+    )
     with Progress(*columns, console=err, transient=True, refresh_per_second=4) as progress:
         yield Bars(progress)
 
@@ -102,42 +133,84 @@ def show_plan(plan: Plan) -> None:
     """Print what a measurement would take."""
     sign = "" if plan.counted else "≈"
     cost = "unknown price" if plan.cost_usd is None else cost_text(plan.cost_usd)
-    out.print(f"{plan.calls} calls ({plan.kept} trials are there already), {sign}{plan.prompt_tokens:,} prompt + ≈{plan.completion_tokens:,} completion tokens, {cost}")
+    out.print(
+        f"{plan.calls} calls ({plan.kept} trials are there already), {sign}{plan.prompt_tokens:,} prompt + ≈{plan.completion_tokens:,} completion tokens, {cost}"
+    )
 
 
 def show_measurement(measured: Measurement) -> None:
     """Print the figures of a measurement."""
     half = 50 * (measured.interval.high - measured.interval.low)
-    out.print(f"[bold]{100 * measured.score:.1f} ± {half:.1f}[/]  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)")
+    out.print(
+        f"[bold]{100 * measured.score:.1f} ± {half:.1f}[/]  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)"
+    )
     table = Table.grid(padding=(0, 2))
     prompt, completion = measured.tokens
-    rows: list[tuple[str, str]] = [("candidate", f"{measured.candidate.id}  {measured.candidate.model}  {measured.candidate.note}")]
-    rows += [(name.replace("_", " "), "n/a" if math.isnan(value) else f"{value:.3f}") for name, value in measured.totals.items()]
-    rows.append(("failures", ", ".join(f"{count} {kind}" for kind, count in measured.failures.items()) or "none"))
+    rows: list[tuple[str, str]] = [
+        (
+            "candidate",
+            f"{measured.candidate.id}  {measured.candidate.model}  {measured.candidate.note}",
+        )
+    ]
+    rows += [
+        (name.replace("_", " "), "n/a" if math.isnan(value) else f"{value:.3f}")
+        for name, value in measured.totals.items()
+    ]
+    rows.append(
+        (
+            "failures",
+            ", ".join(f"{count} {kind}" for kind, count in measured.failures.items()) or "none",
+        )
+    )
     rows.append(("tokens", f"{prompt:,} prompt, {completion:,} completion"))
     rows.append(("cost", cost_text(measured.cost_usd)))
-    rows.append(("latency", f"p50 {measured.latency(0.5):.3f} s, p95 {measured.latency(0.95):.3f} s"))
-    rows.append(("bought", f"{measured.bought} trials now, {len(measured.trials) - measured.bought} were there"))
+    rows.append(
+        ("latency", f"p50 {measured.latency(0.5):.3f} s, p95 {measured.latency(0.95):.3f} s")
+    )
+    rows.append(
+        (
+            "bought",
+            f"{measured.bought} trials now, {len(measured.trials) - measured.bought} were there",
+        )
+    )
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
     out.print(table)
     if measured.missing:
-        err.print(f"[yellow]{len(measured.missing)} examples got no reply[/]; the first: {measured.missing[0].message}", markup=True)
+        err.print(
+            f"[yellow]{len(measured.missing)} examples got no reply[/]; the first: {measured.missing[0].message}",
+            markup=True,
+        )
     if measured.stopped:
-        err.print(f"[yellow]stopped: {measured.stopped}[/]; all that was bought is kept, run the same command again to go on")
+        err.print(
+            f"[yellow]stopped: {measured.stopped}[/]; all that was bought is kept, run the same command again to go on"
+        )
 
 
 def show_verdict(verdict: Verdict, a: str, b: str) -> None:
     """Print a verdict in words and figures."""
     out.print(f"[bold]{verdict.sentence}[/]")
-    out.print(f"A {100 * verdict.champion_score:.1f} ({a})   B {100 * verdict.challenger_score:.1f} ({b})")
-    out.print(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.3g}; margin {100 * verdict.margin:.1f} points")
+    out.print(
+        f"A {100 * verdict.champion_score:.1f} ({a})   B {100 * verdict.challenger_score:.1f} ({b})"
+    )
+    out.print(
+        f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.3g}; margin {100 * verdict.margin:.1f} points"
+    )
 
 
 def show_changes(changes: Sequence[Changed]) -> None:
     """Print examples that B wins, and examples that A wins."""
     for title, sign in (("B wins", 1), ("A wins", -1)):
-        rows = [c for c in changes if sign * ((c.after.score.value if c.after.score else 0) - (c.before.score.value if c.before.score else 0)) > 0]
+        rows = [
+            c
+            for c in changes
+            if sign
+            * (
+                (c.after.score.value if c.after.score else 0)
+                - (c.before.score.value if c.before.score else 0)
+            )
+            > 0
+        ]
         if not rows:
             continue
         table = Table(title=title, title_justify="left", show_lines=True)
@@ -145,7 +218,12 @@ def show_changes(changes: Sequence[Changed]) -> None:
             table.add_column(name, overflow="fold", max_width=50)
         for changed in rows:
             inputs = "\n".join(str(value) for value in changed.example.inputs.values())
-            cells = [short(inputs), short(str(changed.example.reference)), shown(changed.before.output, changed.before.failure), shown(changed.after.output, changed.after.failure)]
+            cells = [
+                short(inputs),
+                short(str(changed.example.reference)),
+                shown(changed.before.output, changed.before.failure),
+                shown(changed.after.output, changed.after.failure),
+            ]
             table.add_row(*(Text(cell) for cell in cells))
         out.print(table)
 
@@ -160,15 +238,39 @@ def short(text: str, limit: int = 240) -> str:
 
 def ladder_table(steps: Sequence[Step]) -> Table:
     """Return the ladder, a rung a line."""
-    table = Table(title="The ladder", title_justify="left")
-    for name, side in (("", "right"), ("lever", "left"), ("what", "left"), ("score", "right"), ("gain on champion", "right"), ("verdict", "left"), ("", "left"), ("tokens", "right"), ("seconds", "right"), ("cost", "right"), ("candidate", "left")):
-        table.add_column(name, justify=side, no_wrap=name not in ("what", "candidate"))  # type: ignore[arg-type]  # one of rich's words
+    table = Table(title="The ladder", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in (
+        "",
+        "lever",
+        "what",
+        "score",
+        "gain on champion",
+        "verdict",
+        "",
+        "tokens",
+        "s",
+        "cost",
+    ):
+        table.add_column(
+            name,
+            justify="right"
+            if name in ("score", "gain on champion", "tokens", "s", "cost")
+            else "left",
+            no_wrap=name != "what",
+        )
     for step in steps:
         table.add_row(
-            str(step.number), step.lever, Text(step.what), score_text(step), gain_text(step), step.verdict.decision if step.verdict else "—",
-            Text("✓ kept", style="green") if step.kept else Text("✗ dropped", style="red"), f"{step.spend.tokens:,}", f"{step.spend.seconds:.1f}",
-            cost_text(step.spend.cost_usd), step.candidate_id[:8],
-        )  # fmt: skip
+            str(step.number),
+            step.lever,
+            Text(step.what),
+            score_text(step),
+            gain_text(step),
+            step.verdict.decision if step.verdict else "—",
+            Text("✓ kept", style="green") if step.kept else Text("✗ dropped", style="red"),
+            f"{step.spend.tokens:,}",
+            f"{step.spend.seconds:.0f}",
+            cost_text(step.spend.cost_usd),
+        )
     return table
 
 

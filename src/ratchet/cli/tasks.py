@@ -32,20 +32,42 @@ def init(folder: Annotated[Path, typer.Argument(help="Where; by default here.")]
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, or OpenAI chat JSONL.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, or OpenAI chat JSONL.")
+    ],
     task: Annotated[str, typer.Option(help="The task's name; a new one gets its file guessed.")],
-    inputs: Annotated[list[str] | None, typer.Option("--input", help="A column that is an input; may be given several times.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="A column that is an input; may be given several times."),
+    ] = None,
     answer: Annotated[str | None, typer.Option(help="The column that is the answer.")] = None,
-    group: Annotated[str | None, typer.Option(help="Examples with the same value here never straddle splits.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of the file's text, for example cp1252; by default UTF-8 or what its mark says.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave unreadable rows out, and list them.")] = False,
+    group: Annotated[
+        str | None, typer.Option(help="Examples with the same value here never straddle splits.")
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the file's text, for example cp1252; by default UTF-8 or what its mark says."
+        ),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave unreadable rows out, and list them.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read examples from a file, guess which columns are what, divide them into train, dev and test, and keep them."""
     from ratchet.cli.show import out, print_json
-    from ratchet.data import ImportReport, find_leaks, good_rows, guess_columns, guess_task, split_examples, to_examples
-    from ratchet.store import add_dataset, find_workspace, latest_dataset, load_examples
     from ratchet.core.errors import DataError
+    from ratchet.data import (
+        ImportReport,
+        find_leaks,
+        good_rows,
+        guess_columns,
+        guess_task,
+        split_examples,
+        to_examples,
+    )
+    from ratchet.store import add_dataset, find_workspace, latest_dataset, load_examples
 
     workspace = find_workspace(Path())
     report = ImportReport()
@@ -56,10 +78,17 @@ def import_(
             break
     path = workspace.task_path(task)
     known = workspace.load_task(task) if path.exists() else None
-    wanted = [c for c in (inputs or (known_columns(known, first) if known else []))]
-    guess = guess_columns(first, inputs=wanted, answer=answer, group=group or (known.splits.group_by if known else None))
+    wanted = list(inputs or (known_columns(known, first) if known else []))
+    guess = guess_columns(
+        first,
+        inputs=wanted,
+        answer=answer,
+        group=group or (known.splits.group_by if known else None),
+    )
     settings = workspace.settings.models
-    chosen = known or guess_task(task, first, guess, model=settings.default, teacher=settings.teacher)
+    chosen = known or guess_task(
+        task, first, guess, model=settings.default, teacher=settings.teacher
+    )
     rows = good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=report.skipped)
     examples = list(to_examples(chosen, rows, guess, file, report=report, skip_bad=skip_bad))
     with workspace.held():
@@ -75,18 +104,38 @@ def import_(
         if not known:
             workspace.save_task(chosen)
         dataset = add_dataset(workspace.database, task, placed, source=str(file))
-    counts = {name: sum(example.split == name for example in placed) for name in ("train", "dev", "test")}
+    counts = {
+        name: sum(example.split == name for example in placed) for name in ("train", "dev", "test")
+    }
     leaks = find_leaks(placed)
     if json:
         print_json(
-            {"task": task, "file": str(path), "dataset": dataset.id, "version": dataset.version, "rows": dataset.rows, "new": len(fresh), "splits": counts,
-             "repeated": report.repeated, "skipped": [vars(bad) for bad in report.skipped], "leaks": len(leaks), "guess": vars(guess)}
-        )  # fmt: skip
+            {
+                "task": task,
+                "file": str(path),
+                "dataset": dataset.id,
+                "version": dataset.version,
+                "rows": dataset.rows,
+                "new": len(fresh),
+                "splits": counts,
+                "repeated": report.repeated,
+                "skipped": [vars(bad) for bad in report.skipped],
+                "leaks": len(leaks),
+                "guess": vars(guess),
+            }
+        )
         return
     show_import(file, chosen, guess, first, report, guessed=known is None)
-    out.print(f"dataset version {dataset.version}: {len(fresh)} new examples, {dataset.rows} in all; " + ", ".join(f"{n} {name}" for name, n in counts.items()))
-    out.print(f"leaks between splits: {len(leaks) or 'none'} (same group, or near-duplicates of 0.8 and more)")
-    out.print(f"{'written' if known is None else 'task file'}: {path}\nnext: ratchet measure {task} --dry-run")
+    out.print(
+        f"dataset version {dataset.version}: {len(fresh)} new examples, {dataset.rows} in all; "
+        + ", ".join(f"{n} {name}" for name, n in counts.items())
+    )
+    out.print(
+        f"leaks between splits: {len(leaks) or 'none'} (same group, or near-duplicates of 0.8 and more)"
+    )
+    out.print(
+        f"{'written' if known is None else 'task file'}: {path}\nnext: ratchet measure {task} --dry-run"
+    )
 
 
 def known_columns(task: "Task", rows: "list[Row]") -> list[str]:
@@ -96,20 +145,36 @@ def known_columns(task: "Task", rows: "list[Row]") -> list[str]:
     return [columns.get(name, name) for name in task.input_names]
 
 
-def show_import(file: Path, task: "Task", guess: "Guess", rows: "list[Row]", report: "ImportReport", *, guessed: bool) -> None:
+def show_import(
+    file: Path,
+    task: "Task",
+    guess: "Guess",
+    rows: "list[Row]",
+    report: "ImportReport",
+    *,
+    guessed: bool,
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, short
 
-    out.print(f"[bold]{file.name}[/]: inputs {', '.join(guess.inputs)}; answer {guess.answer} ({task.answer.kind}); metric {task.metric.name}" + (f"; groups {guess.group}" if guess.group else ""))
+    out.print(
+        f"[bold]{file.name}[/]: inputs {', '.join(guess.inputs)}; answer {guess.answer} ({task.answer.kind}); metric {task.metric.name}"
+        + (f"; groups {guess.group}" if guess.group else "")
+    )
     for reason in guess.reasons if guessed else ():
         out.print(f"  [yellow]note[/] {reason}")
     if guess.left_out:
         out.print(f"  left out: {', '.join(guess.left_out)}")
     table = Table(*(*guess.inputs, f"→ {guess.answer}"))
     for row in rows[:PREVIEW]:
-        table.add_row(*(Text(short(str(row.values.get(name, "")), 120)) for name in (*guess.inputs, guess.answer)))
+        table.add_row(
+            *(
+                Text(short(str(row.values.get(name, "")), 120))
+                for name in (*guess.inputs, guess.answer)
+            )
+        )
     out.print(table)
     if report.repeated:
         out.print(f"{report.repeated} rows stood in the file before and are kept once")

@@ -23,9 +23,23 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
-    "AccessError", "BudgetError", "BusyError", "CandidateError", "DataError", "MetricError", "ModelError", "RatchetError",
-    "ReplyError", "StoreError", "TaskError", "TemplateError", "TuningError", "UnknownModelError", "UsageError", "did_you_mean",
-]  # fmt: skip
+    "AccessError",
+    "BudgetError",
+    "BusyError",
+    "CandidateError",
+    "DataError",
+    "MetricError",
+    "ModelError",
+    "RatchetError",
+    "ReplyError",
+    "StoreError",
+    "TaskError",
+    "TemplateError",
+    "TuningError",
+    "UnknownModelError",
+    "UsageError",
+    "did_you_mean",
+]
 
 
 class RatchetError(Exception):

@@ -20,7 +20,9 @@ Json = Any
 
 def canonical_json(value: Json) -> str:
     """Return the one JSON text of `value`; NaN and infinities are refused with ValueError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def content_id(prefix: str, value: Json) -> str:

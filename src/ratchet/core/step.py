@@ -20,7 +20,10 @@ class Spend(Record):
         unknown = self.cost_usd is None or other.cost_usd is None
         cost = None if unknown else (self.cost_usd or 0) + (other.cost_usd or 0)
         return Spend(
-            calls=self.calls + other.calls, tokens=self.tokens + other.tokens, seconds=self.seconds + other.seconds, cost_usd=cost
+            calls=self.calls + other.calls,
+            tokens=self.tokens + other.tokens,
+            seconds=self.seconds + other.seconds,
+            cost_usd=cost,
         )
 
 

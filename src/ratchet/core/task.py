@@ -23,7 +23,9 @@ class InputField(Record):
     @classmethod
     def _is_a_name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            raise ValueError(f"a field name is letters, digits and _, and starts with no digit; got {name!r}")
+            raise ValueError(
+                f"a field name is letters, digits and _, and starts with no digit; got {name!r}"
+            )
         return name
 
 
@@ -43,7 +45,9 @@ class AnswerForm(Record):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.kind == "label" and len(set(self.labels)) < 2:
-            raise ValueError("an answer of kind 'label' needs at least two different labels in answer.labels")
+            raise ValueError(
+                "an answer of kind 'label' needs at least two different labels in answer.labels"
+            )
         if self.kind in ("json", "tool") and not self.json_schema:
             raise ValueError(f"an answer of kind {self.kind!r} needs answer.json_schema")
         if self.kind == "tool" and not self.tool:

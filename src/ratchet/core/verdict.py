@@ -50,9 +50,11 @@ class Verdict(Record):
     def sentence(self) -> str:
         """Return the verdict in words."""
         head = {
-            "better": "The challenger is better", "not worse": "The challenger is not worse",
-            "worse": "The challenger is worse", "no evidence": "No evidence of a difference",
-        }[self.decision]  # fmt: skip
+            "better": "The challenger is better",
+            "not worse": "The challenger is not worse",
+            "worse": "The challenger is worse",
+            "no evidence": "No evidence of a difference",
+        }[self.decision]
         low, high = 100 * self.interval.low, 100 * self.interval.high
         percent = round(100 * self.interval.level)
         text = f"{head}: {100 * self.effect:+.1f} points, {percent} % interval {low:+.1f} to {high:+.1f}, on {self.n} examples"

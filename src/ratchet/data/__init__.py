@@ -7,6 +7,18 @@ from ratchet.data.rows import BadRow, Row, good_rows, read_rows
 from ratchet.data.splits import Leak, find_leaks, split_examples
 
 __all__ = [
-    "BadRow", "Guess", "ImportReport", "Leak", "Row", "find_leaks", "good_rows", "guess_columns", "guess_task", "near_duplicates",
-    "read_rows", "split_examples", "to_examples", "word_grams",
-]  # fmt: skip
+    "BadRow",
+    "Guess",
+    "ImportReport",
+    "Leak",
+    "Row",
+    "find_leaks",
+    "good_rows",
+    "guess_columns",
+    "guess_task",
+    "near_duplicates",
+    "read_rows",
+    "split_examples",
+    "to_examples",
+    "word_grams",
+]

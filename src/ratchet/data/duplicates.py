@@ -24,7 +24,9 @@ def word_grams(text: str, size: int = 3) -> frozenset[str]:
     return frozenset(" ".join(words[i : i + size]) for i in range(len(words) - size + 1))
 
 
-def near_duplicates(texts: Sequence[str], threshold: float = THRESHOLD) -> Iterator[tuple[int, int]]:
+def near_duplicates(
+    texts: Sequence[str], threshold: float = THRESHOLD
+) -> Iterator[tuple[int, int]]:
     """Yield the index pairs (i < j) of texts whose similarity is at least `threshold`, in (0, 1]."""
     sets = [word_grams(text) for text in texts]
     frequency = Counter(gram for grams in sets for gram in grams)

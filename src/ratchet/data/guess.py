@@ -15,11 +15,42 @@ from ratchet.data.rows import Row
 __all__ = ["Guess", "guess_columns", "guess_task"]
 
 ANSWER_NAMES = (
-    "answer", "reference", "expected", "expected_output", "target", "label", "category", "class", "intent", "output", "completion",
-    "response", "gold", "ground_truth", "sentiment", "sql", "query_sql", "fields", "spans", "entities", "price", "summary",
-)  # fmt: skip
+    "answer",
+    "reference",
+    "expected",
+    "expected_output",
+    "target",
+    "label",
+    "category",
+    "class",
+    "intent",
+    "output",
+    "completion",
+    "response",
+    "gold",
+    "ground_truth",
+    "sentiment",
+    "sql",
+    "query_sql",
+    "fields",
+    "spans",
+    "entities",
+    "price",
+    "summary",
+)
 ID_NAMES = ("id", "uuid", "key", "example_id", "row_id", "uid")
-GROUP_NAMES = ("group", "scene", "form", "template_id", "conversation_id", "thread_id", "document_id", "doc_id", "session_id", "user_id")
+GROUP_NAMES = (
+    "group",
+    "scene",
+    "form",
+    "template_id",
+    "conversation_id",
+    "thread_id",
+    "document_id",
+    "doc_id",
+    "session_id",
+    "user_id",
+)
 LEFT_OUT = ("metadata", "source", "split", "created_at", "timestamp")
 MOST_LABELS = 200
 
@@ -36,7 +67,13 @@ class Guess:
     reasons: tuple[str, ...] = field(default=())
 
 
-def guess_columns(rows: Sequence[Row], *, inputs: Sequence[str] = (), answer: str | None = None, group: str | None = None) -> Guess:
+def guess_columns(
+    rows: Sequence[Row],
+    *,
+    inputs: Sequence[str] = (),
+    answer: str | None = None,
+    group: str | None = None,
+) -> Guess:
     """Return the part that each column plays; what the caller names is taken as it is.
 
     Raises: DataError if there is no row, a named column is missing, or fewer than two columns can be told apart.
@@ -46,23 +83,46 @@ def guess_columns(rows: Sequence[Row], *, inputs: Sequence[str] = (), answer: st
     names = list(dict.fromkeys(name for row in rows for name in row.values))
     for asked in (*inputs, *filter(None, [answer, group])):
         if asked not in names:
-            raise DataError(f"there is no column {asked!r}; the columns are {', '.join(map(repr, names))}.{did_you_mean(asked, names)}")
+            raise DataError(
+                f"there is no column {asked!r}; the columns are {', '.join(map(repr, names))}.{did_you_mean(asked, names)}"
+            )
     low = {name.lower(): name for name in names}
-    chosen_answer = answer or next((low[known] for known in ANSWER_NAMES if known in low and low[known] not in inputs), None)
-    identity = next((low[known] for known in ID_NAMES if known in low and is_identity(rows, low[known])), None)
-    chosen_group = group or next((low[known] for known in GROUP_NAMES if known in low and low[known] not in inputs), None)
-    spare = [n for n in names if n not in (identity, chosen_group, chosen_answer) and n.lower() not in LEFT_OUT]
+    chosen_answer = answer or next(
+        (low[known] for known in ANSWER_NAMES if known in low and low[known] not in inputs), None
+    )
+    identity = next(
+        (low[known] for known in ID_NAMES if known in low and is_identity(rows, low[known])), None
+    )
+    chosen_group = group or next(
+        (low[known] for known in GROUP_NAMES if known in low and low[known] not in inputs), None
+    )
+    spare = [
+        n
+        for n in names
+        if n not in (identity, chosen_group, chosen_answer) and n.lower() not in LEFT_OUT
+    ]
     reasons = []
     if chosen_answer is None:
         if len(spare) < 2:
-            raise DataError(f"the columns {names!r} do not tell input and answer apart; name them with --input and --answer")
+            raise DataError(
+                f"the columns {names!r} do not tell input and answer apart; name them with --input and --answer"
+            )
         chosen_answer = spare.pop()
         reasons.append(f"no column has the name of an answer; took the last one, {chosen_answer!r}")
-    chosen = tuple(inputs) or tuple(name for name in spare if name != chosen_answer and "tool" != name)
+    chosen = tuple(inputs) or tuple(name for name in spare if name not in (chosen_answer, "tool"))
     if not chosen:
-        raise DataError(f"no column is left as an input beside the answer {chosen_answer!r}; name one with --input")
+        raise DataError(
+            f"no column is left as an input beside the answer {chosen_answer!r}; name one with --input"
+        )
     left = tuple(n for n in names if n not in (*chosen, chosen_answer, identity, chosen_group))
-    return Guess(inputs=chosen, answer=chosen_answer, identity=identity, group=chosen_group, left_out=left, reasons=tuple(reasons))
+    return Guess(
+        inputs=chosen,
+        answer=chosen_answer,
+        identity=identity,
+        group=chosen_group,
+        left_out=left,
+        reasons=tuple(reasons),
+    )
 
 
 def is_identity(rows: Sequence[Row], name: str) -> bool:
@@ -70,7 +130,9 @@ def is_identity(rows: Sequence[Row], name: str) -> bool:
     return all(isinstance(value, str | int) for value in values)
 
 
-def guess_task(name: str, rows: Sequence[Row], guess: Guess, *, model: str, teacher: str | None = None) -> Task:
+def guess_task(
+    name: str, rows: Sequence[Row], guess: Guess, *, model: str, teacher: str | None = None
+) -> Task:
     """Return a task for the guessed columns: answer form and metric follow from the answers' values."""
     answers = [parsed(row.values.get(guess.answer)) for row in rows]
     form, metric, instructions = guess_form(guess.answer, [a for a in answers if a is not None])
@@ -79,9 +141,14 @@ def guess_task(name: str, rows: Sequence[Row], guess: Guess, *, model: str, teac
         instructions = systems.pop()
         guess = Guess(**{**vars(guess), "inputs": tuple(n for n in guess.inputs if n != "system")})
     return Task(
-        name=name, instructions=instructions, inputs=tuple(InputField(name=field_name(n)) for n in guess.inputs), answer=form, metric=metric,
-        splits=SplitSpec(group_by=guess.group), models=Roles(student=model, teacher=teacher),
-    )  # fmt: skip
+        name=name,
+        instructions=instructions,
+        inputs=tuple(InputField(name=field_name(n)) for n in guess.inputs),
+        answer=form,
+        metric=metric,
+        splits=SplitSpec(group_by=guess.group),
+        models=Roles(student=model, teacher=teacher),
+    )
 
 
 def field_name(column: str) -> str:
@@ -104,13 +171,29 @@ def guess_form(column: str, answers: list[Json]) -> tuple[AnswerForm, MetricSpec
     if answers and all(isinstance(a, list | dict) for a in answers):
         return structured_form(column, answers)
     texts = [str(a).strip() for a in answers]
-    if texts and all(is_number(t) for t in texts) and len(set(texts)) > 10:  # noqa: PLR2004 - fewer look like labels
-        return AnswerForm(kind="number"), MetricSpec(name="number"), f"Answer with the {column}: one number and nothing else."
+    if (
+        texts and all(is_number(t) for t in texts) and len(set(texts)) > 10
+    ):  # fewer look like labels
+        return (
+            AnswerForm(kind="number"),
+            MetricSpec(name="number"),
+            f"Answer with the {column}: one number and nothing else.",
+        )
     labels = sorted(set(texts))
     repeats = len(texts) / max(1, len(labels))
-    if 2 <= len(labels) <= MOST_LABELS and repeats >= 3 and max(map(len, labels)) <= 80:  # noqa: PLR2004 - a rule of thumb
-        return AnswerForm(kind="label", labels=tuple(labels)), MetricSpec(name="label"), f"Choose the {column}. Answer with the label alone."
-    return AnswerForm(kind="text"), MetricSpec(name="match"), f"Answer with the {column} and nothing else."
+    if (
+        2 <= len(labels) <= MOST_LABELS and repeats >= 3 and max(map(len, labels)) <= 80
+    ):  # a rule of thumb
+        return (
+            AnswerForm(kind="label", labels=tuple(labels)),
+            MetricSpec(name="label"),
+            f"Choose the {column}. Answer with the label alone.",
+        )
+    return (
+        AnswerForm(kind="text"),
+        MetricSpec(name="match"),
+        f"Answer with the {column} and nothing else.",
+    )
 
 
 def is_number(text: str) -> bool:
@@ -121,7 +204,14 @@ def structured_form(column: str, answers: list[Json]) -> tuple[AnswerForm, Metri
     if all(isinstance(a, list) for a in answers):
         answers = [{column: a} for a in answers]
     schema = infer_schema(answers)
-    listed = next((n for n, s in schema["properties"].items() if s.get("type") == "array" and s["items"].get("type") == "object"), None)
+    listed = next(
+        (
+            n
+            for n, s in schema["properties"].items()
+            if s.get("type") == "array" and s["items"].get("type") == "object"
+        ),
+        None,
+    )
     instructions = "Answer with a JSON object: {{schema}}"
     if listed:
         properties = schema["properties"][listed]["items"]["properties"]
@@ -129,7 +219,11 @@ def structured_form(column: str, answers: list[Json]) -> tuple[AnswerForm, Metri
         text = next((n for n, s in properties.items() if s == {"type": "string"}), None)
         if label and text:
             options = {"list": listed, "text": text, "label": label}
-            return AnswerForm(kind="json", json_schema=schema), MetricSpec(name="spans", options=options), instructions
+            return (
+                AnswerForm(kind="json", json_schema=schema),
+                MetricSpec(name="spans", options=options),
+                instructions,
+            )
     return AnswerForm(kind="json", json_schema=schema), MetricSpec(name="fields"), instructions
 
 
@@ -140,7 +234,12 @@ def infer_schema(values: list[Json]) -> dict[str, Json]:
         names = list(dict.fromkeys(name for v in present for name in v))
         properties = {name: infer_schema([v[name] for v in present if name in v]) for name in names}
         required = [name for name in names if all(name in v for v in present)]
-        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
     if present and all(isinstance(v, list) for v in present):
         return {"type": "array", "items": infer_schema([item for v in present for item in v])}
     if present and all(isinstance(v, bool) for v in present):
@@ -150,7 +249,9 @@ def infer_schema(values: list[Json]) -> dict[str, Json]:
     if present and all(isinstance(v, int | float) and not isinstance(v, bool) for v in present):
         return {"type": "number"}
     texts = {v for v in present if isinstance(v, str)}
-    few = len(texts) <= 60 and len(present) >= 5 * len(texts) and all(len(t) <= 40 for t in texts)  # noqa: PLR2004 - a rule of thumb
+    few = (
+        len(texts) <= 60 and len(present) >= 5 * len(texts) and all(len(t) <= 40 for t in texts)
+    )  # a rule of thumb
     if present and few and len(texts) > 1:
         return {"type": "string", "enum": sorted(texts)}
     return {"type": "string"}

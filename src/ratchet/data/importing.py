@@ -22,7 +22,15 @@ class ImportReport:
     """Rows whose inputs and answer stood in the file before."""
 
 
-def to_examples(task: Task, rows: Iterable[Row], guess: Guess, path: Path, *, report: ImportReport, skip_bad: bool = False) -> Iterator[Example]:
+def to_examples(
+    task: Task,
+    rows: Iterable[Row],
+    guess: Guess,
+    path: Path,
+    *,
+    report: ImportReport,
+    skip_bad: bool = False,
+) -> Iterator[Example]:
     """Yield an example a row, each content once.
 
     Raises: DataError if a row has no value for a column, its answer does not fit the task's form, or its id was used before
@@ -40,7 +48,9 @@ def to_examples(task: Task, rows: Iterable[Row], guess: Guess, path: Path, *, re
             problem = str(error)
         if problem:
             if not skip_bad:
-                raise DataError(f"{path}, row {row.number}: {problem}. Mend the row, or leave such rows out with --skip-bad")
+                raise DataError(
+                    f"{path}, row {row.number}: {problem}. Mend the row, or leave such rows out with --skip-bad"
+                )
             report.skipped.append(BadRow(row.number, problem))
         elif example:
             if example.id in seen:
@@ -58,16 +68,23 @@ def to_example(task: Task, row: Row, guess: Guess, path: Path) -> Example:
     for name in task.input_names:
         column = columns.get(name, name)
         if row.values.get(column) in (None, ""):
-            raise ValueError(f"column {column!r} is empty or missing; the columns are {', '.join(map(repr, row.values))}")
+            raise ValueError(
+                f"column {column!r} is empty or missing; the columns are {', '.join(map(repr, row.values))}"
+            )
         inputs[name] = row.values[column]
     if row.values.get(guess.answer) is None:
-        raise ValueError(f"column {guess.answer!r} (the answer) is empty or missing; the columns are {', '.join(map(repr, row.values))}")
+        raise ValueError(
+            f"column {guess.answer!r} (the answer) is empty or missing; the columns are {', '.join(map(repr, row.values))}"
+        )
     group = row.values.get(guess.group) if guess.group else None
     identity = row.values.get(guess.identity) if guess.identity else None
     return Example(
-        inputs=inputs, reference=reference(task, row.values[guess.answer], guess.answer), source=f"{path.name}:{row.number}",
-        name=None if identity is None else str(identity), group=None if group is None else str(group),
-    )  # fmt: skip
+        inputs=inputs,
+        reference=reference(task, row.values[guess.answer], guess.answer),
+        source=f"{path.name}:{row.number}",
+        name=None if identity is None else str(identity),
+        group=None if group is None else str(group),
+    )
 
 
 def reference(task: Task, value: Json, column: str) -> Json:
@@ -76,17 +93,25 @@ def reference(task: Task, value: Json, column: str) -> Json:
     if kind == "label":
         label = str(value).strip()
         if label not in task.answer.labels:
-            raise ValueError(f"column {column!r}: {label!r} is none of the labels in the task's file ({len(task.answer.labels)} labels)")
+            raise ValueError(
+                f"column {column!r}: {label!r} is none of the labels in the task's file ({len(task.answer.labels)} labels)"
+            )
         return label
     if kind == "number":
         try:
-            return float(str(value).replace(",", "").lstrip("$€£ ")) if not isinstance(value, int | float) else value
+            return (
+                float(str(value).replace(",", "").lstrip("$€£ "))
+                if not isinstance(value, int | float)
+                else value
+            )
         except ValueError:
             raise ValueError(f"column {column!r}: {value!r} is no number") from None
     if kind in ("json", "tool"):
         body = parsed(value)
         if isinstance(body, list):
-            body = {next(iter((task.answer.json_schema or {}).get("properties", {column: None}))): body}
+            body = {
+                next(iter((task.answer.json_schema or {}).get("properties", {column: None}))): body
+            }
         if not isinstance(body, dict):
             raise ValueError(f"column {column!r}: expected JSON, got {str(value)[:60]!r}")
         return body

@@ -16,8 +16,20 @@ from ratchet.core.errors import DataError, did_you_mean
 
 __all__ = ["FORMATS", "BadRow", "Row", "good_rows", "read_rows"]
 
-FORMATS = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".parquet": "parquet"}
-BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 LONGEST_CELL = 64 * 1024 * 1024
 
 
@@ -47,29 +59,50 @@ def read_rows(path: Path, *, encoding: str | None = None) -> Iterator[Row | BadR
     """
     kind = FORMATS.get(path.suffix.lower())
     if not path.is_file():
-        near = did_you_mean(path.name, (p.name for p in path.parent.glob("*"))) if path.parent.is_dir() else ""
+        near = (
+            did_you_mean(path.name, (p.name for p in path.parent.glob("*")))
+            if path.parent.is_dir()
+            else ""
+        )
         raise DataError(f"there is no file {path}.{near}")
     if kind is None:
-        raise DataError(f"{path}: unknown format {path.suffix!r}; Ratchet reads {', '.join(FORMATS)}")
+        raise DataError(
+            f"{path}: unknown format {path.suffix!r}; Ratchet reads {', '.join(FORMATS)}"
+        )
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
     try:
-        yield from {"csv": csv_rows, "jsonl": jsonl_rows, "json": json_rows, "parquet": parquet_rows}[kind](path, encoding or sniffed(path))
+        yield from {
+            "csv": csv_rows,
+            "jsonl": jsonl_rows,
+            "json": json_rows,
+            "parquet": parquet_rows,
+        }[kind](path, encoding or sniffed(path))
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is not text in {error.encoding}: byte {error.object[error.start]:#04x}. Name its encoding, for example --encoding cp1252"
         ) from error
     except LookupError as error:
-        raise DataError(f"{path}: unknown encoding {encoding!r}; try utf-8, cp1252 or utf-16") from error
+        raise DataError(
+            f"{path}: unknown encoding {encoding!r}; try utf-8, cp1252 or utf-16"
+        ) from error
 
 
-def good_rows(path: Path, *, encoding: str | None = None, skip_bad: bool = False, skipped: list[BadRow] | None = None) -> Iterator[Row]:
+def good_rows(
+    path: Path,
+    *,
+    encoding: str | None = None,
+    skip_bad: bool = False,
+    skipped: list[BadRow] | None = None,
+) -> Iterator[Row]:
     """Yield the readable rows; an unreadable one ends the reading, or with `skip_bad` is put into `skipped`."""
     for row in read_rows(path, encoding=encoding):
         if isinstance(row, Row):
             yield row
         elif not skip_bad:
-            raise DataError(f"{path}, row {row.number}: {row.problem}. Mend the row, or leave such rows out with --skip-bad")
+            raise DataError(
+                f"{path}, row {row.number}: {row.problem}. Mend the row, or leave such rows out with --skip-bad"
+            )
         elif skipped is not None:
             skipped.append(row)
 
@@ -105,14 +138,19 @@ def csv_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
             if len(cells) == len(names):
                 yield Row(number, dict(zip(names, cells, strict=True)))
             elif cells:
-                yield BadRow(number, f"{len(cells)} cells where the header has {len(names)} (line {reader.line_num})")
+                yield BadRow(
+                    number,
+                    f"{len(cells)} cells where the header has {len(names)} (line {reader.line_num})",
+                )
 
 
 def check_header(path: Path, names: list[str]) -> None:
     empty = [index + 1 for index, name in enumerate(names) if not name]
     twice = sorted({name for name in names if names.count(name) > 1})
     if empty or twice:
-        what = f"column {empty[0]} has no name" if empty else f"the column {twice[0]!r} stands twice"
+        what = (
+            f"column {empty[0]} has no name" if empty else f"the column {twice[0]!r} stands twice"
+        )
         raise DataError(f"{path}: {what} in the header {names!r}")
 
 
@@ -164,7 +202,7 @@ def chat_row(number: int, value: dict[str, Json]) -> Row | BadRow:
 
 
 def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
-    import ijson  # noqa: PLC0415 - only this format needs it
+    import ijson  # only this format needs it
 
     if encoding not in ("utf-8", "utf-8-sig"):
         values = iter(json.loads(path.read_text(encoding)))
@@ -179,13 +217,17 @@ def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
                 number += 1
                 yield checked(number, value)
         except ijson.JSONError as error:
-            raise DataError(f"{path}, after row {number}: no JSON: {str(error).splitlines()[0]}") from error
+            raise DataError(
+                f"{path}, after row {number}: no JSON: {str(error).splitlines()[0]}"
+            ) from error
         if number == 0:
-            raise DataError(f"{path}: expected an array of objects, found no item; a file with one object a line is .jsonl")
+            raise DataError(
+                f"{path}: expected an array of objects, found no item; a file with one object a line is .jsonl"
+            )
 
 
 def parquet_rows(path: Path, _encoding: str) -> Iterator[Row | BadRow]:
-    import polars as pl  # noqa: PLC0415 - takes a moment to load
+    import polars as pl  # takes a moment to load
 
     step = 5000
     try:

@@ -36,7 +36,9 @@ def links(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
     yield from near_duplicates([text_of(example) for example in examples])
 
 
-def split_examples(examples: Sequence[Example], spec: SplitSpec, *, known: Sequence[Example] = ()) -> list[Example]:
+def split_examples(
+    examples: Sequence[Example], spec: SplitSpec, *, known: Sequence[Example] = ()
+) -> list[Example]:
     """Return the examples with their splits set.
 
     Args:
@@ -65,17 +67,22 @@ def split_examples(examples: Sequence[Example], spec: SplitSpec, *, known: Seque
     free = [root for root in members if root not in placed]
     free.sort(key=lambda root: min(everything[i].id for i in members[root]))
     Random(spec.seed).shuffle(free)
-    free.sort(key=lambda root: len(members[root]) * len(free) < len(everything))  # groups above the mean size first, they fit worst
+    free.sort(
+        key=lambda root: len(members[root]) * len(free) < len(everything)
+    )  # groups above the mean size first, they fit worst
     for root in free:
         name = max(SPLITS, key=lambda n: (target[n] - filled[n]) / target[n])
         placed[root] = name
         filled[name] += len(members[root])
     return [
-        example.model_copy(update={"split": placed[roots[len(known) + index]]}) for index, example in enumerate(examples)
+        example.model_copy(update={"split": placed[roots[len(known) + index]]})
+        for index, example in enumerate(examples)
     ]
 
 
 def find_leaks(examples: Sequence[Example]) -> list[Leak]:
     """Return the pairs of linked examples that stand in different splits."""
     pairs = chain(links(examples))
-    return [Leak(examples[i], examples[j]) for i, j in pairs if examples[i].split != examples[j].split]
+    return [
+        Leak(examples[i], examples[j]) for i, j in pairs if examples[i].split != examples[j].split
+    ]

@@ -4,4 +4,16 @@ from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.report import Changed, cost_text, gain_text, html_report, score_text
 
-__all__ = ["ALPHA", "Changed", "Ground", "Rung", "admit", "climb", "cost_text", "gain_text", "html_report", "level_of", "score_text"]
+__all__ = [
+    "ALPHA",
+    "Changed",
+    "Ground",
+    "Rung",
+    "admit",
+    "climb",
+    "cost_text",
+    "gain_text",
+    "html_report",
+    "level_of",
+    "score_text",
+]

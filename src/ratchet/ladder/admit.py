@@ -32,7 +32,11 @@ def admit(verdict: Verdict, champion: Measurement, challenger: Measurement) -> b
 def saving(champion: Measurement, challenger: Measurement) -> float:
     """Return the share of the champion's cost a call that the challenger saves; negative where it is dearer."""
     before, after = (cost_of(measured) for measured in (champion, challenger))
-    return 0.0 if before is None or after is None or before[1] != after[1] or not before[0] else 1 - after[0] / before[0]
+    return (
+        0.0
+        if before is None or after is None or before[1] != after[1] or not before[0]
+        else 1 - after[0] / before[0]
+    )
 
 
 def cost_of(measured: Measurement) -> tuple[float, str] | None:
@@ -40,4 +44,8 @@ def cost_of(measured: Measurement) -> tuple[float, str] | None:
     calls = len(measured.trials)
     if measured.cost_usd is None or not calls:
         return None
-    return (measured.cost_usd / calls, "usd") if measured.cost_usd else (sum(measured.tokens) / calls, "tokens")
+    return (
+        (measured.cost_usd / calls, "usd")
+        if measured.cost_usd
+        else (sum(measured.tokens) / calls, "tokens")
+    )

@@ -41,7 +41,9 @@ class Ground:
     """Called as each rung ends."""
 
 
-async def climb(ground: Ground, levers: Sequence[Lever], *, start: Candidate | None = None, again: bool = False) -> list[Step]:
+async def climb(
+    ground: Ground, levers: Sequence[Lever], *, start: Candidate | None = None, again: bool = False
+) -> list[Step]:
     """Return the ladder after a pass over `levers`, in their order.
 
     Args:
@@ -54,32 +56,51 @@ async def climb(ground: Ground, levers: Sequence[Lever], *, start: Candidate | N
     if not steps:
         steps = [await first_rung(ground, start or starting_candidate(ground.evidence.task))]
     elif start and start.id != steps[0].candidate_id:
-        raise UsageError(f"the ladder of task {ground.evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear")
+        raise UsageError(
+            f"the ladder of task {ground.evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear"
+        )
     for lever in levers:
         if not again and any(step.lever == lever.name for step in steps):
-            ground.evidence.say(f"{lever.name}: has its rung already; pass --again to try it once more")
+            ground.evidence.say(
+                f"{lever.name}: has its rung already; pass --again to try it once more"
+            )
             continue
         steps = [*steps, *await rungs_of(ground, lever, steps)]
         if ground.evidence.bench.budget.is_spent():
-            ground.evidence.say("the budget is spent; run the same command with a larger one to go on")
+            ground.evidence.say(
+                "the budget is spent; run the same command with a larger one to go on"
+            )
             break
     return steps
 
 
 async def measured(ground: Ground, candidate: Candidate) -> Measurement:
     evidence = ground.evidence
-    return await evaluate(evidence.bench, candidate, evidence.pool.model(candidate.model), ground.dev, split="dev")
+    return await evaluate(
+        evidence.bench, candidate, evidence.pool.model(candidate.model), ground.dev, split="dev"
+    )
 
 
 async def first_rung(ground: Ground, candidate: Candidate) -> Step:
     ground.evidence.say(f"start: measuring {candidate.note or candidate.id} on dev")
+    started, before = time.monotonic(), ground.evidence.bench.budget.spent
     measurement = await measured(ground, candidate)
     if measurement.stopped:
-        raise UsageError(f"the start is not measured to its end: {measurement.stopped}; run the same command again with a larger budget")
+        raise UsageError(
+            f"the start is not measured to its end: {measurement.stopped}; run the same command again with a larger budget"
+        )
     step = Step(
-        task=ground.evidence.task.name, number=0, lever="start", what=candidate.note or "the start", candidate_id=candidate.id,
-        score=measurement.score, interval=measurement.interval, n=measurement.n, kept=True, spend=measurement.spend,
-    )  # fmt: skip
+        task=ground.evidence.task.name,
+        number=0,
+        lever="start",
+        what=candidate.note or "the start",
+        candidate_id=candidate.id,
+        score=measurement.score,
+        interval=measurement.interval,
+        n=measurement.n,
+        kept=True,
+        spend=spend_of(measurement, (started, before), ground.evidence.bench.budget.spent),
+    )
     return kept(ground, step, measurement, None)
 
 
@@ -100,10 +121,18 @@ async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
 
 
 def champion_of(ground: Ground, steps: list[Step]) -> Candidate:
-    return find_candidate(ground.engine, next(step.candidate_id for step in reversed(steps) if step.kept))
+    return find_candidate(
+        ground.engine, next(step.candidate_id for step in reversed(steps) if step.kept)
+    )
 
 
-async def one_rung(ground: Ground, lever: Lever, steps: list[Step], challenger: Candidate, mark: tuple[float, Spend]) -> Step | None:
+async def one_rung(
+    ground: Ground,
+    lever: Lever,
+    steps: list[Step],
+    challenger: Candidate,
+    mark: tuple[float, Spend],
+) -> Step | None:
     evidence = ground.evidence
     before = await measured(ground, champion_of(ground, steps))
     evidence.say(f"{lever.name}: measuring {challenger.note or challenger.id} on dev")
@@ -112,16 +141,41 @@ async def one_rung(ground: Ground, lever: Lever, steps: list[Step], challenger: 
         return None
     comparison = sum(step.verdict is not None for step in steps) + 1
     verdict = compare(before, after, margin=evidence.task.margin, level=level_of(comparison))
-    spent, was = evidence.bench.budget.spent, mark[1]
-    spend = Spend(
-        calls=spent.calls - was.calls, tokens=spent.tokens - was.tokens, seconds=time.monotonic() - mark[0],
-        cost_usd=None if after.spend.cost_usd is None else (spent.cost_usd or 0) - (was.cost_usd or 0),
-    )  # fmt: skip
+    spend = spend_of(after, mark, evidence.bench.budget.spent)
     step = Step(
-        task=evidence.task.name, number=len(steps), lever=lever.name, what=challenger.note or "a challenger", candidate_id=challenger.id,
-        score=after.score, interval=after.interval, n=after.n, verdict=verdict, kept=admit(verdict, before, after), spend=spend,
-    )  # fmt: skip
+        task=evidence.task.name,
+        number=len(steps),
+        lever=lever.name,
+        what=challenger.note or "a challenger",
+        candidate_id=challenger.id,
+        score=after.score,
+        interval=after.interval,
+        n=after.n,
+        verdict=verdict,
+        kept=admit(verdict, before, after),
+        spend=spend,
+    )
     return kept(ground, step, after, before)
+
+
+def spend_of(challenger: Measurement, mark: tuple[float, Spend], spent: Spend) -> Spend:
+    """Return what a rung took: all since `mark`, and those of the challenger's trials that were bought before."""
+    before = sum(challenger.tokens) - challenger.spend.tokens
+    was = mark[1]
+    cost = (
+        None
+        if challenger.cost_usd is None
+        else (spent.cost_usd or 0)
+        - (was.cost_usd or 0)
+        + challenger.cost_usd
+        - (challenger.spend.cost_usd or 0)
+    )
+    return Spend(
+        calls=spent.calls - was.calls + len(challenger.trials) - challenger.bought,
+        tokens=spent.tokens - was.tokens + before,
+        seconds=time.monotonic() - mark[0],
+        cost_usd=cost,
+    )
 
 
 def kept(ground: Ground, step: Step, challenger: Measurement, champion: Measurement | None) -> Step:

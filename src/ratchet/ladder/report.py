@@ -43,14 +43,18 @@ def gain_text(step: Step) -> str:
     interval = step.verdict.interval
     if math.isnan(step.verdict.effect):
         return "n/a"
-    return f"{100 * step.verdict.effect:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    return (
+        f"{100 * step.verdict.effect:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+    )
 
 
 def cost_text(cost_usd: float | None) -> str:
     """Return dollars; "n/a" where a price is unknown."""
     if cost_usd is None:
         return "n/a"
-    return "$0" if cost_usd == 0 else f"${cost_usd:.4f}" if cost_usd < 0.1 else f"${cost_usd:,.2f}"  # noqa: PLR2004 - cents
+    return (
+        "$0" if cost_usd == 0 else f"${cost_usd:.4f}" if cost_usd < 0.1 else f"${cost_usd:,.2f}"
+    )  # cents
 
 
 def html_report(task: Task, steps: Sequence[Step], changes: dict[int, Sequence[Changed]]) -> str:
@@ -62,17 +66,24 @@ def html_report(task: Task, steps: Sequence[Step], changes: dict[int, Sequence[C
         changes: For rungs by number, examples that were fixed or broken.
     """
     champion = next((step for step in reversed(steps) if step.kept), None)
-    lead = f"{len(steps)} rungs" + (f", champion {champion.candidate_id} at {score_text(champion)}" if champion else "")
+    lead = f"{len(steps)} rungs" + (
+        f", champion {champion.candidate_id} at {score_text(champion)}" if champion else ""
+    )
     total = f"{sum(s.spend.tokens for s in steps):,} tokens, {sum(s.spend.seconds for s in steps):,.0f} s"
     body = [
         f"<h1>{text(task.name)}</h1><p class=lead>{text(lead)}; {text(total)} in all. Scores are points of 100 on dev; intervals 95 % unless said.</p>",
         f"<div class=wide>{chart(steps)}</div>",
         "<h2>The ladder</h2><div class=wide>" + table(steps) + "</div>",
-        "<h2>Verdicts</h2><table>" + "".join(verdict_row(step) for step in steps if step.verdict) + "</table>",
+        "<h2>Verdicts</h2><table>"
+        + "".join(verdict_row(step) for step in steps if step.verdict)
+        + "</table>",
     ]
     for step in steps:
         if changes.get(step.number):
-            body.append(f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>" + "".join(change(c) for c in changes[step.number]))
+            body.append(
+                f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>"
+                + "".join(change(c) for c in changes[step.number])
+            )
     title = f"Ratchet: {text(task.name)}"
     return f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{STYLE}</style>{''.join(body)}</html>"
 
@@ -82,22 +93,47 @@ def text(value: object) -> str:
 
 
 def table(steps: Sequence[Step]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in ("", "lever", "what", "score", "gain on champion", "verdict", "", "tokens", "seconds", "cost"))
+    head = "".join(
+        f"<th>{name}</th>"
+        for name in (
+            "",
+            "lever",
+            "what",
+            "score",
+            "gain on champion",
+            "verdict",
+            "",
+            "tokens",
+            "seconds",
+            "cost",
+        )
+    )
     return f"<table><tr>{head}</tr>{''.join(map(row, steps))}</table>"
 
 
 def row(step: Step) -> str:
     sign = "<span class=kept>✓ kept</span>" if step.kept else "<span class=dropped>✗ dropped</span>"
-    cells = [step.number, step.lever, step.what, score_text(step), gain_text(step), step.verdict.decision if step.verdict else "—"]
+    cells = [
+        step.number,
+        step.lever,
+        step.what,
+        score_text(step),
+        gain_text(step),
+        step.verdict.decision if step.verdict else "—",
+    ]
     ends = [f"{step.spend.tokens:,}", f"{step.spend.seconds:,.1f}", cost_text(step.spend.cost_usd)]
     return (
-        "<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in cells) + f"<td>{sign}</td>" + "".join(f"<td class=n>{text(end)}</td>" for end in ends) + "</tr>"
+        "<tr>"
+        + "".join(f"<td>{text(cell)}</td>" for cell in cells)
+        + f"<td>{sign}</td>"
+        + "".join(f"<td class=n>{text(end)}</td>" for end in ends)
+        + "</tr>"
     )
 
 
 def verdict_row(step: Step) -> str:
     verdict = step.verdict
-    assert verdict  # noqa: S101 - the caller filters
+    assert verdict  # the caller filters
     figures = f"{verdict.wins} won, {verdict.losses} lost, {verdict.ties} tied; {verdict.method}, p = {verdict.p_value:.2g}"
     return f"<tr><td>{step.number} {text(step.lever)}</td><td>{text(verdict.sentence)}<br><span class=soft>{text(figures)}</span></td></tr>"
 
@@ -117,8 +153,14 @@ def chart(steps: Sequence[Step]) -> str:
     ]
     kept = [(x[i], y(step.score)) for i, step in enumerate(steps) if step.kept]
     if kept:
-        points = " ".join(f"{a:.1f},{b:.1f}" for p, q in zip(kept, [*kept[1:], (wide - 10, kept[-1][1])], strict=True) for a, b in (p, (q[0], p[1])))
-        marks.append(f"<polyline points='{points}' fill=none stroke='var(--kept)' stroke-width=2 stroke-dasharray='4 4'/>")
+        points = " ".join(
+            f"{a:.1f},{b:.1f}"
+            for p, q in zip(kept, [*kept[1:], (wide - 10, kept[-1][1])], strict=True)
+            for a, b in (p, (q[0], p[1]))
+        )
+        marks.append(
+            f"<polyline points='{points}' fill=none stroke='var(--kept)' stroke-width=2 stroke-dasharray='4 4'/>"
+        )
     for i, step in enumerate(steps):
         colour = "var(--kept)" if step.kept else "var(--dropped)"
         marks.append(
@@ -132,9 +174,20 @@ def chart(steps: Sequence[Step]) -> str:
 
 
 def change(changed: Changed) -> str:
-    before, after = (trial.score.value if trial.score else math.nan for trial in (changed.before, changed.after))
-    word = "<span class=kept>fixed</span>" if after > before else "<span class=dropped>broken</span>"
+    before, after = (
+        trial.score.value if trial.score else math.nan for trial in (changed.before, changed.after)
+    )
+    word = (
+        "<span class=kept>fixed</span>" if after > before else "<span class=dropped>broken</span>"
+    )
     inputs = "\n".join(str(value) for value in changed.example.inputs.values())
-    rows = (("input", inputs), ("reference", changed.example.reference), (f"before: {before:.2f}", changed.before.output), (f"after: {after:.2f}", changed.after.output))
-    cells = "".join(f"<tr><th>{text(name)}</th><td><pre>{text(value)}</pre></td></tr>" for name, value in rows)
+    rows = (
+        ("input", inputs),
+        ("reference", changed.example.reference),
+        (f"before: {before:.2f}", changed.before.output),
+        (f"after: {after:.2f}", changed.after.output),
+    )
+    cells = "".join(
+        f"<tr><th>{text(name)}</th><td><pre>{text(value)}</pre></td></tr>" for name, value in rows
+    )
     return f"<details><summary>{word} {text(inputs[:90])}</summary><table>{cells}</table></details>"

@@ -5,4 +5,12 @@ from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
 from ratchet.levers.prompt import PromptLever
 from ratchet.levers.tune import TuneLever
 
-__all__ = ["DemosLever", "Evidence", "Lever", "LeverEstimate", "PromptLever", "TuneLever", "Watcher"]
+__all__ = [
+    "DemosLever",
+    "Evidence",
+    "Lever",
+    "LeverEstimate",
+    "PromptLever",
+    "TuneLever",
+    "Watcher",
+]

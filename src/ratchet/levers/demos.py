@@ -22,25 +22,41 @@ class DemosLever:
 
     name = "demos"
 
-    def __init__(self, *, sizes: tuple[int, ...] = (2, 4), sets: int = 2, screen: int = 40, seed: int = 0) -> None:
+    def __init__(
+        self, *, sizes: tuple[int, ...] = (2, 4), sets: int = 2, screen: int = 40, seed: int = 0
+    ) -> None:
         self._sizes, self._sets, self._screen, self._seed = sizes, sets, screen, seed
 
     async def estimate(self, _champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return the screening calls."""
         count = len(self._sizes) * self._sets
-        return LeverEstimate(candidates=1, calls=count * min(self._screen, len(evidence.train)), note=f"{count} sets screened on train")
+        return LeverEstimate(
+            candidates=1,
+            calls=count * min(self._screen, len(evidence.train)),
+            note=f"{count} sets screened on train",
+        )
 
-    async def propose(self, champion: Candidate, evidence: Evidence, budget: Budget) -> AsyncIterator[Candidate]:
+    async def propose(
+        self, champion: Candidate, evidence: Evidence, budget: Budget
+    ) -> AsyncIterator[Candidate]:
         """Yield the set that does best on the screening examples; nothing where train is too small to show and to screen."""
         rng = Random(self._seed)
         pool = evidence.train[:]
         rng.shuffle(pool)
         screen, rest = pool[: self._screen], pool[self._screen :]
         if len(rest) < min(self._sizes):
-            evidence.say(f"demos: {len(pool)} train examples are too few for {self._screen} to screen on and {min(self._sizes)} to show")
+            evidence.say(
+                f"demos: {len(pool)} train examples are too few for {self._screen} to screen on and {min(self._sizes)} to show"
+            )
             return
         model = evidence.pool.model(champion.model)
-        bench = Bench(task=evidence.task, metric=evidence.bench.metric, engine=evidence.bench.engine, budget=budget, watch=evidence.bench.watch)
+        bench = Bench(
+            task=evidence.task,
+            metric=evidence.bench.metric,
+            engine=evidence.bench.engine,
+            budget=budget,
+            watch=evidence.bench.watch,
+        )
         best: tuple[float, Candidate] | None = None
         for challenger in self._sets_of(champion, rest, rng):
             if budget.is_spent():
@@ -54,7 +70,7 @@ class DemosLever:
 
     def _sets_of(self, champion: Candidate, rest: list[Example], rng: Random) -> list[Candidate]:
         short = sorted(rest, key=lambda e: (len(str(e.inputs)) + len(str(e.reference)), e.id))
-        usable = short[: max(max(self._sizes), round(LONGEST_SHARE * len(short)))]
+        usable = short[: max(*self._sizes, round(LONGEST_SHARE * len(short)))]
         found: dict[str, Candidate] = {}
         for size in (size for size in self._sizes if size <= len(usable)):
             for _ in range(self._sets):

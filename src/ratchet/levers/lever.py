@@ -64,6 +64,8 @@ class Lever(Protocol):
         """Return what `propose` would take."""
         ...
 
-    def propose(self, champion: Candidate, evidence: Evidence, budget: Budget) -> AsyncIterator[Candidate]:
+    def propose(
+        self, champion: Candidate, evidence: Evidence, budget: Budget
+    ) -> AsyncIterator[Candidate]:
         """Yield candidates; what it takes to find them is charged to `budget`."""
         ...

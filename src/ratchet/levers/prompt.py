@@ -24,9 +24,13 @@ class PromptLever:
         """Return the number of templates; proposing them costs nothing."""
         return LeverEstimate(candidates=len(self._variants), calls=0, cost_usd=0.0)
 
-    async def propose(self, champion: Candidate, evidence: Evidence, _budget: Budget) -> AsyncIterator[Candidate]:
+    async def propose(
+        self, champion: Candidate, evidence: Evidence, _budget: Budget
+    ) -> AsyncIterator[Candidate]:
         """Yield each template once, leaving out those that were tried."""
         for variant in self._variants:
-            challenger = champion.changed(system=variant.system, user=variant.user, note=variant.note or "another template")
+            challenger = champion.changed(
+                system=variant.system, user=variant.user, note=variant.note or "another template"
+            )
             if challenger.id != champion.id and challenger.id not in evidence.tried:
                 yield challenger

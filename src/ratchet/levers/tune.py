@@ -26,20 +26,32 @@ class TuneLever:
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return time and memory after a short calibration."""
         base = local_folder(champion.model, evidence.files)
-        found = await asyncio.to_thread(estimate_lora, base, self._prompt(champion, evidence), evidence.train, self._settings)
+        found = await asyncio.to_thread(
+            estimate_lora, base, self._prompt(champion, evidence), evidence.train, self._settings
+        )
         note = f"{found.steps} steps, {found.tokens:,} tokens, about {found.memory_gb:.1f} GB, {found.trained_parameters:,} parameters trained"
         return LeverEstimate(candidates=1, calls=0, seconds=found.seconds, cost_usd=0.0, note=note)
 
-    async def propose(self, champion: Candidate, evidence: Evidence, budget: Budget) -> AsyncIterator[Candidate]:
+    async def propose(
+        self, champion: Candidate, evidence: Evidence, budget: Budget
+    ) -> AsyncIterator[Candidate]:
         """Yield the tuned candidate; nothing for a model that is not local."""
         if not champion.model.startswith("local:"):
-            evidence.say(f"tune: {champion.model} is no local model; hosted fine-tuning is not built yet")
+            evidence.say(
+                f"tune: {champion.model} is no local model; hosted fine-tuning is not built yet"
+            )
             return
         prompt = self._prompt(champion, evidence)
         base = local_folder(champion.model, evidence.files)
         evidence.say(f"tune: LoRA on {len(evidence.train)} examples")
         result = await asyncio.to_thread(
-            train_lora, base, prompt, evidence.train, self._settings, adapters=evidence.files / "adapters", watch=evidence.watch.trains if evidence.watch else None
+            train_lora,
+            base,
+            prompt,
+            evidence.train,
+            self._settings,
+            adapters=evidence.files / "adapters",
+            watch=evidence.watch.trains if evidence.watch else None,
         )
         budget.charge(tokens=result.tokens)
         note = f"LoRA on {len(evidence.train)} examples, {result.steps} steps"

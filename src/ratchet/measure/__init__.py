@@ -6,6 +6,16 @@ from ratchet.measure.intervals import bootstrap_interval, mean_interval, t_inter
 from ratchet.measure.measurement import Measurement, Missing
 
 __all__ = [
-    "Bench", "Measurement", "Missing", "Plan", "Progress", "bootstrap_interval", "compare", "evaluate", "mean_interval", "plan",
-    "t_interval", "wilson_interval",
-]  # fmt: skip
+    "Bench",
+    "Measurement",
+    "Missing",
+    "Plan",
+    "Progress",
+    "bootstrap_interval",
+    "compare",
+    "evaluate",
+    "mean_interval",
+    "plan",
+    "t_interval",
+    "wilson_interval",
+]

@@ -15,7 +15,9 @@ FEWEST = 5
 """With fewer common examples nothing is decided."""
 
 
-def compare(champion: Measurement, challenger: Measurement, *, margin: float, level: float = 0.95) -> Verdict:
+def compare(
+    champion: Measurement, challenger: Measurement, *, margin: float, level: float = 0.95
+) -> Verdict:
     """Return the verdict of challenger against champion on the examples that both answered.
 
     Exact McNemar with Bonett and Price's interval where all scores are 0 or 1, else paired t; repeats of an example are
@@ -33,16 +35,32 @@ def compare(champion: Measurement, challenger: Measurement, *, margin: float, le
     differences = b - a
     binary = is_binary(a) and is_binary(b)
     p_value = mcnemar_p(differences) if binary else paired_t_p(differences)
-    interval = bonett_price_interval(differences, level=level) if binary else t_interval(differences, level=level)
-    effect = float(differences.mean()) if len(common) else math.nan
+    interval = (
+        bonett_price_interval(differences, level=level)
+        if binary
+        else t_interval(differences, level=level)
+    )
+    effect = float(differences.mean()) if common else math.nan
     return Verdict(
-        champion_id=champion.candidate.id, challenger_id=challenger.candidate.id, split=champion.split, metric_id=champion.metric_id,
-        n=len(common), missing=len({*champion.wanted, *challenger.wanted}) - len(common),
-        champion_score=float(a.mean()) if len(common) else math.nan, challenger_score=float(b.mean()) if len(common) else math.nan,
-        effect=effect, interval=interval, p_value=p_value, method="exact McNemar" if binary else "paired t",
-        wins=int((differences > 0).sum()), losses=int((differences < 0).sum()), ties=int((differences == 0).sum()), margin=margin,
-        decision=decide(effect, interval, p_value, margin=margin, n=len(common)), settle_n=settling_n(differences),
-    )  # fmt: skip
+        champion_id=champion.candidate.id,
+        challenger_id=challenger.candidate.id,
+        split=champion.split,
+        metric_id=champion.metric_id,
+        n=len(common),
+        missing=len({*champion.wanted, *challenger.wanted}) - len(common),
+        champion_score=float(a.mean()) if common else math.nan,
+        challenger_score=float(b.mean()) if common else math.nan,
+        effect=effect,
+        interval=interval,
+        p_value=p_value,
+        method="exact McNemar" if binary else "paired t",
+        wins=int((differences > 0).sum()),
+        losses=int((differences < 0).sum()),
+        ties=int((differences == 0).sum()),
+        margin=margin,
+        decision=decide(effect, interval, p_value, margin=margin, n=len(common)),
+        settle_n=settling_n(differences),
+    )
 
 
 def decide(effect: float, interval: Interval, p_value: float, *, margin: float, n: int) -> Decision:
@@ -72,12 +90,14 @@ def paired_t_p(differences: Array) -> float:
     passing as proof, where the spread, and with it t's p-value, is zero.
     """
     k = int(np.count_nonzero(differences))
-    if len(differences) < 2:  # noqa: PLR2004 - a spread needs two
+    if len(differences) < 2:  # a spread needs two
         return math.nan
     if k == 0:
         return 1.0
     spread = differences.std(ddof=1)
-    p = float(stats.ttest_1samp(differences, 0.0).pvalue) if spread > 1e-12 else 0.0  # noqa: PLR2004 - equal but for rounding
+    p = (
+        float(stats.ttest_1samp(differences, 0.0).pvalue) if spread > 1e-12 else 0.0
+    )  # equal but for rounding
     return max(p, 2.0 ** (1 - k))
 
 
@@ -94,12 +114,20 @@ def bonett_price_interval(differences: Array, *, level: float = 0.95) -> Interva
     p12, p21 = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
     centre = p12 - p21
     half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt((p12 + p21 - centre**2) / (n + 2))
-    return Interval(low=max(-1.0, centre - half), high=min(1.0, centre + half), level=level, method="Bonett-Price")
+    return Interval(
+        low=max(-1.0, centre - half),
+        high=min(1.0, centre + half),
+        level=level,
+        method="Bonett-Price",
+    )
 
 
 def settling_n(differences: Array, *, level: float = 0.95, power: float = 0.8) -> int | None:
     """Return how many examples would show a difference of this mean and spread with the given power; None where none would."""
-    if len(differences) < 2 or differences.mean() == 0:  # noqa: PLR2004 - a spread needs two
+    if len(differences) < 2 or differences.mean() == 0:  # a spread needs two
         return None
     z = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
-    return max(FEWEST, math.ceil((z * float(differences.std(ddof=1)) / abs(float(differences.mean()))) ** 2))
+    return max(
+        FEWEST,
+        math.ceil((z * float(differences.std(ddof=1)) / abs(float(differences.mean()))) ** 2),
+    )

@@ -62,11 +62,23 @@ class Plan:
     cost_usd: float | None
 
 
-def plan(bench: Bench, candidate: Candidate, model: ChatModel, examples: Sequence[Example], *, repeats: int = 1) -> Plan:
+def plan(
+    bench: Bench,
+    candidate: Candidate,
+    model: ChatModel,
+    examples: Sequence[Example],
+    *,
+    repeats: int = 1,
+) -> Plan:
     """Return calls, tokens and cost of a measurement, from a sample of the examples; the references stand for the answers."""
     prompt = Prompt(bench.task, candidate)
     there = {trial.key for trial in stored(bench, candidate)}
-    wanted = [e for e in examples for repeat in range(repeats) if (candidate.id, e.id, repeat) not in there]
+    wanted = [
+        e
+        for e in examples
+        for repeat in range(repeats)
+        if (candidate.id, e.id, repeat) not in there
+    ]
     sample = wanted[:: max(1, len(wanted) // SAMPLE)][:SAMPLE]
     counts = [model.count_tokens(prompt.request(example)) for example in sample]
     answers = [len(str(written_answer(bench.task, example.reference, 0))) / 4 for example in sample]
@@ -74,17 +86,29 @@ def plan(bench: Bench, candidate: Candidate, model: ChatModel, examples: Sequenc
     prompt_tokens = round(fmean([count for count, _ in counts]) * share) if counts else 0
     completion_tokens = round(fmean(answers) * share) if answers else 0
     return Plan(
-        calls=share, kept=len(examples) * repeats - share, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens,
-        counted=all(exact for _, exact in counts), cost_usd=model.price(prompt_tokens, completion_tokens),
-    )  # fmt: skip
+        calls=share,
+        kept=len(examples) * repeats - share,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        counted=all(exact for _, exact in counts),
+        cost_usd=model.price(prompt_tokens, completion_tokens),
+    )
 
 
 def stored(bench: Bench, candidate: Candidate) -> list[Trial]:
-    return load_trials(bench.engine, [candidate.id], metric_id=bench.metric.id) if bench.engine else []
+    return (
+        load_trials(bench.engine, [candidate.id], metric_id=bench.metric.id) if bench.engine else []
+    )
 
 
 async def evaluate(
-    bench: Bench, candidate: Candidate, model: ChatModel, examples: Sequence[Example], *, split: str = "", repeats: int = 1
+    bench: Bench,
+    candidate: Candidate,
+    model: ChatModel,
+    examples: Sequence[Example],
+    *,
+    split: str = "",
+    repeats: int = 1,
 ) -> Measurement:
     """Return the measurement of `candidate` on `examples`.
 
@@ -98,7 +122,11 @@ async def evaluate(
     if not examples:
         raise DataError(f"task {bench.task.name!r} has no examples in split {split!r}")
     run = _Run(bench, candidate, model, Prompt(bench.task, candidate))
-    wanted = {(candidate.id, example.id, repeat): example for repeat in range(repeats) for example in examples}
+    wanted = {
+        (candidate.id, example.id, repeat): example
+        for repeat in range(repeats)
+        for example in examples
+    }
     started = time.monotonic()
     before = bench.budget.spent
     with run.writing():
@@ -112,18 +140,31 @@ async def evaluate(
     trials = [run.trials[key] for key in wanted if key in run.trials]
     cost = (after.cost_usd or 0) - (before.cost_usd or 0)
     spend = Spend(
-        calls=run.bought, tokens=after.tokens - before.tokens, seconds=time.monotonic() - started, cost_usd=None if run.unpriced else cost
+        calls=run.bought,
+        tokens=after.tokens - before.tokens,
+        seconds=time.monotonic() - started,
+        cost_usd=None if run.unpriced else cost,
     )
     return Measurement(
-        candidate=candidate, split=split, metric_id=bench.metric.id, examples=list(examples), trials=trials, missing=run.missing,
-        aggregates=bench.metric.aggregates, bought=run.bought, spend=spend, stopped=run.stopped,
-    )  # fmt: skip
+        candidate=candidate,
+        split=split,
+        metric_id=bench.metric.id,
+        examples=list(examples),
+        trials=trials,
+        missing=run.missing,
+        aggregates=bench.metric.aggregates,
+        bought=run.bought,
+        spend=spend,
+        stopped=run.stopped,
+    )
 
 
 class _Run:
     """The state of one measurement while it runs."""
 
-    def __init__(self, bench: Bench, candidate: Candidate, model: ChatModel, prompt: Prompt) -> None:
+    def __init__(
+        self, bench: Bench, candidate: Candidate, model: ChatModel, prompt: Prompt
+    ) -> None:
         self.bench, self.candidate, self.model, self.prompt = bench, candidate, model, prompt
         self.trials: dict[tuple[str, str, int], Trial] = {}
         self.missing: list[Missing] = []
@@ -145,11 +186,19 @@ class _Run:
         for trial in stored(self.bench, self.candidate):
             example = wanted.get(trial.key)
             if example is not None:
-                self.record(trial if trial.score else self.scored(trial, example), is_new=trial.score is None, answered=False)
+                self.record(
+                    trial if trial.score else self.scored(trial, example),
+                    is_new=trial.score is None,
+                    answered=False,
+                )
 
     def scored(self, trial: Trial, example: Example) -> Trial:
         metric = self.bench.metric
-        score = metric.failed(example, trial.failure) if trial.failure else metric.score(example, trial.answer)
+        score = (
+            metric.failed(example, trial.failure)
+            if trial.failure
+            else metric.score(example, trial.answer)
+        )
         return trial.model_copy(update={"score": score})
 
     def record(self, trial: Trial, *, is_new: bool, answered: bool) -> None:
@@ -160,7 +209,15 @@ class _Run:
         self.failures += trial.failure is not None
         if self.bench.watch:
             done = len(self.trials) + len(self.missing)
-            self.bench.watch(Progress(done, self.total, self.score_sum, self.bench.budget.spent.cost_usd, self.failures + len(self.missing)))
+            self.bench.watch(
+                Progress(
+                    done,
+                    self.total,
+                    self.score_sum,
+                    self.bench.budget.spent.cost_usd,
+                    self.failures + len(self.missing),
+                )
+            )
 
     async def all(self, todo: list[tuple[Example, int]]) -> None:
         """Answer what is left, as many at once as the model allows; the first error that is no missing reply ends it."""
@@ -192,7 +249,9 @@ class _Run:
         usage = trial.usage
         self.bought += 1
         self.unpriced = self.unpriced or usage.cost_usd is None
-        self.bench.budget.charge(calls=1, tokens=usage.prompt_tokens + usage.completion_tokens, cost_usd=usage.cost_usd)
+        self.bench.budget.charge(
+            calls=1, tokens=usage.prompt_tokens + usage.completion_tokens, cost_usd=usage.cost_usd
+        )
         try:
             trial = self.scored(trial, example)
         except MetricError:

@@ -9,7 +9,16 @@ from scipy import stats
 
 from ratchet.core import Interval
 
-__all__ = ["Array", "as_array", "bootstrap_interval", "is_binary", "mean_interval", "score_interval", "t_interval", "wilson_interval"]
+__all__ = [
+    "Array",
+    "as_array",
+    "bootstrap_interval",
+    "is_binary",
+    "mean_interval",
+    "score_interval",
+    "t_interval",
+    "wilson_interval",
+]
 
 Array = NDArray[np.float64]
 
@@ -35,29 +44,42 @@ def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     p = successes / n
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half), level=level, method="Wilson")
+    return Interval(
+        low=max(0.0, centre - half), high=min(1.0, centre + half), level=level, method="Wilson"
+    )
 
 
 def t_interval(values: Array, *, level: float = 0.95) -> Interval:
     """Return Student's interval of the mean of `values`, shape (n,); NaN bounds when n < 2."""
     n = len(values)
-    if n < 2:  # noqa: PLR2004 - a spread needs two
+    if n < 2:  # a spread needs two
         return Interval(low=math.nan, high=math.nan, level=level, method="t")
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
     mean = float(values.mean())
     return Interval(low=mean - half, high=mean + half, level=level, method="t")
 
 
-def bootstrap_interval(values: Array, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
+def bootstrap_interval(
+    values: Array, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
     """Return the BCa bootstrap interval of the mean of `values`, shape (n,); NaN bounds when n < 2 or all are equal.
 
     Source: Efron (1987); computed by `scipy.stats.bootstrap`.
     """
-    if len(values) < 2 or np.ptp(values) == 0:  # noqa: PLR2004 - a spread needs two
+    if len(values) < 2 or np.ptp(values) == 0:  # a spread needs two
         return Interval(low=math.nan, high=math.nan, level=level, method="BCa bootstrap")
-    found = stats.bootstrap((values,), np.mean, confidence_level=level, n_resamples=resamples, method="BCa", rng=np.random.default_rng(seed))
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=level,
+        n_resamples=resamples,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    )
     bounds = found.confidence_interval
-    return Interval(low=float(bounds.low), high=float(bounds.high), level=level, method="BCa bootstrap")
+    return Interval(
+        low=float(bounds.low), high=float(bounds.high), level=level, method="BCa bootstrap"
+    )
 
 
 def mean_interval(values: Array, *, level: float = 0.95) -> Interval:
@@ -65,17 +87,25 @@ def mean_interval(values: Array, *, level: float = 0.95) -> Interval:
     if is_binary(values):
         return wilson_interval(int(values.sum()), len(values), level=level)
     interval = t_interval(values, level=level)
-    return interval.model_copy(update={"low": max(0.0, interval.low), "high": min(1.0, interval.high)})
+    return interval.model_copy(
+        update={"low": max(0.0, interval.low), "high": min(1.0, interval.high)}
+    )
 
 
-def score_interval(scores: Sequence[tuple[str, float]], *, level: float = 0.95) -> tuple[float, Interval, int]:
+def score_interval(
+    scores: Sequence[tuple[str, float]], *, level: float = 0.95
+) -> tuple[float, Interval, int]:
     """Return mean, interval and number of examples of (example id, score) pairs.
 
     An example that was repeated counts once, with the mean of its repeats: repeats are no independent evidence.
     """
     means = example_means(scores)
     values = as_array(list(means.values()))
-    return (float(values.mean()) if len(values) else math.nan), mean_interval(values, level=level), len(values)
+    return (
+        (float(values.mean()) if len(values) else math.nan),
+        mean_interval(values, level=level),
+        len(values),
+    )
 
 
 def example_means(scores: Sequence[tuple[str, float]]) -> dict[str, float]:

@@ -52,11 +52,15 @@ class Measurement:
 
     def by_example(self) -> dict[str, float]:
         """Return each answered example's score, repeats averaged."""
-        return example_means([(trial.example_id, trial.score.value) for trial in self.trials if trial.score])
+        return example_means(
+            [(trial.example_id, trial.score.value) for trial in self.trials if trial.score]
+        )
 
     @cached_property
     def _summary(self) -> tuple[float, Interval, int]:
-        return score_interval([(trial.example_id, trial.score.value) for trial in self.trials if trial.score])
+        return score_interval(
+            [(trial.example_id, trial.score.value) for trial in self.trials if trial.score]
+        )
 
     @property
     def score(self) -> float:
@@ -83,13 +87,19 @@ class Measurement:
     @property
     def tokens(self) -> tuple[int, int]:
         """Return prompt and completion tokens of all trials, bought now or before."""
-        return sum(t.usage.prompt_tokens for t in self.trials), sum(t.usage.completion_tokens for t in self.trials)
+        return sum(t.usage.prompt_tokens for t in self.trials), sum(
+            t.usage.completion_tokens for t in self.trials
+        )
 
     @property
     def cost_usd(self) -> float | None:
         """Return the cost of all trials, bought now or before; None where a price is unknown."""
         costs = [trial.usage.cost_usd for trial in self.trials]
-        return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
+        return (
+            None
+            if any(cost is None for cost in costs)
+            else sum(cost for cost in costs if cost is not None)
+        )
 
     def latency(self, share: float) -> float:
         """Return the latency in seconds that `share` (0.5, 0.95) of the calls stay under; NaN without trials."""
@@ -100,45 +110,80 @@ class Measurement:
     def totals(self) -> dict[str, float]:
         """Return the figures over the whole split that the metric asks for."""
         parts = [trial.score.parts for trial in self.trials if trial.score]
-        return {name: value for kind in self.aggregates for name, value in aggregate(kind, parts).items()}
+        return {
+            name: value
+            for kind in self.aggregates
+            for name, value in aggregate(kind, parts).items()
+        }
 
     def plain(self) -> dict[str, Json]:
         """Return every figure as JSON values, NaN as None."""
         prompt, completion = self.tokens
         figures = {
-            "candidate": self.candidate.id, "model": self.candidate.model, "split": self.split, "metric": self.metric_id, "n": self.n,
-            "score": self.score, "low": self.interval.low, "high": self.interval.high, "level": self.interval.level,
-            "method": self.interval.method, "failures": self.failures, "prompt_tokens": prompt, "completion_tokens": completion,
-            "cost_usd": self.cost_usd, "latency_p50_s": self.latency(0.5), "latency_p95_s": self.latency(0.95), "bought": self.bought,
-            "stopped": self.stopped, **self.totals,
-        }  # fmt: skip
-        return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in figures.items()}
+            "candidate": self.candidate.id,
+            "model": self.candidate.model,
+            "split": self.split,
+            "metric": self.metric_id,
+            "n": self.n,
+            "score": self.score,
+            "low": self.interval.low,
+            "high": self.interval.high,
+            "level": self.interval.level,
+            "method": self.interval.method,
+            "failures": self.failures,
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "cost_usd": self.cost_usd,
+            "latency_p50_s": self.latency(0.5),
+            "latency_p95_s": self.latency(0.95),
+            "bought": self.bought,
+            "stopped": self.stopped,
+            **self.totals,
+        }
+        return {
+            name: None if isinstance(value, float) and math.isnan(value) else value
+            for name, value in figures.items()
+        }
 
     def frame(self) -> "pl.DataFrame":
         """Return one row a trial as a polars data frame."""
-        import polars as pl  # noqa: PLC0415 - takes a moment to load
+        import polars as pl  # takes a moment to load
 
         references = {example.id: example for example in self.examples}
         rows = [
             {
-                "example": t.example_id, "repeat": t.repeat, **{f"input_{k}": str(v) for k, v in references[t.example_id].inputs.items()},
-                "reference": str(references[t.example_id].reference), "answer": None if t.answer is None else str(t.answer),
-                "output": t.output, "failure": t.failure, "score": t.score.value if t.score else None,
-                "feedback": t.score.feedback if t.score else None, "prompt_tokens": t.usage.prompt_tokens,
-                "completion_tokens": t.usage.completion_tokens, "cost_usd": t.usage.cost_usd, "latency_s": t.latency_s,
+                "example": t.example_id,
+                "repeat": t.repeat,
+                **{f"input_{k}": str(v) for k, v in references[t.example_id].inputs.items()},
+                "reference": str(references[t.example_id].reference),
+                "answer": None if t.answer is None else str(t.answer),
+                "output": t.output,
+                "failure": t.failure,
+                "score": t.score.value if t.score else None,
+                "feedback": t.score.feedback if t.score else None,
+                "prompt_tokens": t.usage.prompt_tokens,
+                "completion_tokens": t.usage.completion_tokens,
+                "cost_usd": t.usage.cost_usd,
+                "latency_s": t.latency_s,
             }
             for t in self.trials
-        ]  # fmt: skip
+        ]
         return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]:
     """Return the figures of one kind from the parts of all scores."""
     if kind == "macro F1":
-        return {"macro_f1": macro_f1([(p["expected"], p["predicted"]) for p in parts if "expected" in p])}
+        return {
+            "macro_f1": macro_f1(
+                [(p["expected"], p["predicted"]) for p in parts if "expected" in p]
+            )
+        }
     if kind == "micro F1":
         counts = [sum(p.get(name, 0) for p in parts) for name in ("true", "found", "exact")]
-        return dict(zip(("micro_precision", "micro_recall", "micro_f1"), micro_f1(*counts), strict=True))
+        return dict(
+            zip(("micro_precision", "micro_recall", "micro_f1"), micro_f1(*counts), strict=True)
+        )
     differences = [p["difference"] for p in parts if "difference" in p]
     return {"mean_absolute_error": float(as_array(differences).mean()) if differences else math.nan}
 
@@ -155,10 +200,10 @@ def macro_f1(pairs: list[tuple[Json, Json]]) -> float:
 
 
 def f1_of(label: Json, pairs: list[tuple[Json, Json]]) -> float:
-    right = sum(expected == predicted == label for expected, predicted in pairs)
+    right: int = sum(expected == predicted == label for expected, predicted in pairs)
     expected_count = sum(expected == label for expected, _ in pairs)
     predicted_count = sum(predicted == label for _, predicted in pairs)
-    return 2 * right / (expected_count + predicted_count)
+    return float(2 * right / (expected_count + predicted_count))
 
 
 def micro_f1(true: int, found: int, exact: int) -> tuple[float, float, float]:

@@ -9,6 +9,16 @@ from ratchet.metrics.registry import METRICS, make_metric
 from ratchet.metrics.spans import SpanMatch
 
 __all__ = [
-    "METRICS", "Aggregate", "ExactMatch", "FieldScores", "FunctionMetric", "LabelMatch", "Metric", "NormalisedMatch", "NumberError",
-    "SpanMatch", "make_metric", "metric_id",
-]  # fmt: skip
+    "METRICS",
+    "Aggregate",
+    "ExactMatch",
+    "FieldScores",
+    "FunctionMetric",
+    "LabelMatch",
+    "Metric",
+    "NormalisedMatch",
+    "NumberError",
+    "SpanMatch",
+    "make_metric",
+    "metric_id",
+]

@@ -25,16 +25,33 @@ class FieldScores:
         """Compare the leaves of answer and reference."""
         expected, got = dict(leaves(example.reference)), dict(leaves(answer))
         names = sorted({*expected, *got})
-        right = {name: name in expected and name in got and same(expected[name], got[name]) for name in names}
+        right = {
+            name: name in expected and name in got and same(expected[name], got[name])
+            for name in names
+        }
         wrong = [name for name in names if not right[name]]
-        feedback = "Right." if not wrong else "Wrong: " + "; ".join(
-            f"{name or 'the whole'} is {got.get(name, 'missing')!r}, expected {expected.get(name, 'nothing')!r}" for name in wrong[:5]
+        feedback = (
+            "Right."
+            if not wrong
+            else "Wrong: "
+            + "; ".join(
+                f"{name or 'the whole'} is {got.get(name, 'missing')!r}, expected {expected.get(name, 'nothing')!r}"
+                for name in wrong[:5]
+            )
         )
-        return Score(value=sum(right.values()) / len(names) if names else 1.0, parts={"fields": right}, feedback=feedback)
+        return Score(
+            value=sum(right.values()) / len(names) if names else 1.0,
+            parts={"fields": right},
+            feedback=feedback,
+        )
 
     def failed(self, example: Example, failure: FailureKind) -> Score:
         """Score 0, all fields wrong."""
-        return Score(value=0.0, parts={"fields": {name: False for name, _ in leaves(example.reference)}}, feedback=failure_sentence(failure))
+        return Score(
+            value=0.0,
+            parts={"fields": {name: False for name, _ in leaves(example.reference)}},
+            feedback=failure_sentence(failure),
+        )
 
 
 def leaves(value: Json, path: str = "") -> Iterator[tuple[str, Json]]:

@@ -36,16 +36,24 @@ class FunctionMetric:
         try:
             outcome = self._function(example.inputs, example.reference, answer)
         except Exception as error:
-            raise MetricError(f"metric {self._name!r} failed on example {example.id} ({example.source}): {error!r}") from error
+            raise MetricError(
+                f"metric {self._name!r} failed on example {example.id} ({example.source}): {error!r}"
+            ) from error
         if isinstance(outcome, Score):
             return outcome
-        if not isinstance(outcome, int | float) or not 0 <= outcome <= 1:
-            raise MetricError(f"metric {self._name!r} returned {outcome!r} for example {example.id}; return a number in [0, 1] or a Score")
+        if not is_score(outcome):
+            raise MetricError(
+                f"metric {self._name!r} returned {outcome!r} for example {example.id}; return a number in [0, 1] or a Score"
+            )
         return Score(value=float(outcome))
 
     def failed(self, _example: Example, failure: FailureKind) -> Score:
         """Score 0 without a call: there is no answer to hand over."""
         return Score(value=0.0, feedback=failure_sentence(failure))
+
+
+def is_score(outcome: object) -> bool:
+    return isinstance(outcome, int | float) and 0 <= outcome <= 1
 
 
 def load_function(place: str, root: Path) -> ScoreFunction:
@@ -56,9 +64,12 @@ def load_function(place: str, root: Path) -> ScoreFunction:
     file, _, name = place.partition(":")
     path = root / file
     if not name or not path.is_file():
-        raise MetricError(f"metric.options.path is file.py:function, from the workspace's folder; got {place!r} and {path} {'exists' if path.is_file() else 'does not exist'}")
+        raise MetricError(
+            f"metric.options.path is file.py:function, from the workspace's folder; got {place!r} and {path} {'exists' if path.is_file() else 'does not exist'}"
+        )
     spec = importlib.util.spec_from_file_location(f"ratchet_metric_{path.stem}", path)
-    assert spec and spec.loader  # noqa: S101 - a .py file always has both
+    assert spec  # a .py file always has a spec and a loader
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -36,7 +36,10 @@ class ExactMatch:
 
     def failed(self, example: Example, failure: FailureKind) -> Score:
         """Score 0."""
-        return Score(value=0.0, feedback=f"{failure_sentence(failure)} Expected {str(example.reference)[:200]!r}.")
+        return Score(
+            value=0.0,
+            feedback=f"{failure_sentence(failure)} Expected {str(example.reference)[:200]!r}.",
+        )
 
 
 class NormalisedMatch(ExactMatch):
@@ -62,10 +65,20 @@ class LabelMatch:
     def score(self, example: Example, answer: Json) -> Score:
         """Compare the labels."""
         right = answer == example.reference
-        feedback = "Right." if right else f"Expected the label {example.reference!r}, got {answer!r}."
-        return Score(value=float(right), parts={"expected": example.reference, "predicted": answer}, feedback=feedback)
+        feedback = (
+            "Right." if right else f"Expected the label {example.reference!r}, got {answer!r}."
+        )
+        return Score(
+            value=float(right),
+            parts={"expected": example.reference, "predicted": answer},
+            feedback=feedback,
+        )
 
     def failed(self, example: Example, failure: FailureKind) -> Score:
         """Score 0, as a label that is none."""
         parts = {"expected": example.reference, "predicted": None}
-        return Score(value=0.0, parts=parts, feedback=f"{failure_sentence(failure)} Expected the label {example.reference!r}.")
+        return Score(
+            value=0.0,
+            parts=parts,
+            feedback=f"{failure_sentence(failure)} Expected the label {example.reference!r}.",
+        )

@@ -33,6 +33,9 @@ def metric_id(name: str, version: int, options: dict[str, Json]) -> str:
 
 def failure_sentence(failure: FailureKind) -> str:
     return {
-        "unparsable": "The reply is no valid JSON.", "wrong form": "The reply does not have the form that the task asks for.",
-        "cut off": "The reply was cut off at the token limit.", "empty": "The reply is empty.", "refused": "The model refused to answer.",
-    }[failure]  # fmt: skip
+        "unparsable": "The reply is no valid JSON.",
+        "wrong form": "The reply does not have the form that the task asks for.",
+        "cut off": "The reply was cut off at the token limit.",
+        "empty": "The reply is empty.",
+        "refused": "The model refused to answer.",
+    }[failure]

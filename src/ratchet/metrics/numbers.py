@@ -24,13 +24,21 @@ class NumberError:
 
     aggregates: tuple[Aggregate, ...] = ("mean absolute error",)
 
-    def __init__(self, *, error: Kind = "equal", tolerance: float = 1e-6, zero_at: float = 1.0) -> None:
+    def __init__(
+        self, *, error: Kind = "equal", tolerance: float = 1e-6, zero_at: float = 1.0
+    ) -> None:
         if error not in ("equal", "absolute", "relative", "squared log"):
-            raise MetricError(f"metric 'number': error is one of equal, absolute, relative, squared log; got {error!r}")
+            raise MetricError(
+                f"metric 'number': error is one of equal, absolute, relative, squared log; got {error!r}"
+            )
         if zero_at <= 0 or tolerance < 0:
-            raise MetricError(f"metric 'number': zero_at must be positive and tolerance at least 0; got {zero_at!r} and {tolerance!r}")
+            raise MetricError(
+                f"metric 'number': zero_at must be positive and tolerance at least 0; got {zero_at!r} and {tolerance!r}"
+            )
         self._error, self._tolerance, self._zero_at = error, tolerance, zero_at
-        self.id = metric_id("number", 1, {"error": error, "tolerance": tolerance, "zero_at": zero_at})
+        self.id = metric_id(
+            "number", 1, {"error": error, "tolerance": tolerance, "zero_at": zero_at}
+        )
 
     def score(self, example: Example, answer: Json) -> Score:
         """Return the score of a number."""
@@ -39,17 +47,34 @@ class NumberError:
         if not math.isfinite(difference):
             return Score(value=0.0, feedback=f"Expected {expected:g}, got {got:g}.")
         error = self._measured(expected, got, difference)
-        value = float(difference <= self._tolerance) if self._error == "equal" else max(0.0, 1 - error / self._zero_at)
-        feedback = "Right." if difference <= self._tolerance else f"Expected {expected:g}, got {got:g} ({got - expected:+g})."
-        return Score(value=value, parts={"error": error, "difference": difference}, feedback=feedback)
+        value = (
+            float(difference <= self._tolerance)
+            if self._error == "equal"
+            else max(0.0, 1 - error / self._zero_at)
+        )
+        feedback = (
+            "Right."
+            if difference <= self._tolerance
+            else f"Expected {expected:g}, got {got:g} ({got - expected:+g})."
+        )
+        return Score(
+            value=value, parts={"error": error, "difference": difference}, feedback=feedback
+        )
 
     def _measured(self, expected: float, got: float, difference: float) -> float:
         if self._error == "relative":
-            return difference / abs(expected) if expected else (0.0 if difference == 0 else self._zero_at)
+            return (
+                difference / abs(expected)
+                if expected
+                else (0.0 if difference == 0 else self._zero_at)
+            )
         if self._error == "squared log":
             return (math.log1p(max(0.0, got)) - math.log1p(max(0.0, expected))) ** 2
         return difference
 
     def failed(self, example: Example, failure: FailureKind) -> Score:
         """Score 0; no error is invented for a number that is not there."""
-        return Score(value=0.0, feedback=f"{failure_sentence(failure)} Expected {float(example.reference):g}.")
+        return Score(
+            value=0.0,
+            feedback=f"{failure_sentence(failure)} Expected {float(example.reference):g}.",
+        )

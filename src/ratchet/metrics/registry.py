@@ -15,8 +15,13 @@ from ratchet.metrics.spans import SpanMatch
 __all__ = ["METRICS", "make_metric"]
 
 METRICS: dict[str, Callable[..., Metric]] = {
-    "exact": ExactMatch, "match": NormalisedMatch, "label": LabelMatch, "number": NumberError, "fields": FieldScores, "spans": SpanMatch,
-}  # fmt: skip
+    "exact": ExactMatch,
+    "match": NormalisedMatch,
+    "label": LabelMatch,
+    "number": NumberError,
+    "fields": FieldScores,
+    "spans": SpanMatch,
+}
 
 
 def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
@@ -31,7 +36,9 @@ def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
         return FunctionMetric(load_function(str(spec.options.get("path", "")), root or Path.cwd()))
     if spec.name not in METRICS:
         known = [*METRICS, "function"]
-        raise MetricError(f"unknown metric {spec.name!r}; there are {', '.join(known)}.{did_you_mean(spec.name, known)}")
+        raise MetricError(
+            f"unknown metric {spec.name!r}; there are {', '.join(known)}.{did_you_mean(spec.name, known)}"
+        )
     try:
         return METRICS[spec.name](**spec.options)
     except TypeError as error:

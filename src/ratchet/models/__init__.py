@@ -5,4 +5,14 @@ from ratchet.models.endpoint import EndpointModel
 from ratchet.models.pool import NANO, ModelPool, local_folder
 from ratchet.models.prices import price_of
 
-__all__ = ["NANO", "ChatModel", "ChatReply", "ChatRequest", "EndpointModel", "ModelPool", "ToolCall", "local_folder", "price_of"]
+__all__ = [
+    "NANO",
+    "ChatModel",
+    "ChatReply",
+    "ChatRequest",
+    "EndpointModel",
+    "ModelPool",
+    "ToolCall",
+    "local_folder",
+    "price_of",
+]

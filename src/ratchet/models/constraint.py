@@ -33,14 +33,22 @@ def grammar_of(request: ChatRequest) -> str | None:
     Raises: TaskError if the schema is one that the decoder cannot follow.
     """
     if request.tool_choice:
-        tool = next((t for t in request.tools or [] if t["function"]["name"] == request.tool_choice), None)
+        tool = next(
+            (t for t in request.tools or [] if t["function"]["name"] == request.tool_choice), None
+        )
         if tool is None:
-            raise TaskError(f"tool_choice names {request.tool_choice!r}, which is not among the tools of the request")
+            raise TaskError(
+                f"tool_choice names {request.tool_choice!r}, which is not among the tools of the request"
+            )
         head = json.dumps(f'{{"name":"{request.tool_choice}","arguments":')
         schema = json.dumps({**tool["function"]["parameters"], "x-guidance": COMPACT})
-        grammar: str = LLMatcher.grammar_from_lark(f'start: <tool_call> {head} args "}}" </tool_call>\nargs: %json {schema}\n')
+        grammar: str = LLMatcher.grammar_from_lark(
+            f'start: <tool_call> {head} args "}}" </tool_call>\nargs: %json {schema}\n'
+        )
     elif request.json_schema:
-        grammar = LLMatcher.grammar_from_json_schema(json.dumps({**request.json_schema, "x-guidance": COMPACT}))
+        grammar = LLMatcher.grammar_from_json_schema(
+            json.dumps({**request.json_schema, "x-guidance": COMPACT})
+        )
     else:
         return None
     return grammar
@@ -56,12 +64,16 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is unty
     """
 
     def __init__(self, tokenizer: LLTokenizer, grammars: list[str | None], end: int) -> None:
-        self._matchers = [LLMatcher(tokenizer, grammar) if grammar else None for grammar in grammars]
+        self._matchers = [
+            LLMatcher(tokenizer, grammar) if grammar else None for grammar in grammars
+        ]
         self._words = allocate_token_bitmask(1, tokenizer.vocab_size)
         self._end, self._started = end, False
         for matcher in self._matchers:
             if matcher and matcher.is_error():
-                raise TaskError(f"the decoder cannot follow the task's schema: {matcher.get_error()}; simplify it, or set decoding.constrained: false")
+                raise TaskError(
+                    f"the decoder cannot follow the task's schema: {matcher.get_error()}; simplify it, or set decoding.constrained: false"
+                )
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Return the scores, shape (rows, vocabulary), with forbidden tokens at minus infinity."""
@@ -82,5 +94,7 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is unty
             allowed[self._end] = True
         else:
             fill_next_token_bitmask(matcher, self._words, 0)
-            allowed = np.unpackbits(self._words[0].view(np.uint8), bitorder="little")[:vocabulary].astype(bool)
+            allowed = np.unpackbits(self._words[0].view(np.uint8), bitorder="little")[
+                :vocabulary
+            ].astype(bool)
         return torch.from_numpy(allowed)

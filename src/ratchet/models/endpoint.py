@@ -28,16 +28,24 @@ class EndpointModel:
     """One model behind one endpoint."""
 
     def __init__(
-        self, name: str, model: str, base_url: str, *, key_env: str | None = None, concurrency: int = 64, timeout_s: float = 120.0,
-        retries: int = 5, price: Callable[[int, int], float | None] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        model: str,
+        base_url: str,
+        *,
+        key_env: str | None = None,
+        concurrency: int = 64,
+        timeout_s: float = 120.0,
+        retries: int = 5,
+        price: Callable[[int, int], float | None] | None = None,
+    ) -> None:
         self.name, self.concurrency = name, concurrency
         self._model, self._url = model, base_url.rstrip("/") + "/chat/completions"
         self._key_env, self._timeout_s, self._retries = key_env, timeout_s, retries
         self._price = price or (lambda _prompt, _completion: None)
         self._limit_word = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
         self._session: aiohttp.ClientSession | None = None
-        self._rng = random.Random()  # noqa: S311 - jitter, not secrecy
+        self._rng = random.Random()  # jitter, not secrecy
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,7 +61,9 @@ class EndpointModel:
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return an estimate: an endpoint's tokenizer is unknown, four characters a token is usual for English."""
-        characters = sum(len(str(m.get("content") or "")) + 16 for m in request.messages) + len(str(request.tools or ""))
+        characters = sum(len(str(m.get("content") or "")) + 16 for m in request.messages) + len(
+            str(request.tools or "")
+        )
         return max(1, characters // CHARACTERS_A_TOKEN), False
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
@@ -73,7 +83,11 @@ class EndpointModel:
                 return await self._once(body, left)
             except _Again as again:
                 last = again.error
-                pause = again.after_s if again.after_s is not None else self._rng.uniform(0, min(LONGEST_PAUSE_S, 0.5 * 2**attempt))
+                pause = (
+                    again.after_s
+                    if again.after_s is not None
+                    else self._rng.uniform(0, min(LONGEST_PAUSE_S, 0.5 * 2**attempt))
+                )
                 if attempt == self._retries or time.monotonic() + pause >= deadline:
                     break
                 await asyncio.sleep(pause)
@@ -81,8 +95,11 @@ class EndpointModel:
 
     def _body(self, request: ChatRequest) -> dict[str, Json]:
         body: dict[str, Json] = {
-            "model": self._model, "messages": request.messages, "temperature": request.temperature, self._limit_word: request.max_tokens,
-        }  # fmt: skip
+            "model": self._model,
+            "messages": request.messages,
+            "temperature": request.temperature,
+            self._limit_word: request.max_tokens,
+        }
         if request.top_p < 1:
             body["top_p"] = request.top_p
         if request.seed is not None:
@@ -92,7 +109,10 @@ class EndpointModel:
         if request.tool_choice:
             body["tool_choice"] = {"type": "function", "function": {"name": request.tool_choice}}
         if request.json_schema:
-            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": request.json_schema}}
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": request.json_schema},
+            }
         return body
 
     def _open(self) -> aiohttp.ClientSession:
@@ -101,11 +121,15 @@ class EndpointModel:
             if self._key_env:
                 key = os.environ.get(self._key_env)
                 if not key:
-                    raise AccessError(f"{self.name}: the environment has no {self._key_env}; set it to the endpoint's key: export {self._key_env}=…")
+                    raise AccessError(
+                        f"{self.name}: the environment has no {self._key_env}; set it to the endpoint's key: export {self._key_env}=…"
+                    )
                 headers["Authorization"] = f"Bearer {key}"
             connector = aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300)
             timeout = aiohttp.ClientTimeout(total=None)
-            self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=timeout, raise_for_status=False)
+            self._session = aiohttp.ClientSession(
+                connector=connector, headers=headers, timeout=timeout, raise_for_status=False
+            )
         return self._session
 
     async def _once(self, body: bytes, left_s: float) -> ChatReply:
@@ -116,26 +140,45 @@ class EndpointModel:
                 content = await response.read()
                 status, headers = response.status, response.headers
         except TimeoutError as error:
-            raise ReplyError(f"{self.name}: no reply within {self._timeout_s:g} s; raise timeout_s in ratchet.toml", kind="timeout") from error
+            raise ReplyError(
+                f"{self.name}: no reply within {self._timeout_s:g} s; raise timeout_s in ratchet.toml",
+                kind="timeout",
+            ) from error
         except aiohttp.ClientPayloadError as error:
-            raise _Again(ReplyError(f"{self.name}: the reply was cut off on the way ({error})", kind="truncated")) from error
+            raise _Again(
+                ReplyError(
+                    f"{self.name}: the reply was cut off on the way ({error})", kind="truncated"
+                )
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _Again(self._unreachable(error)) from error
-        if status != 200:  # noqa: PLR2004 - the one good status of this API
+        if status != 200:  # the one good status of this API
             raise self._refused(status, content, headers.get("Retry-After"))
         return self._reply(content, time.perf_counter() - started)
 
     def _unreachable(self, error: Exception) -> ReplyError:
-        return ReplyError(f"{self.name}: {self._url} does not answer ({error}). Is the server up, and base_url in ratchet.toml right?", kind="connection")
+        return ReplyError(
+            f"{self.name}: {self._url} does not answer ({error}). Is the server up, and base_url in ratchet.toml right?",
+            kind="connection",
+        )
 
     def _refused(self, status: int, content: bytes, retry_after: str | None) -> Exception:
         said = message_of(content)
         if status in (401, 403):
-            where = f"the key in {self._key_env}" if self._key_env else "the endpoint wants a key: set key_env in ratchet.toml; it"
+            where = (
+                f"the key in {self._key_env}"
+                if self._key_env
+                else "the endpoint wants a key: set key_env in ratchet.toml; it"
+            )
             return AccessError(f"{self.name}: {where} was refused ({status}): {said}")
-        if status == 404:  # noqa: PLR2004 - not found
-            return UnknownModelError(f"{self.name}: {self._url} knows no model {self._model!r} (404): {said}")
-        error = ReplyError(f"{self.name}: status {status}: {said}", kind="rate limit" if status == 429 else f"status {status}")  # noqa: PLR2004
+        if status == 404:  # not found
+            return UnknownModelError(
+                f"{self.name}: {self._url} knows no model {self._model!r} (404): {said}"
+            )
+        error = ReplyError(
+            f"{self.name}: status {status}: {said}",
+            kind="rate limit" if status == 429 else f"status {status}",
+        )
         if status not in RETRIED:
             return error
         return _Again(error, after_s=seconds(retry_after))
@@ -146,19 +189,34 @@ class EndpointModel:
             choice = body["choices"][0]
             message = choice["message"]
             calls = tuple(
-                ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"]) for call in message.get("tool_calls") or ()
+                ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
+                for call in message.get("tool_calls") or ()
             )
             used = body.get("usage") or {}
-            prompt, completion = int(used.get("prompt_tokens") or 0), int(used.get("completion_tokens") or 0)
+            prompt, completion = (
+                int(used.get("prompt_tokens") or 0),
+                int(used.get("completion_tokens") or 0),
+            )
             text = message.get("content") or ""
             if not isinstance(text, str):
                 raise TypeError(f"content is {type(text).__name__}, not text")
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             said = content[:80].decode("utf-8", "replace")
-            raise _Again(ReplyError(f"{self.name}: the reply is no chat completion ({error!r}): {said!r}", kind="malformed")) from error
-        usage = Usage(prompt_tokens=prompt, completion_tokens=completion, cost_usd=self.price(prompt, completion) if used else None)
+            raise _Again(
+                ReplyError(
+                    f"{self.name}: the reply is no chat completion ({error!r}): {said!r}",
+                    kind="malformed",
+                )
+            ) from error
+        usage = Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cost_usd=self.price(prompt, completion) if used else None,
+        )
         finish = choice.get("finish_reason") or "stop"
-        return ChatReply(text=text, tool_calls=calls, finish_reason=finish, usage=usage, latency_s=latency_s)
+        return ChatReply(
+            text=text, tool_calls=calls, finish_reason=finish, usage=usage, latency_s=latency_s
+        )
 
 
 class _Again(Exception):  # noqa: N818 - a signal inside this module

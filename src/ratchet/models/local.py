@@ -11,16 +11,20 @@ import queue
 import re
 import threading
 import time
+import warnings
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratchet.core import Usage
+from ratchet.core import Json, Usage
 from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+warnings.filterwarnings(
+    "ignore", category=FutureWarning, module="transformers"
+)  # its own calls of its own old names
 try:
     import torch
     import transformers
@@ -53,12 +57,20 @@ def load_base(folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase
     transformers.utils.logging.disable_progress_bar()
     on_gpu = torch.cuda.is_available()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.bfloat16 if on_gpu else torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, padding_side="left"
+        )
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, dtype=torch.bfloat16 if on_gpu else torch.float32
+        )
     except (OSError, ValueError, KeyError) as error:
-        raise UnknownModelError(f"{folder} cannot be loaded by transformers: {str(error).splitlines()[0]}") from error
+        raise UnknownModelError(
+            f"{folder} cannot be loaded by transformers: {str(error).splitlines()[0]}"
+        ) from error
     if tokenizer.chat_template is None:
-        raise UnknownModelError(f"{folder} has a tokenizer without a chat template; Ratchet needs a chat model")
+        raise UnknownModelError(
+            f"{folder} has a tokenizer without a chat template; Ratchet needs a chat model"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if model.num_parameters() < SMALL and "OMP_NUM_THREADS" not in os.environ:
@@ -87,7 +99,9 @@ class LocalModel:
     def __init__(self, name: str, folder: Path, *, adapters: Path | None = None) -> None:
         self.name = name
         self._folder, self._adapters = folder, adapters
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, padding_side="left")
+        self._tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, padding_side="left"
+        )
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._engine: _Engine | None = None
         self._thread: threading.Thread | None = None
@@ -95,20 +109,26 @@ class LocalModel:
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; it waits for the batch that it joins."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"ratchet-{self.name}", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, name=f"ratchet-{self.name}", daemon=True
+            )
             self._thread.start()
         item = _Waiting(request, self._prompt(request), Future(), time.perf_counter())
         self._queue.put(item)
         return await asyncio.wrap_future(item.future)
 
     def _prompt(self, request: ChatRequest) -> str:
-        text = self._tokenizer.apply_chat_template(request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True)
-        assert isinstance(text, str)  # noqa: S101 - tokenize=False returns text
+        text = self._tokenizer.apply_chat_template(
+            request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
+        )
+        assert isinstance(text, str)  # tokenize=False returns text
         return text
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return the tokens of the prompt, counted."""
-        return len(self._tokenizer(self._prompt(request), add_special_tokens=False)["input_ids"]), True
+        return len(
+            self._tokenizer(self._prompt(request), add_special_tokens=False)["input_ids"]
+        ), True
 
     def price(self, _prompt_tokens: int, _completion_tokens: int) -> float | None:
         """Return 0: a local model costs time alone."""
@@ -159,16 +179,22 @@ class LocalModel:
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
             self._engine = self._engine or _Engine(self._folder, self._adapters)
-            replies = self._engine.generate([item.request for item in batch], [item.prompt for item in batch])
+            replies = self._engine.generate(
+                [item.request for item in batch], [item.prompt for item in batch]
+            )
         except Exception as error:  # noqa: BLE001 - handed to those who wait
             for item in batch:
                 if not item.future.cancelled():
                     item.future.set_exception(error)
             return
         now = time.perf_counter()
-        for item, (text, prompt_tokens, completion_tokens, finish) in zip(batch, replies, strict=True):
+        for item, (text, prompt_tokens, completion_tokens, finish) in zip(
+            batch, replies, strict=True
+        ):
             if not item.future.cancelled():
-                usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost_usd=0.0)
+                usage = Usage(
+                    prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost_usd=0.0
+                )
                 item.future.set_result(reply(text, finish, usage, now - item.since))
 
 
@@ -179,11 +205,22 @@ def reply(text: str, finish: str, usage: Usage, latency_s: float) -> ChatReply:
         try:
             body = json.loads(found)
             arguments = body.get("arguments", {})
-            calls.append(ToolCall(name=str(body["name"]), arguments=json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))))
+            calls.append(
+                ToolCall(
+                    name=str(body["name"]),
+                    arguments=json.dumps(arguments, ensure_ascii=False, separators=(",", ":")),
+                )
+            )
         except (ValueError, KeyError, AttributeError):
             continue
     rest = TOOL_CALL.sub("", text).strip() if calls else text
-    return ChatReply(text=rest, tool_calls=tuple(calls), finish_reason="tool_calls" if calls else finish, usage=usage, latency_s=latency_s)
+    return ChatReply(
+        text=rest,
+        tool_calls=tuple(calls),
+        finish_reason="tool_calls" if calls else finish,
+        usage=usage,
+        latency_s=latency_s,
+    )
 
 
 class _Engine:
@@ -191,25 +228,43 @@ class _Engine:
 
     def __init__(self, folder: Path, adapters: Path | None) -> None:
         self._model, self._tokenizer = load_base(folder)
-        self._adapters, self._peft = adapters, None
+        self._adapters = adapters
+        self._peft: Json = None
         self._guide = guide(self._tokenizer, self._model.config.vocab_size)
 
-    def generate(self, requests: list[ChatRequest], prompts: list[str]) -> list[tuple[str, int, int, str]]:
+    def generate(
+        self, requests: list[ChatRequest], prompts: list[str]
+    ) -> list[tuple[str, int, int, str]]:
         """Return text, prompt tokens, completion tokens and finish reason a request; all share adapter and sampling."""
         first = requests[0]
         end = self._tokenizer.eos_token_id
-        encoded = self._tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(self._model.device)
+        encoded = self._tokenizer(
+            prompts, return_tensors="pt", padding=True, add_special_tokens=False
+        ).to(self._model.device)
         grammars = [grammar_of(request) for request in requests]
-        processors = LogitsProcessorList([Constraint(self._guide, grammars, end)] if any(grammars) else [])
-        sampling = {"do_sample": False}
+        processors = LogitsProcessorList(
+            [Constraint(self._guide, grammars, end)] if any(grammars) else []
+        )
+        sampling: dict[str, Json] = {"do_sample": False}
         if first.temperature > 0:
-            sampling = {"do_sample": True, "temperature": first.temperature, "top_p": first.top_p, "top_k": 0}
-            torch.manual_seed(first.seed if first.seed is not None else int.from_bytes(os.urandom(4)))
+            sampling = {
+                "do_sample": True,
+                "temperature": first.temperature,
+                "top_p": first.top_p,
+                "top_k": 0,
+            }
+            torch.manual_seed(
+                first.seed if first.seed is not None else int.from_bytes(os.urandom(4))
+            )
         with torch.inference_mode():
             out = self._adapted(first.adapter).generate(
-                **encoded, max_new_tokens=max(request.max_tokens for request in requests), logits_processor=processors,
-                eos_token_id=end, pad_token_id=self._tokenizer.pad_token_id, **sampling,
-            )  # fmt: skip
+                **encoded,
+                max_new_tokens=max(request.max_tokens for request in requests),
+                logits_processor=processors,
+                eos_token_id=end,
+                pad_token_id=self._tokenizer.pad_token_id,
+                **sampling,
+            )
         width = encoded["input_ids"].shape[1]
         lengths = encoded["attention_mask"].sum(1).tolist()
         return [
@@ -217,11 +272,22 @@ class _Engine:
             for row, request, length in zip(out, requests, lengths, strict=True)
         ]
 
-    def _finished(self, ids: list[int], limit: int, prompt_tokens: int, end: int) -> tuple[str, int, int, str]:
+    def _finished(
+        self, ids: list[int], limit: int, prompt_tokens: int, end: int
+    ) -> tuple[str, int, int, str]:
         complete = end in ids[:limit]
         kept = ids[: ids.index(end)] if complete else ids[:limit]
-        kept = [token for token in kept if token not in (self._tokenizer.pad_token_id, self._tokenizer.bos_token_id)]
-        return self._tokenizer.decode(kept, skip_special_tokens=False), prompt_tokens, len(kept) + complete, "stop" if complete else "length"
+        kept = [
+            token
+            for token in kept
+            if token not in (self._tokenizer.pad_token_id, self._tokenizer.bos_token_id)
+        ]
+        return (
+            self._tokenizer.decode(kept, skip_special_tokens=False),
+            prompt_tokens,
+            len(kept) + complete,
+            "stop" if complete else "length",
+        )
 
     def _adapted(self, adapter: str | None) -> "PreTrainedModel":
         if adapter is None and self._peft is None:
@@ -231,9 +297,12 @@ class _Engine:
             return self._peft
         folder = (self._adapters or Path()) / adapter
         if not (folder / "adapter_config.json").is_file():
-            raise ReplyError(f"there is no adapter {adapter!r} in {self._adapters}; `ratchet try tune` makes one", kind="no adapter")
+            raise ReplyError(
+                f"there is no adapter {adapter!r} in {self._adapters}; `ratchet try tune` makes one",
+                kind="no adapter",
+            )
         if self._peft is None:
-            from peft import PeftModel  # noqa: PLC0415 - takes seconds to load
+            from peft import PeftModel  # takes seconds to load
 
             self._peft = PeftModel.from_pretrained(self._model, folder, adapter_name=adapter).eval()
         elif adapter not in self._peft.peft_config:

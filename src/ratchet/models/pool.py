@@ -26,10 +26,18 @@ class ModelPool:
     """
 
     def __init__(
-        self, endpoints: Mapping[str, EndpointSettings] | None = None, *, adapters: Path | None = None, root: Path | None = None,
+        self,
+        endpoints: Mapping[str, EndpointSettings] | None = None,
+        *,
+        adapters: Path | None = None,
+        root: Path | None = None,
         ready: Mapping[str, ChatModel] | None = None,
-    ) -> None:  # fmt: skip
-        self._endpoints, self._adapters, self._root = dict(endpoints or {}), adapters, root or Path.cwd()
+    ) -> None:
+        self._endpoints, self._adapters, self._root = (
+            dict(endpoints or {}),
+            adapters,
+            root or Path.cwd(),
+        )
         self._open: dict[str, ChatModel] = dict(ready or {})
         self._theirs = set(self._open)
 
@@ -50,11 +58,13 @@ class ModelPool:
         Raises: UnknownModelError if there is no such model here; never another model in its place.
         """
         if name not in self._open:
-            self._open[name] = self._local(name) if name.startswith("local:") else self._remote(name)
+            self._open[name] = (
+                self._local(name) if name.startswith("local:") else self._remote(name)
+            )
         return self._open[name]
 
     def _local(self, name: str) -> ChatModel:
-        from ratchet.models.local import LocalModel  # noqa: PLC0415 - torch is an extra
+        from ratchet.models.local import LocalModel  # torch is an extra
 
         return LocalModel(name, local_folder(name, self._root), adapters=self._adapters)
 
@@ -69,9 +79,15 @@ class ModelPool:
             )
         override = (settings.price.input, settings.price.output) if settings.price else None
         return EndpointModel(
-            name, model, settings.base_url, key_env=settings.key_env, concurrency=settings.concurrency, timeout_s=settings.timeout_s,
-            retries=settings.retries, price=price_of(model, override),
-        )  # fmt: skip
+            name,
+            model,
+            settings.base_url,
+            key_env=settings.key_env,
+            concurrency=settings.concurrency,
+            timeout_s=settings.timeout_s,
+            retries=settings.retries,
+            price=price_of(model, override),
+        )
 
 
 def local_folder(name: str, root: Path) -> Path:

@@ -5,7 +5,9 @@ from collections.abc import Callable
 __all__ = ["price_of"]
 
 
-def price_of(model: str, override: tuple[float, float] | None = None) -> Callable[[int, int], float | None]:
+def price_of(
+    model: str, override: tuple[float, float] | None = None
+) -> Callable[[int, int], float | None]:
     """Return a function from prompt and completion tokens to US dollars; it returns None where the price is unknown.
 
     Args:
@@ -19,7 +21,7 @@ def price_of(model: str, override: tuple[float, float] | None = None) -> Callabl
 
 
 def looked_up(model: str) -> tuple[float, float] | None:
-    from genai_prices import Usage, calc_price  # noqa: PLC0415 - its table takes a moment to load
+    from genai_prices import Usage, calc_price  # its table takes a moment to load
 
     try:
         price = calc_price(Usage(input_tokens=1000, output_tokens=1000), model_ref=model)

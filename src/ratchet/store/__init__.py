@@ -4,11 +4,39 @@ from ratchet.store.database import open_database
 from ratchet.store.datasets import Dataset, add_dataset, latest_dataset, load_examples
 from ratchet.store.steps import add_step, clear_steps, load_steps
 from ratchet.store.trials import find_candidate, keep_candidate, load_trials
-from ratchet.store.workspace import EndpointSettings, Settings, Workspace, create_workspace, find_workspace, load_candidate, load_task, write_bytes, write_text
+from ratchet.store.workspace import (
+    EndpointSettings,
+    Settings,
+    Workspace,
+    create_workspace,
+    find_workspace,
+    load_candidate,
+    load_task,
+    write_bytes,
+    write_text,
+)
 from ratchet.store.writer import TrialWriter
 
 __all__ = [
-    "Dataset", "EndpointSettings", "Settings", "TrialWriter", "Workspace", "add_dataset", "add_step", "clear_steps", "create_workspace",
-    "find_candidate", "find_workspace", "keep_candidate", "latest_dataset", "load_candidate", "load_examples", "load_steps",
-    "load_task", "load_trials", "open_database", "write_bytes", "write_text",
-]  # fmt: skip
+    "Dataset",
+    "EndpointSettings",
+    "Settings",
+    "TrialWriter",
+    "Workspace",
+    "add_dataset",
+    "add_step",
+    "clear_steps",
+    "create_workspace",
+    "find_candidate",
+    "find_workspace",
+    "keep_candidate",
+    "latest_dataset",
+    "load_candidate",
+    "load_examples",
+    "load_steps",
+    "load_task",
+    "load_trials",
+    "open_database",
+    "write_bytes",
+    "write_text",
+]

@@ -26,9 +26,13 @@ def open_database(url: str) -> sa.Engine:
     try:
         engine = sa.create_engine(url)
     except ModuleNotFoundError as error:
-        raise StoreError(f"no driver for the database {shown(url)}; install it with: pip install 'ratchet[postgres]'") from error
+        raise StoreError(
+            f"no driver for the database {shown(url)}; install it with: pip install 'ratchet[postgres]'"
+        ) from error
     except sa.exc.ArgumentError as error:
-        raise StoreError(f"{shown(url)!r} is no database URL; write sqlite:///path or postgresql+psycopg://user@host/name") from error
+        raise StoreError(
+            f"{shown(url)!r} is no database URL; write sqlite:///path or postgresql+psycopg://user@host/name"
+        ) from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", tune_sqlite)
     with translated(url):
@@ -36,7 +40,7 @@ def open_database(url: str) -> sa.Engine:
     return engine
 
 
-def tune_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
+def tune_sqlite(connection: Any, _record: object) -> None:  # the driver's own connection
     cursor = connection.cursor()
     cursor.execute("PRAGMA busy_timeout=30000")
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -58,7 +62,7 @@ def shown(url: str) -> str:
     try:
         return sa.make_url(url).render_as_string(hide_password=True)
     except sa.exc.ArgumentError:
-        return url.split("://")[0]
+        return url.split("://", maxsplit=1)[0]
 
 
 @contextmanager
@@ -103,11 +107,17 @@ def connect(engine: sa.Engine) -> Iterator[sa.Connection]:
 def upsert(engine: sa.Engine, table: sa.Table, *, update: bool = False) -> sa.Insert:
     """Return an insert that leaves an existing row as it is, or with `update` replaces its other columns."""
     if engine.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - one of two dialects
+        from sqlalchemy.dialects.postgresql import insert  # one of two dialects
     else:
-        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415 - same shape
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # same shape
     statement = insert(table)
     if not update:
         return statement.on_conflict_do_nothing()
-    others = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=others)
+    others = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if not column.primary_key
+    }
+    return statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns), set_=others
+    )

@@ -32,19 +32,27 @@ def add_dataset(engine: sa.Engine, task: str, rows: Iterable[Example], *, source
         known = connection.execute(sa.select(datasets).where(datasets.c.id == identity)).first()
         if known:
             return Dataset(known.id, known.task, known.version, known.source, known.rows)
-        last = connection.execute(sa.select(sa.func.max(datasets.c.version)).where(datasets.c.task == task)).scalar()
+        last = connection.execute(
+            sa.select(sa.func.max(datasets.c.version)).where(datasets.c.task == task)
+        ).scalar()
         dataset = Dataset(identity, task, (last or 0) + 1, source, len(kept))
         connection.execute(sa.insert(datasets).values(**dataset._asdict(), created_at=now()))
         if kept:
-            connection.execute(sa.insert(examples), [example_row(identity, position, row) for position, row in enumerate(kept)])
+            connection.execute(
+                sa.insert(examples),
+                [example_row(identity, position, row) for position, row in enumerate(kept)],
+            )
     return dataset
 
 
 def example_row(dataset_id: str, position: int, row: Example) -> dict[str, object]:
     return {
-        "dataset_id": dataset_id, "position": position, "example_id": row.id, "split": row.split,
+        "dataset_id": dataset_id,
+        "position": position,
+        "example_id": row.id,
+        "split": row.split,
         "body": row.model_dump_json(exclude_defaults=True),
-    }  # fmt: skip
+    }
 
 
 def latest_dataset(engine: sa.Engine, task: str) -> Dataset:
@@ -52,17 +60,28 @@ def latest_dataset(engine: sa.Engine, task: str) -> Dataset:
 
     Raises: DataError if the task has no examples yet.
     """
-    query = sa.select(datasets).where(datasets.c.task == task).order_by(datasets.c.version.desc()).limit(1)
+    query = (
+        sa.select(datasets)
+        .where(datasets.c.task == task)
+        .order_by(datasets.c.version.desc())
+        .limit(1)
+    )
     with connect(engine) as connection:
         row = connection.execute(query).first()
     if row is None:
-        raise DataError(f"task {task!r} has no examples yet; add some with: ratchet import FILE --task {task}")
+        raise DataError(
+            f"task {task!r} has no examples yet; add some with: ratchet import FILE --task {task}"
+        )
     return Dataset(row.id, row.task, row.version, row.source, row.rows)
 
 
 def load_examples(engine: sa.Engine, dataset: Dataset, split: Split | None = None) -> list[Example]:
     """Return the examples of a version, or of one split of it, in file order."""
-    query = sa.select(examples.c.body).where(examples.c.dataset_id == dataset.id).order_by(examples.c.position)
+    query = (
+        sa.select(examples.c.body)
+        .where(examples.c.dataset_id == dataset.id)
+        .order_by(examples.c.position)
+    )
     if split:
         query = query.where(examples.c.split == split)
     with connect(engine) as connection:

@@ -14,7 +14,12 @@ def add_step(engine: sa.Engine, step: Step) -> None:
     """Store a rung under its task and number."""
     with transaction(engine) as connection:
         connection.execute(
-            sa.insert(steps).values(task=step.task, number=step.number, created_at=now(), body=step.model_dump_json(exclude_defaults=True))
+            sa.insert(steps).values(
+                task=step.task,
+                number=step.number,
+                created_at=now(),
+                body=step.model_dump_json(exclude_defaults=True),
+            )
         )
 
 

@@ -18,35 +18,41 @@ __all__ = ["candidates", "datasets", "examples", "metadata", "scores", "steps", 
 metadata = MetaData()
 
 datasets = Table(
-    "datasets", metadata,
+    "datasets",
+    metadata,
     Column("id", String(20), primary_key=True),
     Column("task", String(200), nullable=False, index=True),
     Column("version", Integer, nullable=False),
     Column("created_at", String(32), nullable=False),
     Column("source", Text, nullable=False),
     Column("rows", Integer, nullable=False),
-)  # fmt: skip
+)
 
 examples = Table(
-    "examples", metadata,
-    Column("dataset_id", String(20), ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    "examples",
+    metadata,
+    Column(
+        "dataset_id", String(20), ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True
+    ),
     Column("position", Integer, primary_key=True),
     Column("example_id", String(20), nullable=False),
     Column("split", String(5), nullable=False),
     Column("body", Text, nullable=False),
     Index("examples_by_split", "dataset_id", "split", "position"),
-)  # fmt: skip
+)
 
 candidates = Table(
-    "candidates", metadata,
+    "candidates",
+    metadata,
     Column("id", String(20), primary_key=True),
     Column("created_at", String(32), nullable=False),
     Column("note", Text, nullable=False),
     Column("body", Text, nullable=False),
-)  # fmt: skip
+)
 
 trials = Table(
-    "trials", metadata,
+    "trials",
+    metadata,
     Column("candidate_id", String(20), primary_key=True),
     Column("example_id", String(20), primary_key=True),
     Column("repeat", Integer, primary_key=True),
@@ -57,10 +63,11 @@ trials = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("cost_usd", Float),
     Column("latency_s", Float, nullable=False),
-)  # fmt: skip
+)
 
 scores = Table(
-    "scores", metadata,
+    "scores",
+    metadata,
     Column("candidate_id", String(20), primary_key=True),
     Column("example_id", String(20), primary_key=True),
     Column("repeat", Integer, primary_key=True),
@@ -68,12 +75,13 @@ scores = Table(
     Column("value", Float, nullable=False),
     Column("parts", Text, nullable=False),
     Column("feedback", Text, nullable=False),
-)  # fmt: skip
+)
 
 steps = Table(
-    "steps", metadata,
+    "steps",
+    metadata,
     Column("task", String(200), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("created_at", String(32), nullable=False),
     Column("body", Text, nullable=False),
-)  # fmt: skip
+)

@@ -16,7 +16,12 @@ __all__ = ["find_candidate", "keep_candidate", "load_trials"]
 
 def keep_candidate(engine: sa.Engine, candidate: Candidate) -> None:
     """Store a candidate under its id; one that is there stays as it is."""
-    row = {"id": candidate.id, "created_at": now(), "note": candidate.note, "body": candidate.model_dump_json(exclude_defaults=True)}
+    row = {
+        "id": candidate.id,
+        "created_at": now(),
+        "note": candidate.note,
+        "body": candidate.model_dump_json(exclude_defaults=True),
+    }
     with transaction(engine) as connection:
         connection.execute(upsert(engine, candidates), [row])
 
@@ -26,20 +31,27 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
 
     Raises: UsageError if there is none, or more than one.
     """
-    query = sa.select(candidates.c.id, candidates.c.note, candidates.c.body).where(candidates.c.id.startswith(name, autoescape=True))
+    query = sa.select(candidates.c.id, candidates.c.note, candidates.c.body).where(
+        candidates.c.id.startswith(name, autoescape=True)
+    )
     with connect(engine) as connection:
         rows = connection.execute(query.limit(2)).all()
     if len(rows) != 1:
         found = "no candidate has" if not rows else "more than one candidate has"
-        raise UsageError(f"{found} the id {name!r}; `ratchet ladder` lists ids, and a path to a YAML file works too")
+        raise UsageError(
+            f"{found} the id {name!r}; `ratchet ladder` lists ids, and a path to a YAML file works too"
+        )
     return Candidate.model_validate({**orjson.loads(rows[0].body), "note": rows[0].note})
 
 
-def load_trials(engine: sa.Engine, candidate_ids: Iterable[str], *, metric_id: str | None = None) -> list[Trial]:
+def load_trials(
+    engine: sa.Engine, candidate_ids: Iterable[str], *, metric_id: str | None = None
+) -> list[Trial]:
     """Return the stored trials of some candidates, with their scores under `metric_id` where there are any."""
     ids = list(candidate_ids)
     joined = sa.and_(
-        *(scores.c[name] == trials.c[name] for name in ("candidate_id", "example_id", "repeat")), scores.c.metric_id == metric_id
+        *(scores.c[name] == trials.c[name] for name in ("candidate_id", "example_id", "repeat")),
+        scores.c.metric_id == metric_id,
     )
     query = (
         sa.select(trials, scores.c.value, scores.c.parts, scores.c.feedback)
@@ -56,11 +68,20 @@ def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
     if row.value is not None:
         score = Score(value=row.value, parts=orjson.loads(row.parts), feedback=row.feedback)
     return Trial(
-        candidate_id=row.candidate_id, example_id=row.example_id, repeat=row.repeat, output=row.output,
-        answer=None if row.answer is None else orjson.loads(row.answer), failure=row.failure,
-        usage=Usage(prompt_tokens=row.prompt_tokens, completion_tokens=row.completion_tokens, cost_usd=row.cost_usd),
-        latency_s=row.latency_s, score=score,
-    )  # fmt: skip
+        candidate_id=row.candidate_id,
+        example_id=row.example_id,
+        repeat=row.repeat,
+        output=row.output,
+        answer=None if row.answer is None else orjson.loads(row.answer),
+        failure=row.failure,
+        usage=Usage(
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=row.completion_tokens,
+            cost_usd=row.cost_usd,
+        ),
+        latency_s=row.latency_s,
+        score=score,
+    )
 
 
 def now() -> str:

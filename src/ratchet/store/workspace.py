@@ -18,10 +18,24 @@ import yaml
 from pydantic import Field, ValidationError
 
 from ratchet.core import Candidate, Record, Task
-from ratchet.core.errors import BusyError, CandidateError, StoreError, TaskError, UsageError, did_you_mean
+from ratchet.core.errors import (
+    BusyError,
+    CandidateError,
+    StoreError,
+    TaskError,
+    UsageError,
+    did_you_mean,
+)
 from ratchet.store.database import open_database
 
-__all__ = ["EndpointSettings", "Settings", "Workspace", "create_workspace", "find_workspace", "write_text"]
+__all__ = [
+    "EndpointSettings",
+    "Settings",
+    "Workspace",
+    "create_workspace",
+    "find_workspace",
+    "write_text",
+]
 
 SETTINGS = """\
 # Which models there are, and where trials are kept. Keys stay in the environment: an endpoint names the variable.
@@ -150,15 +164,23 @@ class Workspace:
         path = self.task_path(name)
         if not path.is_file():
             known = self.task_names()
-            listed = f"there are: {', '.join(known)}." if known else "there is none yet; make one with: ratchet import FILE --task NAME."
-            raise TaskError(f"no task {name!r} in {path.parent}; {listed}{did_you_mean(name, known)}")
+            listed = (
+                f"there are: {', '.join(known)}."
+                if known
+                else "there is none yet; make one with: ratchet import FILE --task NAME."
+            )
+            raise TaskError(
+                f"no task {name!r} in {path.parent}; {listed}{did_you_mean(name, known)}"
+            )
         return load_task(path)
 
     def save_task(self, task: Task) -> Path:
         """Write a task's YAML file."""
         body = task.model_dump(mode="json", exclude_defaults=True)
         path = self.task_path(task.name)
-        write_text(path, TASK_HEADER + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110))
+        write_text(
+            path, TASK_HEADER + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110)
+        )
         return path
 
 
@@ -230,7 +252,9 @@ def find_workspace(start: Path) -> Workspace:
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / "ratchet.toml").is_file():
             return Workspace(folder)
-    raise UsageError(f"{start.resolve()} is in no workspace (no ratchet.toml here or above); make one with: ratchet init")
+    raise UsageError(
+        f"{start.resolve()} is in no workspace (no ratchet.toml here or above); make one with: ratchet init"
+    )
 
 
 @contextmanager
@@ -239,7 +263,9 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"cannot write {path}: {error.strerror or error}. Free space, or check that you may write there.") from error
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}. Free space, or check that you may write there."
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

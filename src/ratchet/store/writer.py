@@ -39,7 +39,12 @@ class TrialWriter:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._queue.put(None)
         self._thread.join()
         if self._failure and error is None:
@@ -90,21 +95,37 @@ def text(value: Json) -> str:
 def trial_row(trial: Trial) -> dict[str, object]:
     usage = trial.usage
     return {
-        "candidate_id": trial.candidate_id, "example_id": trial.example_id, "repeat": trial.repeat, "output": storable(trial.output),
-        "answer": None if trial.answer is None else storable(text(trial.answer)), "failure": trial.failure,
-        "prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "cost_usd": usage.cost_usd,
+        "candidate_id": trial.candidate_id,
+        "example_id": trial.example_id,
+        "repeat": trial.repeat,
+        "output": storable(trial.output),
+        "answer": None if trial.answer is None else storable(text(trial.answer)),
+        "failure": trial.failure,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost_usd": usage.cost_usd,
         "latency_s": trial.latency_s,
-    }  # fmt: skip
+    }
 
 
 def score_row(trial: Trial, metric_id: str) -> dict[str, object]:
-    assert trial.score is not None  # noqa: S101 - the caller filters
+    assert trial.score is not None  # the caller filters
     return {
-        "candidate_id": trial.candidate_id, "example_id": trial.example_id, "repeat": trial.repeat, "metric_id": metric_id,
-        "value": trial.score.value, "parts": storable(text(trial.score.parts)), "feedback": storable(trial.score.feedback),
-    }  # fmt: skip
+        "candidate_id": trial.candidate_id,
+        "example_id": trial.example_id,
+        "repeat": trial.repeat,
+        "metric_id": metric_id,
+        "value": trial.score.value,
+        "parts": storable(text(trial.score.parts)),
+        "feedback": storable(trial.score.feedback),
+    }
 
 
 def storable(value: str) -> str:
     """Return `value` without NUL and lone surrogates, which PostgreSQL refuses in text; both become U+FFFD."""
-    return value.replace("\x00", "\ufffd").replace("\\u0000", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return (
+        value.replace("\x00", "\ufffd")
+        .replace("\\u0000", "\ufffd")
+        .encode("utf-8", "replace")
+        .decode("utf-8")
+    )

@@ -28,9 +28,13 @@ class ScriptedModel:
     concurrency = 64
 
     def __init__(
-        self, answers: Answer | Mapping[str, str] | Iterable[str], *, name: str = "scripted", delay_s: float = 0.0,
+        self,
+        answers: Answer | Mapping[str, str] | Iterable[str],
+        *,
+        name: str = "scripted",
+        delay_s: float = 0.0,
         price: tuple[float, float] = (0.0, 0.0),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.name, self.requests = name, list[ChatRequest]()
         self._delay_s, self._price = delay_s, price
         self._answer = scripted(answers)
@@ -44,13 +48,19 @@ class ScriptedModel:
             raise said
         prompt = self.count_tokens(request)[0]
         text = said if isinstance(said, str) else json.dumps(said)
-        usage = Usage(prompt_tokens=prompt, completion_tokens=len(text.split()), cost_usd=self.price(prompt, len(text.split())))
+        usage = Usage(
+            prompt_tokens=prompt,
+            completion_tokens=len(text.split()),
+            cost_usd=self.price(prompt, len(text.split())),
+        )
         if isinstance(said, str):
             return ChatReply(text=said, usage=usage, latency_s=self._delay_s)
         if not request.tools:
             return ChatReply(text=text, usage=usage, latency_s=self._delay_s)
         call = ToolCall(name=request.tools[0]["function"]["name"], arguments=text)
-        return ChatReply(tool_calls=(call,), finish_reason="tool_calls", usage=usage, latency_s=self._delay_s)
+        return ChatReply(
+            tool_calls=(call,), finish_reason="tool_calls", usage=usage, latency_s=self._delay_s
+        )
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return the words of the messages."""
@@ -69,6 +79,9 @@ def scripted(answers: Answer | Mapping[str, str] | Iterable[str]) -> Answer:
         return answers
     if isinstance(answers, Mapping):
         table = dict(answers)
-        return lambda request: table.get(request.messages[-1]["content"], ReplyError("the script has no answer for this message", kind="script"))
+        return lambda request: table.get(
+            request.messages[-1]["content"],
+            ReplyError("the script has no answer for this message", kind="script"),
+        )
     turn = iter(answers)
     return lambda _request: next(turn, ReplyError("the script is at its end", kind="script"))

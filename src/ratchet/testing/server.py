@@ -44,10 +44,20 @@ class ScriptedServer:
     """
 
     def __init__(
-        self, answer: Callable[[dict[str, Json]], "str | dict[str, Json]"], *, delay_s: float = 0.0, faults: Sequence[Fault | None] = (),
-        limit: int | None = None, key: str | None = None, models: Sequence[str] = (),
-    ) -> None:  # fmt: skip
-        self._answer, self._delay_s, self._faults = answer, delay_s, itertools.chain(faults, itertools.repeat(None))
+        self,
+        answer: Callable[[dict[str, Json]], "str | dict[str, Json]"],
+        *,
+        delay_s: float = 0.0,
+        faults: Sequence[Fault | None] = (),
+        limit: int | None = None,
+        key: str | None = None,
+        models: Sequence[str] = (),
+    ) -> None:
+        self._answer, self._delay_s, self._faults = (
+            answer,
+            delay_s,
+            itertools.chain(faults, itertools.repeat(None)),
+        )
         self._limit, self._key, self._models = limit, key, tuple(models)
         self._window: tuple[int, int] = (0, 0)
         self.calls = 0
@@ -63,7 +73,12 @@ class ScriptedServer:
         self._ready.wait()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
@@ -102,7 +117,9 @@ class ScriptedServer:
             return problem(429, "Rate limit reached.", {"Retry-After": "1"})
         if self._delay_s:
             await asyncio.sleep(self._delay_s)
-        return web.Response(body=orjson.dumps(completion(body, self._answer(body))), content_type="application/json")
+        return web.Response(
+            body=orjson.dumps(completion(body, self._answer(body))), content_type="application/json"
+        )
 
     def _over_limit(self) -> bool:
         now = int(time.monotonic())
@@ -114,7 +131,9 @@ class ScriptedServer:
         if fault.drop and request.transport:
             request.transport.abort()
         if fault.truncate:
-            response = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
+            response = web.StreamResponse(
+                headers={"Content-Length": "1000", "Content-Type": "application/json"}
+            )
             await response.prepare(request)
             await response.write(b'{"choices": [')
             if request.transport:
@@ -127,7 +146,9 @@ class ScriptedServer:
 
 def problem(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
     body = {"error": {"message": message, "type": "scripted", "param": None, "code": None}}
-    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json", headers=headers)
+    return web.Response(
+        status=status, body=orjson.dumps(body), content_type="application/json", headers=headers
+    )
 
 
 def completion(body: dict[str, Json], said: "str | dict[str, Json]") -> dict[str, Json]:
@@ -136,7 +157,14 @@ def completion(body: dict[str, Json], said: "str | dict[str, Json]") -> dict[str
     words = len(str(message.get("content") or message).split())
     finish = "tool_calls" if message.get("tool_calls") else "stop"
     return {
-        "id": "chatcmpl-scripted", "object": "chat.completion", "created": 0, "model": body["model"],
+        "id": "chatcmpl-scripted",
+        "object": "chat.completion",
+        "created": 0,
+        "model": body["model"],
         "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
-        "usage": {"prompt_tokens": prompt, "completion_tokens": words, "total_tokens": prompt + words},
-    }  # fmt: skip
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": words,
+            "total_tokens": prompt + words,
+        },
+    }

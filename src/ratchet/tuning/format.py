@@ -24,7 +24,13 @@ class TrainingRow(TypedDict):
     length: int
 
 
-def training_rows(prompt: Prompt, examples: Sequence[Example], tokenizer: "PreTrainedTokenizerBase", *, longest: int) -> tuple[list[TrainingRow], int]:
+def training_rows(
+    prompt: Prompt,
+    examples: Sequence[Example],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    longest: int,
+) -> tuple[list[TrainingRow], int]:
     """Return the rows, and how many examples were left out because they are longer than `longest` tokens.
 
     The prompt is what the candidate sends for the example, so that training and serving agree to the token.
@@ -38,17 +44,35 @@ def training_rows(prompt: Prompt, examples: Sequence[Example], tokenizer: "PreTr
         whole = encoded(tokenizer, messages, tools, answered=True)
         asked = encoded(tokenizer, messages[:-1], tools, answered=False)
         if whole[: len(asked)] != asked or len(whole) == len(asked):
-            raise TuningError("the model's chat template does not continue the prompt with the answer, so the answer's tokens cannot be told apart")
+            raise TuningError(
+                "the model's chat template does not continue the prompt with the answer, so the answer's tokens cannot be told apart"
+            )
         if len(whole) > longest:
             left_out += 1
             continue
-        rows.append({"input_ids": whole, "labels": [IGNORED] * len(asked) + whole[len(asked) :], "length": len(whole)})
+        rows.append(
+            {
+                "input_ids": whole,
+                "labels": [IGNORED] * len(asked) + whole[len(asked) :],
+                "length": len(whole),
+            }
+        )
     if not rows:
-        raise TuningError(f"none of {len(examples)} training examples fits into {longest} tokens; raise max_length")
+        raise TuningError(
+            f"none of {len(examples)} training examples fits into {longest} tokens; raise max_length"
+        )
     return rows, left_out
 
 
-def encoded(tokenizer: "PreTrainedTokenizerBase", messages: list[dict[str, object]], tools: list[dict[str, object]] | None, *, answered: bool) -> list[int]:
-    text = tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=not answered)
+def encoded(
+    tokenizer: "PreTrainedTokenizerBase",
+    messages: list[dict[str, object]],
+    tools: list[dict[str, object]] | None,
+    *,
+    answered: bool,
+) -> list[int]:
+    text = tokenizer.apply_chat_template(
+        messages, tools=tools, tokenize=False, add_generation_prompt=not answered
+    )
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return ids

@@ -10,7 +10,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -34,15 +35,23 @@ RESULT = "ratchet.json"
 def adapter_id(prompt: Prompt, examples: Sequence[Example], settings: LoraSettings) -> str:
     """Return the id of the adapter that this run makes."""
     candidate = prompt.candidate
-    content = [prompt.task.instructions, candidate.plain(), sorted(example.id for example in examples), settings.plain()]
+    content = [
+        prompt.task.instructions,
+        candidate.plain(),
+        sorted(example.id for example in examples),
+        settings.plain(),
+    ]
     return content_id("a", content)
 
 
-def estimate_lora(base: Path, prompt: Prompt, examples: Sequence[Example], settings: LoraSettings) -> TuningEstimate:
+def estimate_lora(
+    base: Path, prompt: Prompt, examples: Sequence[Example], settings: LoraSettings
+) -> TuningEstimate:
     """Return tokens, time and memory of a run; two training steps are done and thrown away to learn this machine's speed."""
-    import torch  # noqa: PLC0415 - the extra 'local'
+    import torch  # the extra 'local'
 
-    model, tokenizer = adapted(base, settings)
+    with quiet():
+        model, tokenizer = adapted(base, settings)
     rows, left_out = training_rows(prompt, examples, tokenizer, longest=settings.max_length)
     train, _ = divided(rows, settings)
     tokens = sum(row["length"] for row in train)
@@ -51,25 +60,46 @@ def estimate_lora(base: Path, prompt: Prompt, examples: Sequence[Example], setti
     for _ in range(2):
         started = time.perf_counter()
         width = max(row["length"] for row in typical)
-        ids = torch.tensor([row["input_ids"] + [0] * (width - row["length"]) for row in typical], device=model.device)
-        labels = torch.tensor([row["labels"] + [-100] * (width - row["length"]) for row in typical], device=model.device)
+        ids = torch.tensor(
+            [row["input_ids"] + [0] * (width - row["length"]) for row in typical],
+            device=model.device,
+        )
+        labels = torch.tensor(
+            [row["labels"] + [-100] * (width - row["length"]) for row in typical],
+            device=model.device,
+        )
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
             model(input_ids=ids, labels=labels).loss.backward()
         seconds = min(seconds, time.perf_counter() - started)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     steps = math.ceil(len(train) / settings.batch * settings.epochs)
     batch_tokens = settings.batch * max(row["length"] for row in train)
-    width, layers, vocabulary = model.config.hidden_size, model.config.num_hidden_layers, model.config.vocab_size
+    width, layers, vocabulary = (
+        model.config.hidden_size,
+        model.config.num_hidden_layers,
+        model.config.vocab_size,
+    )
     held = sum(p.numel() * p.element_size() for p in model.parameters()) + 16 * trained
     activations = batch_tokens * (34 * width * layers + 12 * vocabulary)
     return TuningEstimate(
-        examples=len(train), left_out=left_out, tokens=round(tokens * settings.epochs), steps=steps, seconds=seconds * steps,
-        memory_gb=(held + activations) / 1e9, trained_parameters=trained,
-    )  # fmt: skip
+        examples=len(train),
+        left_out=left_out,
+        tokens=round(tokens * settings.epochs),
+        steps=steps,
+        seconds=seconds * steps,
+        memory_gb=(held + activations) / 1e9,
+        trained_parameters=trained,
+    )
 
 
 def train_lora(
-    base: Path, prompt: Prompt, examples: Sequence[Example], settings: LoraSettings, *, adapters: Path, watch: Watch | None = None
+    base: Path,
+    prompt: Prompt,
+    examples: Sequence[Example],
+    settings: LoraSettings,
+    *,
+    adapters: Path,
+    watch: Watch | None = None,
 ) -> TuningResult:
     """Train, or find, the adapter of this run and return what came out.
 
@@ -87,106 +117,192 @@ def train_lora(
     if (folder / RESULT).is_file():
         return TuningResult.model_validate_json((folder / RESULT).read_text("utf-8"))
     if prompt.candidate.adapter:
-        raise TuningError(f"candidate {prompt.candidate.id} is a fine-tune already; tune its base: remove 'adapter' from the candidate")
-    model, tokenizer = adapted(base, settings)
-    rows, _ = training_rows(prompt, examples, tokenizer, longest=settings.max_length)
+        raise TuningError(
+            f"candidate {prompt.candidate.id} is a fine-tune already; tune its base: remove 'adapter' from the candidate"
+        )
     work = adapters / f"{name}.part"
     started = time.monotonic()
-    trainer = make_trainer(model, tokenizer, rows, settings, work, watch)
     with quiet():
-        outcome = trainer.train(resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None)
+        model, tokenizer = adapted(base, settings)
+        rows, _ = training_rows(prompt, examples, tokenizer, longest=settings.max_length)
+        trainer = make_trainer(model, tokenizer, rows, settings, work, watch)
+        outcome = trainer.train(
+            resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None
+        )
     state = trainer.state
     if not math.isfinite(outcome.training_loss):
-        raise TuningError(f"the loss became {outcome.training_loss}; lower learning_rate (it was {settings.rate(model.config.hidden_size):g})")
+        raise TuningError(
+            f"the loss became {outcome.training_loss}; lower learning_rate (it was {settings.rate(model.config.hidden_size):g})"
+        )
     result = TuningResult(
-        adapter=name, steps=state.global_step, tokens=round(sum(row["length"] for row in divided(rows, settings)[0]) * (state.epoch or 0)),
-        seconds=time.monotonic() - started, loss=outcome.training_loss, validation_loss=float(state.best_metric or math.nan),
+        adapter=name,
+        steps=state.global_step,
+        tokens=round(sum(row["length"] for row in divided(rows, settings)[0]) * (state.epoch or 0)),
+        seconds=time.monotonic() - started,
+        loss=outcome.training_loss,
+        validation_loss=float(state.best_metric or math.nan),
         stopped_early=state.global_step < state.max_steps,
-    )  # fmt: skip
+    )
     keep(trainer, result, work, folder, prompt, settings)
     return result
 
 
 def adapted(base: Path, settings: LoraSettings) -> "tuple[PeftModel, Any]":
     """Return the base model with a fresh LoRA on all linear layers, and its tokenizer."""
-    import torch  # noqa: PLC0415 - the extra 'local'
-    from peft import LoraConfig, get_peft_model  # noqa: PLC0415
+    import torch  # the extra 'local'
+    from peft import LoraConfig, get_peft_model
 
-    from ratchet.models.local import load_base  # noqa: PLC0415
+    from ratchet.models.local import load_base
 
     model, tokenizer = load_base(base)
     torch.manual_seed(settings.seed)
     config = LoraConfig(
-        r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM", base_model_name_or_path=base.name
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config), tokenizer
+    tuned = get_peft_model(model, config)
+    tuned.peft_config[
+        "default"
+    ].base_model_name_or_path = base.name  # a path of this machine would mean nothing elsewhere
+    return tuned, tokenizer
 
 
-def divided(rows: list[TrainingRow], settings: LoraSettings) -> tuple[list[TrainingRow], list[TrainingRow]]:
+def divided(
+    rows: list[TrainingRow], settings: LoraSettings
+) -> tuple[list[TrainingRow], list[TrainingRow]]:
     """Return training and validation rows, shuffled by the seed."""
     shuffled = rows[:]
     Random(settings.seed).shuffle(shuffled)
     held = max(1, round(len(rows) * settings.validation))
     if len(rows) - held < 1:
-        raise TuningError(f"{len(rows)} training examples are too few to hold some back for validation; import more")
+        raise TuningError(
+            f"{len(rows)} training examples are too few to hold some back for validation; import more"
+        )
     return shuffled[held:], shuffled[:held]
 
 
-def make_trainer(model: Any, tokenizer: Any, rows: list[TrainingRow], settings: LoraSettings, work: Path, watch: Watch | None) -> Any:  # noqa: ANN401, PLR0913 - untyped libraries
-    import torch  # noqa: PLC0415 - the extra 'local'
-    from datasets import Dataset  # noqa: PLC0415
-    from datasets.utils import logging as datasets_logging  # noqa: PLC0415
-    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback  # noqa: PLC0415
-    from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
+def make_trainer(
+    model: Any,
+    tokenizer: Any,
+    rows: list[TrainingRow],
+    settings: LoraSettings,
+    work: Path,
+    watch: Watch | None,
+) -> Any:  # untyped libraries
+    import torch  # the extra 'local'
+    from datasets import Dataset
+    from datasets.utils import logging as datasets_logging
+    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
+    from trl import SFTConfig, SFTTrainer
 
     datasets_logging.disable_progress_bar()
     train, held = divided(rows, settings)
     steps = math.ceil(len(train) / settings.batch) * settings.epochs
     every = max(1, round(steps / settings.evaluations))
     config = SFTConfig(
-        output_dir=str(work), num_train_epochs=settings.epochs, per_device_train_batch_size=settings.batch,
-        per_device_eval_batch_size=settings.batch * 2, learning_rate=settings.rate(model.config.hidden_size), lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(0.05 * steps)), weight_decay=0.0, max_grad_norm=1.0, bf16=True, use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length", length_column_name="length", packing=False, max_length=None,
-        eval_strategy="steps", eval_steps=every, save_strategy="steps", save_steps=every, save_total_limit=2, load_best_model_at_end=True,
-        metric_for_best_model="eval_loss", logging_steps=1, report_to=[], disable_tqdm=True, dataloader_pin_memory=False,
-        gradient_checkpointing=False, seed=settings.seed, data_seed=settings.seed, optim="adamw_torch",
-    )  # fmt: skip
+        output_dir=str(work),
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch,
+        per_device_eval_batch_size=settings.batch * 2,
+        learning_rate=settings.rate(model.config.hidden_size),
+        lr_scheduler_type="cosine",
+        warmup_steps=max(1, round(0.05 * steps)),
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        packing=False,
+        max_length=None,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        gradient_checkpointing=False,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        optim="adamw_torch",
+    )
     trainer = SFTTrainer(
-        model=model, args=config, train_dataset=Dataset.from_list(train), eval_dataset=Dataset.from_list(held), processing_class=tokenizer,
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience), watcher(watch)],
-    )  # fmt: skip
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_list(train),
+        eval_dataset=Dataset.from_list(held),
+        processing_class=tokenizer,
+        callbacks=[
+            EarlyStoppingCallback(early_stopping_patience=settings.patience),
+            watcher(watch),
+        ],
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
 
 
-def watcher(watch: Watch | None) -> Any:  # noqa: ANN401 - a class of an untyped library
-    from transformers import TrainerCallback  # noqa: PLC0415 - the extra 'local'
+def watcher(watch: Watch | None) -> Any:
+    from transformers import TrainerCallback  # the extra 'local'
 
     class Watcher(TrainerCallback):  # type: ignore[misc]  # untyped base
-        def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:  # noqa: ANN401
+        def on_log(
+            self,
+            _args: Any,
+            state: Any,
+            _control: Any,
+            logs: dict[str, float] | None = None,
+            **_: Any,
+        ) -> None:
             if watch and logs:
-                watch(TuningProgress(step=state.global_step, steps=state.max_steps, loss=logs.get("loss"), validation_loss=logs.get("eval_loss")))
+                watch(
+                    TuningProgress(
+                        step=state.global_step,
+                        steps=state.max_steps,
+                        loss=logs.get("loss"),
+                        validation_loss=logs.get("eval_loss"),
+                    )
+                )
 
     return Watcher()
 
 
 @contextlib.contextmanager
-def quiet() -> Any:  # noqa: ANN401 - a generator as context manager
+def quiet() -> Iterator[None]:
     """Keep the libraries' own chatter from the terminal; our progress bar says what they would."""
-    import warnings  # noqa: PLC0415
-
-    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+    with (
+        warnings.catch_warnings(),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):  # noqa: PTH123
         warnings.simplefilter("ignore")
         yield
 
 
-def keep(trainer: Any, result: TuningResult, work: Path, folder: Path, prompt: Prompt, settings: LoraSettings) -> None:  # noqa: ANN401, PLR0913
+def keep(
+    trainer: Any,
+    result: TuningResult,
+    work: Path,
+    folder: Path,
+    prompt: Prompt,
+    settings: LoraSettings,
+) -> None:
     """Write the adapter with its provenance, then put the folder in its place as a whole."""
     beside = work / "adapter"
     trainer.model.save_pretrained(beside)
-    provenance = {"candidate": prompt.candidate.plain(), "task": prompt.task.name, "settings": settings.model_dump(mode="json")}
+    provenance = {
+        "candidate": prompt.candidate.plain(),
+        "task": prompt.task.name,
+        "settings": settings.model_dump(mode="json"),
+    }
     write_text(beside / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False))
     write_text(beside / RESULT, result.model_dump_json(indent=2))
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "examples",
-        sa.Column("dataset_id", sa.String(20), sa.ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column(
+            "dataset_id",
+            sa.String(20),
+            sa.ForeignKey("datasets.id", ondelete="CASCADE"),
+            primary_key=True,
+        ),
         sa.Column("position", sa.Integer, primary_key=True),
         sa.Column("example_id", sa.String(20), nullable=False),
         sa.Column("split", sa.String(5), nullable=False),
