@@ -7,10 +7,11 @@
 The command line is a thin face over the same methods.
 """
 
+import inspect
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
@@ -136,13 +137,12 @@ class Workbench:
             metric: A metric, or a function of inputs, reference and answer; by default the one that the task names.
             models: Models by name, beside `local:…`.
         """
-        chosen: Metric = (
-            make_metric(task.metric)
-            if metric is None
-            else metric
-            if hasattr(metric, "aggregates")
-            else FunctionMetric(metric)
-        )  # type: ignore[assignment]  # told apart by the attribute
+        if metric is None:
+            chosen = make_metric(task.metric)
+        elif inspect.isfunction(metric):
+            chosen = FunctionMetric(metric)
+        else:
+            chosen = cast("Metric", metric)
         placed = (
             list(examples)
             if all(e.split for e in examples)

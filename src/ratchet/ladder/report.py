@@ -80,7 +80,7 @@ def html_report(task: Task, steps: Sequence[Step], changes: dict[int, Sequence[C
     ]
     for step in steps:
         if changes.get(step.number):
-            body.append(
+            body.append(  # noqa: PERF401 - reads as what it does
                 f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>"
                 + "".join(change(c) for c in changes[step.number])
             )

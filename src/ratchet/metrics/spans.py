@@ -35,11 +35,11 @@ class SpanMatch:
     def __init__(
         self,
         *,
-        list: str = "fields",
+        list: str = "fields",  # noqa: A002 - the option's name in a task's file
         text: str = "string",
         label: str = "pii_type",
         near: Sequence[Sequence[str]] = (),
-    ) -> None:  # noqa: A002
+    ) -> None:
         self._list, self._text, self._label = list, text, label
         self._near = [frozenset(group) for group in near]
         self.id = metric_id(

@@ -280,9 +280,9 @@ def quiet() -> Iterator[None]:
     """Keep the libraries' own chatter from the terminal; our progress bar says what they would."""
     with (
         warnings.catch_warnings(),
-        open(os.devnull, "w") as nowhere,
+        Path(os.devnull).open("w") as nowhere,
         contextlib.redirect_stdout(nowhere),
-    ):  # noqa: PTH123
+    ):
         warnings.simplefilter("ignore")
         yield
 

@@ -1,0 +1,48 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH ?= torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format lint types layers bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## Make .venv with all pinned dependencies (about 2 GB)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Ratchet needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python cannot make virtual environments; installing Debian's python3-venv"; \
+		apt-get update -qq && apt-get install -y -qq python3-venv || { echo "run: sudo apt-get install python3-venv"; exit 1; }; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[local,postgres,dev]'
+	@touch $@
+
+demo: install ## Crank the wheel once on PII redaction with the small local model, offline
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/pii/demo.sh demo
+
+test: install ## Run all tests
+	$(BIN)/python -m pytest -q
+
+check: format lint types layers test ## Format, lint, types, layers, tests
+
+format: install ## Check the formatting
+	$(BIN)/ruff format --check -q .
+
+lint: install ## Check the style
+	$(BIN)/ruff check -q .
+
+types: install ## Check the types
+	$(BIN)/mypy
+
+layers: install ## Check that no floor imports from above
+	$(BIN)/lint-imports --no-cache | tail -4
+
+bench: install ## Measure throughput side by side with a bare loop
+	$(BIN)/python benchmarks/throughput/run.py
+
+clean: ## Remove what was made, .venv too
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache

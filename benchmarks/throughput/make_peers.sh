@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Make one virtual environment a peer, each with its own resolution, in a folder outside the repository:
+#   benchmarks/throughput/make_peers.sh FOLDER [PYTHON]
+# then: python benchmarks/throughput/run.py --peers FOLDER
+# A peer that does not install is left out; run.py says so.
+set -euo pipefail
+
+folder=${1:?"name a folder outside the repository: make_peers.sh FOLDER"}
+python=${2:-python3}
+mkdir -p "$folder"
+
+make_peer() {
+  local name=$1
+  shift
+  if "$python" -m venv "$folder/$name" && "$folder/$name/bin/python" -m pip install --quiet "$@"; then
+    echo "$name: $*"
+  else
+    echo "$name: did not install" >&2
+    rm -rf "${folder:?}/$name"
+  fi
+}
+
+make_peer openai "openai==3.54.0"
+make_peer httpx "httpx==0.28.1"
+make_peer dspy "dspy==3.4.1"
+make_peer langchain "langchain-openai"

@@ -1,0 +1,117 @@
+"""A climb on a scripted world where the truth is known."""
+
+import pytest
+
+import ratchet
+from ratchet.core.errors import UsageError
+from ratchet.levers import DemosLever, PromptLever
+from ratchet.testing import ScriptedModel
+
+
+def world(request):
+    """Answer right where the prompt says "carefully", or for every second question otherwise."""
+    number = int(request.messages[-1]["content"].split()[-1])
+    careful = "carefully" in request.messages[0]["content"]
+    return str(number + 1) if careful or number % 2 == 0 else "no idea"
+
+
+@pytest.fixture
+def bench():
+    """Return a workbench of 200 examples that the scripted model answers."""
+    task = ratchet.Task(
+        name="next",
+        instructions="Say the next number.",
+        inputs=(ratchet.InputField(name="question"),),
+        metric=ratchet.MetricSpec(name="exact"),
+        models=ratchet.Roles(student="scripted"),
+    )
+    examples = [ratchet.Example(inputs={"question": f"after {n}"}, reference=str(n + 1)) for n in range(200)]
+    return ratchet.Workbench.of(task, examples, models={"scripted": ScriptedModel(world)})
+
+
+def careful(bench):
+    """Return a candidate whose instruction works."""
+    return bench.start().changed(system="Answer carefully.", note="carefully")
+
+
+def test_what_helps_is_kept_and_what_does_not_is_dropped(bench):
+    """The right instruction is kept with a verdict; demonstrations that change nothing are dropped."""
+    steps = bench.climb([PromptLever([careful(bench)]), DemosLever(sizes=(2,), sets=2, screen=10)])
+
+    assert [(s.lever, s.kept) for s in steps] == [("start", True), ("prompt", True), ("demos", False)]
+    assert steps[1].verdict is not None
+    assert steps[1].verdict.decision == "better"
+    assert bench.champion().system == "Answer carefully."
+    assert bench.changes(steps[1])[0].after.answer == bench.changes(steps[1])[0].example.reference
+
+
+def test_a_second_climb_pays_for_nothing(bench):
+    """Climbing again passes over the levers that have their rung, and asks the model nothing."""
+    lever = PromptLever([careful(bench)])
+    bench.climb([lever])
+    model = bench._models["scripted"]
+    asked = len(model.requests)
+
+    steps = bench.climb([lever])
+
+    assert len(model.requests) == asked
+    assert len(steps) == 2
+
+
+def test_a_spent_budget_keeps_what_it_bought_and_goes_on_later(bench):
+    """A climb that is stopped by its budget goes on where it was; in all, each answer is bought once."""
+    lever = PromptLever([careful(bench)])
+    with pytest.raises(UsageError, match="larger budget"):
+        bench.climb([lever], budget=ratchet.Budget(calls=5))
+
+    steps = bench.climb([lever])
+
+    model = bench._models["scripted"]
+    asked = [(r.messages[0]["content"], r.messages[-1]["content"]) for r in model.requests]
+    assert len(steps) == 2
+    assert len(asked) == len(set(asked))
+
+
+def test_levers_and_measurements_cannot_read_test(bench):
+    """Measuring on test is refused, and a climb asks no question of the test split."""
+    with pytest.raises(UsageError, match="sealed"):
+        bench.measure(split="test")
+
+    bench.climb([PromptLever([careful(bench)]), DemosLever(sizes=(2,), sets=1, screen=5)])
+
+    sealed = {example.inputs["question"] for example in bench.split("test")}
+    seen = {m["content"] for r in bench._models["scripted"].requests for m in r.messages}
+    assert not sealed & seen
+
+
+def test_demonstrations_come_from_train_alone(bench):
+    """Whatever set is proposed, its examples are of the train split."""
+    bench.climb([DemosLever(sizes=(2, 4), sets=3, screen=5)])
+
+    train = {example.inputs["question"] for example in bench.split("train")}
+    shown = {
+        d.inputs["question"]
+        for s in bench.steps()
+        for d in bench.candidate(s.candidate_id).demonstrations
+    }
+    assert shown
+    assert shown <= train
+
+
+def test_too_few_examples_for_demonstrations_adds_no_rung(bench):
+    """A screen as large as the train split leaves nothing to show, and the lever proposes nothing."""
+    steps = bench.climb([DemosLever(sizes=(4,), screen=1000)])
+
+    assert [s.lever for s in steps] == ["start"]
+
+
+def test_the_report_is_one_page_that_fetches_nothing(bench, tmp_path):
+    """The report holds every rung, escapes what examples say, and names no other address."""
+    bench.climb([PromptLever([careful(bench).changed(note="<script>alert(1)</script>")])])
+
+    page = bench.report()
+
+    assert page.count("<circle") == 2
+    assert "<script" not in page
+    assert "http" not in page
+    assert "✓ kept" in page
