@@ -25,7 +25,9 @@ def bench():
         metric=ratchet.MetricSpec(name="exact"),
         models=ratchet.Roles(student="scripted"),
     )
-    examples = [ratchet.Example(inputs={"question": f"after {n}"}, reference=str(n + 1)) for n in range(200)]
+    examples = [
+        ratchet.Example(inputs={"question": f"after {n}"}, reference=str(n + 1)) for n in range(200)
+    ]
     return ratchet.Workbench.of(task, examples, models={"scripted": ScriptedModel(world)})
 
 
@@ -38,7 +40,11 @@ def test_what_helps_is_kept_and_what_does_not_is_dropped(bench):
     """The right instruction is kept with a verdict; demonstrations that change nothing are dropped."""
     steps = bench.climb([PromptLever([careful(bench)]), DemosLever(sizes=(2,), sets=2, screen=10)])
 
-    assert [(s.lever, s.kept) for s in steps] == [("start", True), ("prompt", True), ("demos", False)]
+    assert [(s.lever, s.kept) for s in steps] == [
+        ("start", True),
+        ("prompt", True),
+        ("demos", False),
+    ]
     assert steps[1].verdict is not None
     assert steps[1].verdict.decision == "better"
     assert bench.champion().system == "Answer carefully."

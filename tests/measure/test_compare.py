@@ -98,7 +98,9 @@ def test_settling_n_gives_the_promised_power():
     rng = np.random.default_rng(9)
     n = settling_n(rng.normal(0.1, 0.4, 4000))
 
-    found = np.mean([stats.ttest_1samp(rng.normal(0.1, 0.4, n), 0).pvalue < 0.05 for _ in range(800)])
+    found = np.mean(
+        [stats.ttest_1samp(rng.normal(0.1, 0.4, n), 0).pvalue < 0.05 for _ in range(800)]
+    )
 
     assert 0.75 <= found <= 0.85
 
@@ -118,8 +120,12 @@ def test_equal_scores_on_many_examples_are_not_worse():
     """1,000 ties give "not worse" at a margin of two points, and 10 ties give no evidence."""
     many, few = [1.0] * 1000, [1.0] * 10
 
-    assert compare(measurement("a", many), measurement("b", many), margin=0.02).decision == "not worse"
-    assert compare(measurement("a", few), measurement("b", few), margin=0.02).decision == "no evidence"
+    assert (
+        compare(measurement("a", many), measurement("b", many), margin=0.02).decision == "not worse"
+    )
+    assert (
+        compare(measurement("a", few), measurement("b", few), margin=0.02).decision == "no evidence"
+    )
 
 
 def test_missing_examples_are_reported_and_left_out():

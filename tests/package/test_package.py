@@ -14,14 +14,25 @@ ROOT = Path(__file__).parents[2]
 
 def fresh(code):
     """Run code in a fresh interpreter and return what it prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
 
 
 def test_import_loads_nothing_heavy():
     """`import ratchet` loads neither torch nor the web, data-frame and database libraries."""
     loaded = json.loads(fresh("import ratchet, sys, json; print(json.dumps(sorted(sys.modules)))"))
 
-    heavy = {"torch", "transformers", "polars", "sqlalchemy", "aiohttp", "scipy", "numpy", "pydantic"}
+    heavy = {
+        "torch",
+        "transformers",
+        "polars",
+        "sqlalchemy",
+        "aiohttp",
+        "scipy",
+        "numpy",
+        "pydantic",
+    }
     assert not heavy & set(loaded)
 
 
@@ -29,7 +40,11 @@ def test_the_core_needs_no_torch():
     """The workbench, the command line and endpoints load where torch, transformers and peft cannot be imported."""
     code = (
         "import sys\n"
-        "for name in ('torch', 'transformers', 'peft', 'trl', 'llguidance'): sys.modules[name] = None\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers', 'peft', 'trl', 'llguidance'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
         "import ratchet.workbench, ratchet.cli.app, ratchet.cli.show\n"
         "from ratchet.core.errors import UnknownModelError\n"
         "from ratchet.models import ModelPool\n"
@@ -37,7 +52,9 @@ def test_the_core_needs_no_torch():
         "except UnknownModelError as error: print(error)"
     )
 
-    assert "pip install 'ratchet[local]'" in fresh(code).replace("torch==2.13.0 && pip install ", "pip install ")
+    assert "pip install 'ratchet[local]'" in fresh(code).replace(
+        "torch==2.13.0 && pip install ", "pip install "
+    )
 
 
 @pytest.mark.parametrize("name", ratchet.__all__)

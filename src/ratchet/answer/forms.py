@@ -1,9 +1,11 @@
 """Read a model's reply as an answer in the task's form; a reply that is none is a typed failure, never an exception."""
 
 import json
+import math
 import re
 from functools import lru_cache
 
+import orjson
 from jsonschema import Draft202012Validator
 
 from ratchet.core import FailureKind, Json, Task
@@ -35,7 +37,12 @@ def text_answer(_task: Task, reply: ChatReply) -> Outcome:
 
 def label_answer(task: Task, reply: ChatReply) -> Outcome:
     """Take the reply that is a label, case and surrounding marks aside, or names exactly one label as whole words."""
-    text = reply.text.strip().strip("\"'`.*").strip()
+    whole = reply.text.strip()
+    text = whole.strip("\"'`.*").strip()
+    if (
+        whole in task.answer.labels
+    ):  # also one that ends in a mark, or differs from another in case alone
+        return whole, None
     if not text:
         return None, "empty"
     by_name = {label.lower(): label for label in task.answer.labels}
@@ -54,7 +61,8 @@ def number_answer(_task: Task, reply: ChatReply) -> Outcome:
     if not reply.text.strip():
         return None, "empty"
     found = NUMBER.findall(reply.text.rsplit("####", 1)[-1]) or NUMBER.findall(reply.text)
-    return (float(found[-1].replace(",", "")), None) if found else (None, "wrong form")
+    value = float(found[-1].replace(",", "")) if found else math.inf
+    return (value, None) if math.isfinite(value) else (None, "wrong form")
 
 
 def json_answer(task: Task, reply: ChatReply) -> Outcome:
@@ -74,7 +82,9 @@ def tool_answer(task: Task, reply: ChatReply) -> Outcome:
 
 def checked(task: Task, text: str) -> Outcome:
     try:
-        value = json.loads(text)
+        value = orjson.loads(
+            text
+        )  # strict: NaN, infinities and half surrogate pairs cannot be kept
     except (ValueError, RecursionError):
         value = embedded(text)
         if value is None:
@@ -94,10 +104,10 @@ def embedded(text: str) -> Json:
     if start < 0:
         return None
     try:
-        value, _ = json.JSONDecoder().raw_decode(text[start:])
+        _, length = json.JSONDecoder().raw_decode(text[start:])
+        return orjson.loads(text[start : start + length])
     except (ValueError, RecursionError):
         return None
-    return value
 
 
 def depth(value: Json) -> int:

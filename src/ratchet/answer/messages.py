@@ -38,6 +38,7 @@ class Prompt:
         }
         self._fixed: dict[str, Json] = {**fixed, "instructions": instructions.render(fixed)}
         self._system_is_fixed = not self._system.names & set(task.input_names)
+        self._shown = self._demonstrations()
         self._head = self._messages_before()
         self._tools = [tool_definition(task)] if task.answer.kind == "tool" else None
 
@@ -45,7 +46,7 @@ class Prompt:
         """Return the request for one example."""
         values = {**self._fixed, **example.inputs}
         messages = (
-            self._head if self._system_is_fixed else [*self._system_message(values), *self._shown()]
+            self._head if self._system_is_fixed else [*self._system_message(values), *self._shown]
         )
         decoding, answer = self.candidate.decoding, self.task.answer
         return ChatRequest(
@@ -68,19 +69,19 @@ class Prompt:
         question = {"role": "user", "content": self._user.render(values)}
         return [
             *self._system_message(values),
-            *self._shown(),
+            *self._shown,
             question,
             written_answer(self.task, example.reference, 0),
         ]
 
     def _messages_before(self) -> list[dict[str, Json]]:
-        return [*self._system_message(self._fixed), *self._shown()] if self._system_is_fixed else []
+        return [*self._system_message(self._fixed), *self._shown] if self._system_is_fixed else []
 
     def _system_message(self, values: Mapping[str, Json]) -> list[dict[str, Json]]:
         text = self._system.render(values)
         return [{"role": "system", "content": text}] if text else []
 
-    def _shown(self) -> list[dict[str, Json]]:
+    def _demonstrations(self) -> list[dict[str, Json]]:
         messages: list[dict[str, Json]] = []
         for number, demonstration in enumerate(self.candidate.demonstrations, start=1):
             missing = set(self.task.input_names) - set(demonstration.inputs)

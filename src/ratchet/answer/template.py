@@ -157,7 +157,7 @@ def look_up(scope: Scope, path: list[str], line: int, *, quiet: bool = False) ->
     for part in path[1:]:
         if isinstance(value, Mapping) and part in value:
             value = value[part]
-        elif isinstance(value, list | tuple) and part.isdigit() and int(part) < len(value):
+        elif isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
         elif quiet:
             return None

@@ -12,8 +12,9 @@ __all__ = ["Budget"]
 class Budget:
     """What may still be spent; a limit that is None does not bind.
 
-    `charge` is called as calls come back, `is_spent` before each new one. Calls under way when a limit is reached are
-    finished and kept, so a dollar limit can be passed by what was in flight.
+    `begin` asks leave for a call, `charge` counts it as it comes back. A limit in calls is exact. For a limit in dollars, calls
+    under way are expected to cost what the finished ones did on average; the very first ones have no average yet, so a limit
+    that is smaller than one round of concurrent calls can be passed by that round. What was bought is kept.
     """
 
     cost_usd: float | None = None
@@ -21,6 +22,24 @@ class Budget:
     seconds: float | None = None
     spent: Spend = field(default_factory=lambda: Spend(cost_usd=0.0))
     started: float = field(default_factory=time.monotonic)
+
+    begun: int = 0
+    ended: int = 0
+
+    def begin(self) -> bool:
+        """Return whether one more call may start, and count it as under way if so."""
+        if self.is_spent() or (self.calls is not None and self.begun >= self.calls):
+            return False
+        if self.cost_usd is not None and self.ended:
+            mean = (self.spent.cost_usd or 0.0) / self.ended
+            if (self.spent.cost_usd or 0.0) + mean * (self.begun - self.ended) >= self.cost_usd:
+                return False
+        self.begun += 1
+        return True
+
+    def end(self) -> None:
+        """Count a call as no longer under way, answered or not."""
+        self.ended += 1
 
     def charge(self, *, calls: int = 0, tokens: int = 0, cost_usd: float | None = None) -> None:
         """Add what was used; an unknown cost counts calls and tokens only."""

@@ -33,7 +33,12 @@ def content_id(prefix: str, value: Json) -> str:
 class Record(BaseModel):
     """A frozen record; unknown fields are refused, so that a misspelt setting never passes silently."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="constants",  # the default writes null, which is read back as no number
+    )
     prefix: ClassVar[str] = "r"
 
     def plain(self) -> dict[str, Json]:

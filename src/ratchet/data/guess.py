@@ -152,9 +152,9 @@ def guess_task(
 
 
 def field_name(column: str) -> str:
-    """Return a column's name as a field of a template: letters, digits and _ alone."""
+    """Return a column's name as a field of a template: letters, digits and _ alone, an ASCII letter or _ first."""
     name = re.sub(r"\W+", "_", column.strip()).strip("_") or "input"
-    return f"_{name}" if name[0].isdigit() else name
+    return name if re.match(r"[A-Za-z_]", name) else f"_{name}"
 
 
 def parsed(value: Json) -> Json:

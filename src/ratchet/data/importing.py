@@ -3,10 +3,15 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 from ratchet.core import Example, Json, Task
 from ratchet.core.errors import DataError
+from ratchet.core.records import canonical_json
 from ratchet.data.guess import Guess, field_name, parsed
 from ratchet.data.rows import BadRow, Row
 
@@ -39,10 +44,11 @@ def to_examples(
     seen: dict[str, int] = {}
     names: dict[str, int] = {}
     for row in rows:
-        problem, example = None, None
+        problem, example, known = None, None, False
         try:
             example = to_example(task, row, guess, path)
-            if example.name is not None and example.name in names and example.id not in seen:
+            known = example.id in seen  # naming it refuses what JSON cannot hold
+            if example.name is not None and example.name in names and not known:
                 problem = f"the id {example.name!r} was used in row {names[example.name]} with other content"
         except ValueError as error:
             problem = str(error)
@@ -53,7 +59,7 @@ def to_examples(
                 )
             report.skipped.append(BadRow(row.number, problem))
         elif example:
-            if example.id in seen:
+            if known:
                 report.repeated += 1
                 continue
             seen[example.id] = row.number
@@ -114,5 +120,15 @@ def reference(task: Task, value: Json, column: str) -> Json:
             }
         if not isinstance(body, dict):
             raise ValueError(f"column {column!r}: expected JSON, got {str(value)[:60]!r}")
+        wrong = best_match(validator(canonical_json(task.answer.json_schema)).iter_errors(body))
+        if wrong:
+            raise ValueError(
+                f"column {column!r} does not fit answer.json_schema at {wrong.json_path}: {wrong.message[:200]}"
+            )
         return body
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@lru_cache(maxsize=8)
+def validator(schema: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(schema))

@@ -7,8 +7,12 @@ with its number and the reason; the caller decides whether that ends the import.
 import codecs
 import csv
 import json
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 
 from ratchet.core import Json
@@ -77,11 +81,9 @@ def read_rows(path: Path, *, encoding: str | None = None) -> Iterator[Row | BadR
             "jsonl": jsonl_rows,
             "json": json_rows,
             "parquet": parquet_rows,
-        }[kind](path, encoding or sniffed(path))
+        }[kind](path, chosen(encoding, path))
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not text in {error.encoding}: byte {error.object[error.start]:#04x}. Name its encoding, for example --encoding cp1252"
-        ) from error
+        raise not_text(path, error.encoding, f"byte {error.object[error.start]:#04x}") from error
     except LookupError as error:
         raise DataError(
             f"{path}: unknown encoding {encoding!r}; try utf-8, cp1252 or utf-16"
@@ -107,6 +109,18 @@ def good_rows(
             skipped.append(row)
 
 
+def not_text(path: Path, encoding: str, what: str) -> DataError:
+    return DataError(
+        f"{path} is not text in {encoding}: {what}. Name its encoding, for example --encoding cp1252"
+    )
+
+
+def chosen(encoding: str | None, path: Path) -> str:
+    """Return the encoding that was named, or what the file's mark says; a mark is no text in UTF-8 either."""
+    name = codecs.lookup(encoding).name if encoding else "utf-8"
+    return sniffed(path) if name == "utf-8" else name
+
+
 def sniffed(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(4)
@@ -118,7 +132,11 @@ def csv_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
     with path.open(encoding=encoding, newline="") as file:
         first = file.readline()
         file.seek(0)
-        separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=first.count)
+        separator = (
+            "\t"
+            if path.suffix.lower() == ".tsv"
+            else max(",;\t|", key=re.sub(r'"[^"]*"', "", first).count)
+        )
         reader = csv.reader(file, delimiter=separator, strict=True)
         try:
             names = [name.strip() for name in next(reader)]
@@ -145,6 +163,8 @@ def csv_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
 
 
 def check_header(path: Path, names: list[str]) -> None:
+    if not names:
+        raise DataError(f"{path}: no header row: the first line is empty")
     empty = [index + 1 for index, name in enumerate(names) if not name]
     twice = sorted({name for name in names if names.count(name) > 1})
     if empty or twice:
@@ -160,7 +180,7 @@ def jsonl_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
             if line.strip():
                 try:
                     value = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     yield BadRow(number, f"no JSON: {error}")
                     continue
                 yield checked(number, value)
@@ -205,8 +225,7 @@ def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
     import ijson  # only this format needs it
 
     if encoding not in ("utf-8", "utf-8-sig"):
-        values = iter(json.loads(path.read_text(encoding)))
-        yield from (checked(number, value) for number, value in enumerate(values, start=1))
+        yield from whole_json(path, encoding)
         return
     with path.open("rb") as file:
         if encoding == "utf-8-sig":
@@ -217,6 +236,8 @@ def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
                 number += 1
                 yield checked(number, value)
         except ijson.JSONError as error:
+            if "UTF8" in str(error):
+                raise not_text(path, "utf-8", f"after row {number}") from error
             raise DataError(
                 f"{path}, after row {number}: no JSON: {str(error).splitlines()[0]}"
             ) from error
@@ -224,6 +245,21 @@ def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
             raise DataError(
                 f"{path}: expected an array of objects, found no item; a file with one object a line is .jsonl"
             )
+
+
+def whole_json(path: Path, encoding: str) -> Iterator[Row | BadRow]:
+    """Read an array in an encoding that cannot be streamed."""
+    try:
+        values = json.loads(path.read_text(encoding))
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON: {error}") from error
+    if not isinstance(values, list):
+        raise DataError(
+            f"{path}: expected an array of objects, got {type(values).__name__}; a file with one object a line is .jsonl"
+        )
+    yield from (checked(number, value) for number, value in enumerate(values, start=1))
 
 
 def parquet_rows(path: Path, _encoding: str) -> Iterator[Row | BadRow]:
@@ -235,6 +271,22 @@ def parquet_rows(path: Path, _encoding: str) -> Iterator[Row | BadRow]:
         total = table.select(pl.len()).collect().item()
         for start in range(0, total, step):
             rows = table.slice(start, step).collect().iter_rows(named=True)
-            yield from (Row(start + index, row) for index, row in enumerate(rows, start=1))
+            for index, row in enumerate(rows, start=1):
+                yield Row(start + index, {name: as_json(cell) for name, cell in row.items()})
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path}: no Parquet: {str(error).splitlines()[0]}") from error
+
+
+def as_json(cell: Json) -> Json:
+    """Return a cell of a typed table as JSON: dates and times as ISO 8601, decimals as numbers, NaN as null."""
+    if isinstance(cell, dict):
+        return {name: as_json(part) for name, part in cell.items()}
+    if isinstance(cell, list):
+        return [as_json(part) for part in cell]
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    if isinstance(cell, Decimal):
+        return float(cell)
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
+    return cell if isinstance(cell, str | int | float | None) else str(cell)

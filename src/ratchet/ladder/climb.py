@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Example, Spend, Step
-from ratchet.core.errors import UsageError
+from ratchet.core.errors import BudgetError, UsageError
 from ratchet.ladder.admit import admit, level_of
 from ratchet.levers import Evidence, Lever
 from ratchet.measure import Measurement, compare, evaluate
@@ -112,7 +112,10 @@ async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
     mark = (time.monotonic(), budget.spent)
     proposals = lever.propose(champion, evidence, budget)
     async for challenger in proposals:
-        rung = await one_rung(ground, lever, [*steps, *added], challenger, mark)
+        try:
+            rung = await one_rung(ground, lever, [*steps, *added], challenger, mark)
+        except BudgetError:
+            break
         if rung is None:
             break
         added.append(rung)

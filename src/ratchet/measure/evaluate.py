@@ -232,10 +232,13 @@ class _Run:
 
     async def work(self, queue: Iterator[tuple[Example, int]]) -> None:
         for example, repeat in queue:
-            if self.bench.budget.is_spent():
+            if not self.bench.budget.begin():
                 self.stopped = "the budget is spent"
                 return
-            await self.one(example, repeat)
+            try:
+                await self.one(example, repeat)
+            finally:
+                self.bench.budget.end()
 
     async def one(self, example: Example, repeat: int) -> None:
         try:

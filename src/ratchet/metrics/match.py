@@ -11,10 +11,14 @@ __all__ = ["ExactMatch", "LabelMatch", "NormalisedMatch", "normalised"]
 
 
 def normalised(text: str) -> str:
-    """Return text in lower case without punctuation, articles and extra spaces, as SQuAD's evaluation does."""
-    plain = unicodedata.normalize("NFKC", text).lower()
-    plain = "".join(" " if mark in string.punctuation else mark for mark in plain)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", plain).split())
+    """Return text in lower case without punctuation, articles and extra spaces, much as SQuAD's evaluation does.
+
+    A text that is nothing but these keeps them, so that "A" is not "the" and "?" is not "!".
+    """
+    lowered = unicodedata.normalize("NFKC", text).lower()
+    plain = "".join(" " if mark in string.punctuation else mark for mark in lowered)
+    bare = re.sub(r"\b(a|an|the)\b", " ", plain)
+    return next((" ".join(t.split()) for t in (bare, plain, lowered) if t.strip()), "")
 
 
 class ExactMatch:

@@ -31,9 +31,9 @@ class NumberError:
             raise MetricError(
                 f"metric 'number': error is one of equal, absolute, relative, squared log; got {error!r}"
             )
-        if zero_at <= 0 or tolerance < 0:
+        if not (0 < zero_at < math.inf and 0 <= tolerance < math.inf):
             raise MetricError(
-                f"metric 'number': zero_at must be positive and tolerance at least 0; got {zero_at!r} and {tolerance!r}"
+                f"metric 'number': zero_at must be positive and tolerance at least 0, both finite; got {zero_at!r} and {tolerance!r}"
             )
         self._error, self._tolerance, self._zero_at = error, tolerance, zero_at
         self.id = metric_id(

@@ -45,6 +45,7 @@ class EndpointModel:
         self._price = price or (lambda _prompt, _completion: None)
         self._limit_word = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
         self._session: aiohttp.ClientSession | None = None
+        self._key = ""
         self._rng = random.Random()  # jitter, not secrecy
 
     async def __aenter__(self) -> Self:
@@ -119,12 +120,16 @@ class EndpointModel:
         if self._session is None:
             headers = {"Content-Type": "application/json"}
             if self._key_env:
-                key = os.environ.get(self._key_env)
-                if not key:
+                self._key = os.environ.get(self._key_env, "").strip()
+                if not self._key:
                     raise AccessError(
                         f"{self.name}: the environment has no {self._key_env}; set it to the endpoint's key: export {self._key_env}=…"
                     )
-                headers["Authorization"] = f"Bearer {key}"
+                if not self._key.isprintable():
+                    raise AccessError(
+                        f"{self.name}: {self._key_env} holds a line break or another control character, so it is no key; set it again"
+                    )
+                headers["Authorization"] = f"Bearer {self._key}"
             connector = aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300)
             timeout = aiohttp.ClientTimeout(total=None)
             self._session = aiohttp.ClientSession(
@@ -152,6 +157,8 @@ class EndpointModel:
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _Again(self._unreachable(error)) from error
+        if self._key:  # an endpoint may write the key into its own message; no answer holds one
+            content = content.replace(self._key.encode(), b"[key]")
         if status != 200:  # the one good status of this API
             raise self._refused(status, content, headers.get("Retry-After"))
         return self._reply(content, time.perf_counter() - started)
@@ -192,6 +199,8 @@ class EndpointModel:
                 ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
                 for call in message.get("tool_calls") or ()
             )
+            if not all(isinstance(part, str) for c in calls for part in (c.name, c.arguments)):
+                raise TypeError("a tool call's name and arguments must be text")
             used = body.get("usage") or {}
             prompt, completion = (
                 int(used.get("prompt_tokens") or 0),

@@ -73,9 +73,10 @@ class ModelPool:
         settings = self._endpoints.get(endpoint)
         if not slash or settings is None:
             known = ["local:nano", *(f"{known}/<model>" for known in self._endpoints)]
+            meant = ["local:nano", *(f"{known}/{model or '<model>'}" for known in self._endpoints)]
             raise UnknownModelError(
                 f"unknown model {name!r}: a name is one of {', '.join(known)}; endpoints are listed in ratchet.toml."
-                f"{did_you_mean(name, known)}"
+                f"{did_you_mean(name, meant)}"
             )
         override = (settings.price.input, settings.price.output) if settings.price else None
         return EndpointModel(

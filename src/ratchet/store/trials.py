@@ -1,9 +1,9 @@
 """Read trials back, and put candidates down."""
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-import orjson
 import sqlalchemy as sa
 
 from ratchet.core import Candidate, Score, Trial, Usage
@@ -41,7 +41,7 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
         raise UsageError(
             f"{found} the id {name!r}; `ratchet ladder` lists ids, and a path to a YAML file works too"
         )
-    return Candidate.model_validate({**orjson.loads(rows[0].body), "note": rows[0].note})
+    return Candidate.model_validate({**json.loads(rows[0].body), "note": rows[0].note})
 
 
 def load_trials(
@@ -66,13 +66,13 @@ def load_trials(
 def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
     score = None
     if row.value is not None:
-        score = Score(value=row.value, parts=orjson.loads(row.parts), feedback=row.feedback)
+        score = Score(value=row.value, parts=json.loads(row.parts), feedback=row.feedback)
     return Trial(
         candidate_id=row.candidate_id,
         example_id=row.example_id,
         repeat=row.repeat,
         output=row.output,
-        answer=None if row.answer is None else orjson.loads(row.answer),
+        answer=None if row.answer is None else json.loads(row.answer),
         failure=row.failure,
         usage=Usage(
             prompt_tokens=row.prompt_tokens,

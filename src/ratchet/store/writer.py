@@ -4,7 +4,9 @@ A commit happens when `BATCH` rows wait or `PAUSE_S` seconds have passed since t
 loses at most what arrived in that time, and thousands of rows a second share a handful of commits.
 """
 
+import json
 import queue
+import re
 import threading
 import time
 from types import TracebackType
@@ -21,6 +23,7 @@ __all__ = ["TrialWriter"]
 
 BATCH = 1000
 PAUSE_S = 0.05
+REFUSED = re.compile("[\x00\ud800-\udfff]")
 
 
 class TrialWriter:
@@ -89,7 +92,11 @@ class TrialWriter:
 
 
 def text(value: Json) -> str:
-    return orjson.dumps(value).decode()
+    clean = storable(value)
+    try:
+        return orjson.dumps(clean).decode()
+    except orjson.JSONEncodeError:  # an integer of more than 64 bits, which a model may well write
+        return json.dumps(clean, ensure_ascii=False)
 
 
 def trial_row(trial: Trial) -> dict[str, object]:
@@ -99,7 +106,7 @@ def trial_row(trial: Trial) -> dict[str, object]:
         "example_id": trial.example_id,
         "repeat": trial.repeat,
         "output": storable(trial.output),
-        "answer": None if trial.answer is None else storable(text(trial.answer)),
+        "answer": None if trial.answer is None else text(trial.answer),
         "failure": trial.failure,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -116,16 +123,17 @@ def score_row(trial: Trial, metric_id: str) -> dict[str, object]:
         "repeat": trial.repeat,
         "metric_id": metric_id,
         "value": trial.score.value,
-        "parts": storable(text(trial.score.parts)),
+        "parts": text(trial.score.parts),
         "feedback": storable(trial.score.feedback),
     }
 
 
-def storable(value: str) -> str:
-    """Return `value` without NUL and lone surrogates, which PostgreSQL refuses in text; both become U+FFFD."""
-    return (
-        value.replace("\x00", "\ufffd")
-        .replace("\\u0000", "\ufffd")
-        .encode("utf-8", "replace")
-        .decode("utf-8")
-    )
+def storable(value: Json) -> Json:
+    """Return `value` with NUL and lone surrogates, which PostgreSQL refuses in text, replaced by U+FFFD in every text."""
+    if isinstance(value, str):
+        return REFUSED.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value

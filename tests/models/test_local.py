@@ -1,0 +1,137 @@
+"""The local engine, on the small model that ships with the package."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from ratchet.core.errors import ReplyError, TaskError, UnknownModelError
+from ratchet.models import NANO, ChatRequest, ModelPool
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.local
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "quantity": {"type": "integer"},
+        "origin": {"type": "string", "enum": ["north", "south"]},
+        "remark": {"type": "string", "maxLength": 30},
+    },
+    "required": ["quantity", "origin", "remark"],
+    "additionalProperties": False,
+}
+TOOL = {"type": "function", "function": {"name": "take", "parameters": SCHEMA}}
+
+
+def asked(text, **settings):
+    """Return a request with one user message."""
+    return ChatRequest(messages=[{"role": "user", "content": text}], max_tokens=64, **settings)
+
+
+async def answers(*requests):
+    """Return the replies of local:nano."""
+    async with ModelPool() as pool:
+        return await asyncio.gather(*(pool.model("local:nano").chat(r) for r in requests))
+
+
+async def test_it_copies():
+    """The model repeats a text exactly, and says how many tokens that took."""
+    (reply,) = await answers(asked("Repeat: blue whale 4711"))
+
+    assert reply.text == "blue whale 4711"
+    assert reply.finish_reason == "stop"
+    assert reply.usage.prompt_tokens > 5
+    assert reply.usage.cost_usd == 0.0
+
+
+async def test_a_batch_answers_as_each_alone():
+    """Requests that are answered together get the answers that they get alone."""
+    requests = [asked(f"Repeat: {text}") for text in ("red", "a much longer text with 12 34", "x")]
+
+    together = await answers(*requests)
+    alone = [(await answers(request))[0] for request in requests]
+
+    assert [r.text for r in together] == [r.text for r in alone]
+
+
+async def test_json_follows_the_schema():
+    """Whatever is asked, the answer is a JSON object that the schema allows."""
+    (reply,) = await answers(
+        asked(
+            "quantity: 17; origin: south; remark: none",
+            json_schema=SCHEMA,
+        )
+    )
+
+    body = json.loads(reply.text)
+    assert set(body) == {"quantity", "origin", "remark"}
+    assert body["origin"] in ("north", "south")
+
+
+async def test_a_tool_is_called_when_it_must_be():
+    """With a tool choice the reply is a call of that tool, with arguments of its schema."""
+    (reply,) = await answers(asked("hello", tools=[TOOL], tool_choice="take"))
+
+    assert reply.finish_reason == "tool_calls"
+    assert reply.tool_calls[0].name == "take"
+    assert isinstance(json.loads(reply.tool_calls[0].arguments)["quantity"], int)
+
+
+async def test_free_and_forced_rows_share_a_batch():
+    """A request without a schema is not held to that of its neighbour."""
+    free, forced = await answers(asked("Repeat: blue"), asked("Repeat: blue", json_schema=SCHEMA))
+
+    assert free.text == "blue"
+    assert forced.text.startswith("{")
+
+
+async def test_sampling_with_a_seed_repeats():
+    """The same seed gives the same sample."""
+    request = asked("Repeat: one two three four five", temperature=1.5, seed=3)
+
+    first, second = (await answers(request))[0], (await answers(request))[0]
+
+    assert first.text == second.text
+
+
+async def test_an_answer_is_cut_at_its_own_limit():
+    """A short limit holds for its request alone, and the reply says so."""
+    long = asked("Repeat: one two three four five six")
+
+    short, whole = await answers(replace(long, max_tokens=3), long)
+
+    assert short.finish_reason == "length"
+    assert short.usage.completion_tokens == 3
+    assert whole.finish_reason == "stop"
+
+
+async def test_what_cannot_be_followed_is_refused():
+    """A tool choice that is not among the tools, and an unknown adapter, are errors that name it."""
+    with pytest.raises(TaskError, match="'give'"):
+        await answers(asked("x", tools=[TOOL], tool_choice="give"))
+    with pytest.raises(ReplyError, match="a_missing"):
+        await answers(asked("x", adapter="a_missing"))
+
+
+def test_unknown_folders_are_refused(tmp_path):
+    """A folder without a model is no model, and the message says what to name."""
+    pool = ModelPool(root=tmp_path)
+
+    with pytest.raises(UnknownModelError, match=r"config\.json"):
+        pool.model("local:nothing-here")
+
+
+def test_nano_loads_with_plain_transformers():
+    """The files need no code of ours: transformers loads weights, tokenizer and chat template."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(NANO)
+    model = AutoModelForCausalLM.from_pretrained(NANO)
+
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "hi"}], tokenize=False, add_generation_prompt=True
+    )
+    assert text == "<|bos|><|user|>hi<|end|><|assistant|>"
+    assert 2_000_000 <= model.num_parameters() <= 5_000_000

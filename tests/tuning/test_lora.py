@@ -1,0 +1,199 @@
+"""Fine-tuning of the small local model: rows, a run, its resumption and its estimate."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+import ratchet
+from ratchet.answer import Prompt, starting_candidate
+from ratchet.core.errors import TuningError
+from ratchet.models import NANO
+
+pytest.importorskip("torch")
+pytestmark = [pytest.mark.local, pytest.mark.slow]
+
+WORDS = ["red", "blue", "green", "pink", "grey", "black", "white", "brown"]
+
+
+def task():
+    """Return a task that the base cannot do: answer with a fixed word and the first word."""
+    return ratchet.Task(
+        name="odd",
+        instructions="Do it.",
+        inputs=(ratchet.InputField(name="text"),),
+        metric=ratchet.MetricSpec(name="exact"),
+        models=ratchet.Roles(student="local:nano"),
+    )
+
+
+def examples(count=96):
+    """Return examples of that task."""
+    return [
+        ratchet.Example(
+            inputs={"text": f"{WORDS[i % 8]} {WORDS[i // 8 % 8]} {i}"},
+            reference=f"zap {WORDS[i % 8]}",
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def prompt():
+    """Return the plain prompt of the task."""
+    return Prompt(task(), starting_candidate(task()))
+
+
+@pytest.fixture(scope="module")
+def run(prompt, tmp_path_factory):
+    """Train once for all tests of this file."""
+    from ratchet.tuning import train_lora
+
+    folder = tmp_path_factory.mktemp("adapters")
+    seen = []
+    result = train_lora(
+        NANO, prompt, examples(), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
+    )
+    return folder, result, seen
+
+
+def test_rows_label_the_answer_alone(prompt):
+    """The labels of the prompt are ignored, those of the answer are its tokens and the end mark."""
+    from ratchet.models.local import load_base
+    from ratchet.tuning import training_rows
+
+    _, tokenizer = load_base(NANO)
+    rows, left_out = training_rows(prompt, examples(3), tokenizer, longest=512)
+
+    answer = [token for token in rows[0]["labels"] if token != -100]
+    assert tokenizer.decode(answer) == "zap red<|end|>"
+    assert rows[0]["input_ids"][-len(answer) :] == answer
+    assert left_out == 0
+
+
+def test_too_long_examples_are_counted_or_refused(prompt):
+    """Where none fits, the error says so."""
+    from ratchet.models.local import load_base
+    from ratchet.tuning import training_rows
+
+    _, tokenizer = load_base(NANO)
+
+    with pytest.raises(TuningError, match="none of 3 training examples fits into 4 tokens"):
+        training_rows(prompt, examples(3), tokenizer, longest=4)
+
+
+def test_the_adapter_is_a_standard_one(run):
+    """The folder holds a PEFT adapter in safetensors, with its provenance, and no path of this machine."""
+    folder, result, seen = run
+    names = {path.name for path in (folder / result.adapter).iterdir()}
+
+    assert {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "provenance.json",
+        "ratchet.json",
+    } <= names
+    assert str(folder) not in (folder / result.adapter / "adapter_config.json").read_text("utf-8")
+    assert not list(folder.glob("*.part"))
+    assert next(p.step for p in seen if p.loss is not None) == 1
+    assert result.validation_loss < 1
+
+
+async def test_the_tuned_model_does_what_the_base_does_not(run, prompt):
+    """On inputs never seen the tuned model answers in the new way, the base does not, and both share one engine."""
+    import asyncio
+
+    from ratchet.models import ModelPool
+
+    folder, result, _ = run
+    new = ratchet.Example(inputs={"text": "violet sky 999"}, reference="zap violet")
+    plain = prompt.request(new)
+    tuned = Prompt(task(), prompt.candidate.changed(adapter=result.adapter)).request(new)
+
+    async with ModelPool(adapters=folder) as pool:
+        model = pool.model("local:nano")
+        replies = await asyncio.gather(model.chat(plain), model.chat(tuned), model.chat(plain))
+
+    assert replies[1].text == "zap violet"
+    assert replies[0].text == replies[2].text != "zap violet"
+
+
+def test_a_finished_run_is_found_again(run, prompt):
+    """Asking for the same run again trains nothing."""
+    from ratchet.tuning import train_lora
+
+    folder, result, _ = run
+    seen = []
+
+    again = train_lora(
+        NANO, prompt, examples(), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
+    )
+
+    assert again == result
+    assert seen == []
+
+
+def test_the_same_seed_gives_the_same_adapter(prompt, tmp_path):
+    """Two runs with one seed write the same bytes."""
+    from ratchet.tuning import train_lora
+
+    settings = ratchet.LoraSettings(epochs=1, evaluations=2)
+    found = []
+    for name in ("one", "two"):
+        result = train_lora(NANO, prompt, examples(48), settings, adapters=tmp_path / name)
+        found.append((tmp_path / name / result.adapter / "adapter_model.safetensors").read_bytes())
+
+    assert found[0] == found[1]
+
+
+def test_the_estimate_names_steps_time_and_memory(prompt):
+    """The estimate counts the steps exactly, and its other figures are positive."""
+    from ratchet.tuning import estimate_lora
+
+    estimate = estimate_lora(NANO, prompt, examples(), ratchet.LoraSettings(epochs=2))
+
+    assert estimate.steps == 11
+    assert estimate.seconds > 0
+    assert 0 < estimate.memory_gb < 5
+    assert estimate.trained_parameters > 100_000
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
+    """After SIGKILL in the middle, the same call goes on from the last checkpoint instead of the start."""
+    script = textwrap.dedent(f"""
+        import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        import ratchet
+        from ratchet.answer import Prompt, starting_candidate
+        from ratchet.models import NANO
+        from ratchet.tuning import train_lora
+        import test_lora as t
+        prompt = Prompt(t.task(), starting_candidate(t.task()))
+        settings = ratchet.LoraSettings(epochs=8, patience=50)
+        result = train_lora(NANO, prompt, t.examples(), settings, adapters=Path({str(tmp_path)!r}),
+                            watch=lambda p: print(p.step, flush=True))
+        print("done", result.steps, flush=True)
+    """)
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as first:
+        for line in first.stdout:
+            if line.strip().isdigit() and int(line) >= 14:
+                os.kill(first.pid, signal.SIGKILL)
+                break
+    checkpoints = sorted(int(p.name.split("-")[1]) for p in tmp_path.glob("*.part/checkpoint-*"))
+
+    started = time.monotonic()
+    second = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    steps = [int(line) for line in second.stdout.split() if line.isdigit()]
+    assert checkpoints
+    assert time.monotonic() > started
+    assert min(steps) > min(checkpoints)
+    assert "done" in second.stdout
