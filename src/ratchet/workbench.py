@@ -316,6 +316,7 @@ class Workbench:
             bench=self.bench(budget),
             pool=pool,
             files=self.files,
+            root=self._workspace.root if self._workspace else Path.cwd(),
             tried=frozenset(step.candidate_id for step in self.steps()),
             watch=watching,
         )

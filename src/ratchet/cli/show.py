@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -59,6 +60,10 @@ def without_nan(value: Json) -> Json:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+LEAST_PAUSE_S = 0.1
+"""A bar moves at most ten times a second, however fast the answers come."""
+
+
 class Bars(Watching):
     """Show what goes on as progress bars on the error stream, so that output can be piped."""
 
@@ -67,6 +72,7 @@ class Bars(Watching):
         self._title = "measuring"
         self._bar: int | None = None
         self._kind = ""
+        self._next = 0.0
 
     def says(self, text: str) -> None:
         """Start a bar of that title with the next event."""
@@ -101,6 +107,10 @@ class Bars(Watching):
         )
 
     def _move(self, kind: str, done: int, total: int, note: str) -> None:
+        now = time.monotonic()
+        if kind == self._kind and done < total and now < self._next:
+            return
+        self._next = now + LEAST_PAUSE_S
         if self._bar is None or kind != self._kind:
             self._end()
             self._kind = kind

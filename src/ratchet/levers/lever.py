@@ -35,6 +35,8 @@ class Evidence:
     pool: ModelPool
     files: Path
     """The folder for what a lever makes: adapters."""
+    root: Path = field(default_factory=Path.cwd)
+    """The folder that relative names of local models are meant from."""
     tried: frozenset[str] = field(default_factory=frozenset)
     """Ids of candidates that were on the ladder already."""
     watch: Watcher | None = None

@@ -25,7 +25,7 @@ class TuneLever:
 
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return time and memory after a short calibration."""
-        base = local_folder(champion.model, evidence.files)
+        base = local_folder(champion.model, evidence.root)
         found = await asyncio.to_thread(
             estimate_lora, base, self._prompt(champion, evidence), evidence.train, self._settings
         )
@@ -42,7 +42,7 @@ class TuneLever:
             )
             return
         prompt = self._prompt(champion, evidence)
-        base = local_folder(champion.model, evidence.files)
+        base = local_folder(champion.model, evidence.root)
         evidence.say(f"tune: LoRA on {len(evidence.train)} examples")
         result = await asyncio.to_thread(
             train_lora,
