@@ -1,5 +1,7 @@
 """A climb on a scripted world where the truth is known."""
 
+from xml.etree import ElementTree as ET
+
 import pytest
 
 import ratchet
@@ -116,7 +118,9 @@ def test_the_report_is_one_page_that_fetches_nothing(bench, tmp_path):
     bench.climb([PromptLever([careful(bench).changed(note="<script>alert(1)</script>")])])
 
     page = bench.report()
+    drawing = page[page.index("<svg") : page.index("</svg>") + len("</svg>")]
 
+    assert len(ET.fromstring(drawing)) > 8
     assert page.count("<circle") == 2
     assert "<script" not in page
     assert "http" not in page

@@ -140,15 +140,15 @@ def verdict_row(step: Step) -> str:
 
 def chart(steps: Sequence[Step]) -> str:
     """Return an SVG: a point with its interval for each rung, and the champion's line."""
-    wide, high, left, bottom = max(420, 120 * len(steps) + 90), 300, 50, 60
+    wide, high, left, bottom = max(820, 130 * len(steps) + 90), 300, 50, 60
     x = [left + 60 + index * (wide - left - 80) / max(1, len(steps)) for index in range(len(steps))]
 
     def y(score: float) -> float:
         return 16 + (high - bottom - 16) * (1 - min(1.0, max(0.0, score)))
 
     marks = [
-        f"<line x1={left} x2={wide - 10} y1={y(v / 4):.1f} y2={y(v / 4):.1f} stroke='var(--line)'/>"
-        f"<text class=soft x={left - 8} y={y(v / 4) + 4:.1f} text-anchor=end>{25 * v}</text>"
+        f"<line x1='{left}' x2='{wide - 10}' y1='{y(v / 4):.1f}' y2='{y(v / 4):.1f}' stroke='var(--line)'/>"
+        f"<text class='soft' x='{left - 8}' y='{y(v / 4) + 4:.1f}' text-anchor='end'>{25 * v}</text>"
         for v in range(5)
     ]
     kept = [(x[i], y(step.score)) for i, step in enumerate(steps) if step.kept]
@@ -159,18 +159,18 @@ def chart(steps: Sequence[Step]) -> str:
             for a, b in (p, (q[0], p[1]))
         )
         marks.append(
-            f"<polyline points='{points}' fill=none stroke='var(--kept)' stroke-width=2 stroke-dasharray='4 4'/>"
+            f"<polyline points='{points}' fill='none' stroke='var(--kept)' stroke-width='2' stroke-dasharray='4 4'/>"
         )
     for i, step in enumerate(steps):
         colour = "var(--kept)" if step.kept else "var(--dropped)"
         marks.append(
-            f"<line x1={x[i]:.1f} x2={x[i]:.1f} y1={y(step.interval.low):.1f} y2={y(step.interval.high):.1f} stroke='{colour}' stroke-width=3 opacity=.5/>"
-            f"<circle cx={x[i]:.1f} cy={y(step.score):.1f} r=6 fill='{colour}'/>"
-            f"<text x={x[i] + 11:.1f} y={y(step.score) - 8:.1f}>{100 * step.score:.1f}</text>"
-            f"<text x={x[i]:.1f} y={high - bottom + 22} text-anchor=middle>{text(step.lever)}</text>"
-            f"<text x={x[i]:.1f} y={high - bottom + 40} text-anchor=middle class=soft>{'✓ kept' if step.kept else '✗ dropped'}</text>"
+            f"<line x1='{x[i]:.1f}' x2='{x[i]:.1f}' y1='{y(step.interval.low):.1f}' y2='{y(step.interval.high):.1f}' stroke='{colour}' stroke-width='3' opacity='.5'/>"
+            f"<circle cx='{x[i]:.1f}' cy='{y(step.score):.1f}' r='6' fill='{colour}'/>"
+            f"<text x='{x[i] + 11:.1f}' y='{y(step.score) - 8:.1f}'>{100 * step.score:.1f}</text>"
+            f"<text x='{x[i]:.1f}' y='{high - bottom + 22}' text-anchor='middle'>{text(step.lever)}</text>"
+            f"<text x='{x[i]:.1f}' y='{high - bottom + 40}' text-anchor='middle' class='soft'>{'✓ kept' if step.kept else '✗ dropped'}</text>"
         )
-    return f"<svg viewBox='0 0 {wide} {high}' width={wide} role=img aria-label='score of each rung with its interval'>{''.join(marks)}</svg>"
+    return f"<svg viewBox='0 0 {wide} {high}' width='{wide}' role='img' aria-label='score of each rung with its interval'>{''.join(marks)}</svg>"
 
 
 def change(changed: Changed) -> str:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ratchet.answer import Prompt, answer_example, written_answer
 from ratchet.core import Budget, Candidate, Example, Spend, Task, Trial
-from ratchet.core.errors import BudgetError, DataError, MetricError, ReplyError
+from ratchet.core.errors import BudgetError, DataError, ReplyError
 from ratchet.measure.measurement import Measurement, Missing
 from ratchet.metrics import Metric
 from ratchet.models import ChatModel
@@ -257,7 +257,7 @@ class _Run:
         )
         try:
             trial = self.scored(trial, example)
-        except MetricError:
+        except Exception:  # whatever the metric raises, the answer is paid for
             if self.writer:
                 self.writer.put(trial, self.bench.metric.id)
             raise
