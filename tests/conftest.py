@@ -54,7 +54,19 @@ def postgres_server() -> Iterator[str]:
     port = free_port()
     options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c autovacuum=off"
     data = folder / "data"
-    run(*prefix, binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
+    run(
+        *prefix,
+        binaries / "initdb",
+        "-D",
+        data,
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "-N",
+    )
     control = (*prefix, binaries / "pg_ctl", "-D", data, "-w")
     run(*control, "-l", folder / "log", "-o", options, "start")
     try:

@@ -337,7 +337,10 @@ class Workbench:
     def differences(self, verdict: Verdict, limit: int = CHANGES_SHOWN) -> list[Changed]:
         """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first."""
         trials = load_trials(
-            self.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id
+            self.engine,
+            [verdict.champion_id, verdict.challenger_id],
+            metric_id=verdict.metric_id,
+            task_id=self.task.asking_id,
         )
         by_key = {(t.candidate_id, t.example_id): t for t in trials if t.repeat == 0 and t.score}
         found = []
@@ -368,7 +371,9 @@ class Workbench:
         seen = {example.id: example for example in self.examples if example.split != "test"}
         trials = [
             t
-            for t in load_trials(self.engine, [candidate.id], metric_id=self.metric.id)
+            for t in load_trials(
+                self.engine, [candidate.id], metric_id=self.metric.id, task_id=self.task.asking_id
+            )
             if t.example_id in seen
         ]
         if not trials:

@@ -232,7 +232,7 @@ async def test_a_metric_that_raises_keeps_the_paid_answer(engine: sa.Engine) -> 
 
     model = always()
     model.concurrency = 1
-    with pytest.raises(MetricError, match="'broken' failed on example e_.*oops"):
+    with pytest.raises(MetricError, match=r"'broken' failed on example e_.*oops"):
         await measure(bench(engine, metric=FunctionMetric(broken)), model, examples(3))
     assert [t.score for t in load_trials(engine, [CANDIDATE.id])] == [None]
 

@@ -43,7 +43,8 @@ def test_a_failed_transaction_keeps_nothing(engine: sa.Engine) -> None:
     """Rows of a transaction that fails halfway are not there afterwards."""
     row = {"task": "t", "number": 0, "created_at": "now", "body": "{}"}
 
-    with pytest.raises(StoreError), transaction(engine) as connection:
+    refused = pytest.raises(StoreError)
+    with refused, transaction(engine) as connection:
         connection.execute(sa.insert(steps).values(**row))
         connection.execute(sa.insert(steps).values(**row))
 

@@ -65,6 +65,15 @@ def test_text_that_a_database_refuses_is_replaced_and_all_other_text_is_kept(
     assert found.score == Score(value=0.5, parts={"predicted": kept}, feedback=kept)
 
 
+def test_numbers_of_any_size_come_back(engine: sa.Engine) -> None:
+    """An integer of more than 64 bits in a model's answer is kept exactly."""
+    trial = answered("{}", answer={"n": 2**80, "m": [-(10**400)], "x": 1e300})
+
+    put(engine, trial)
+
+    assert load_trials(engine, ["c_1"]) == [trial]
+
+
 def test_an_existing_trial_is_never_overwritten(engine: sa.Engine) -> None:
     """A second answer under the same key leaves the first one as it is."""
     put(engine, answered("first", usage=Usage(prompt_tokens=1)))
@@ -116,7 +125,11 @@ def test_a_candidate_that_is_there_stays_as_it_is(engine: sa.Engine) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("c_", "more than one candidate has"), ("c_zz", "no candidate has"), ("%", "no candidate has")],
+    [
+        ("c_", "more than one candidate has"),
+        ("c_zz", "no candidate has"),
+        ("%", "no candidate has"),
+    ],
 )
 def test_an_id_that_names_no_single_candidate_is_refused(
     engine: sa.Engine, name: str, says: str

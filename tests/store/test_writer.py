@@ -33,7 +33,9 @@ def test_rows_share_commits(engine: sa.Engine) -> None:
 
 def test_leaving_writes_what_waits(engine: sa.Engine) -> None:
     """A trial that was put last is there as soon as the block has ended, also when the block ends in an error."""
-    with pytest.raises(ZeroDivisionError), TrialWriter(engine) as writer:
+    error = pytest.raises(ZeroDivisionError)
+
+    with error, TrialWriter(engine) as writer:
         writer.put(trial(1), "m_1")
         raise ZeroDivisionError
 
@@ -57,7 +59,8 @@ def test_an_error_ends_the_work_at_the_next_put(engine: sa.Engine) -> None:
         trials.drop(connection)
     writer = TrialWriter(engine)
 
-    with pytest.raises(StoreError, match="trials"), writer:
+    refused = pytest.raises(StoreError, match="trials")
+    with refused, writer:
         writer.put(trial(1), "m_1")
         writer._thread.join(timeout=30)
         writer.put(trial(2), "m_1")

@@ -20,6 +20,7 @@ async def answer_example(
     output = reply.tool_calls[0].arguments if reply.tool_calls and not reply.text else reply.text
     return Trial(
         candidate_id=prompt.candidate.id,
+        task_id=prompt.task.asking_id,
         example_id=example.id,
         repeat=repeat,
         output=output,

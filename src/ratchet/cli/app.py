@@ -13,6 +13,9 @@ from ratchet.core.errors import RatchetError
 
 __all__ = ["app", "main"]
 
+INTERRUPTED = 130
+"""The exit code of a process that Ctrl-C ended, by the shell's custom."""
+
 app = typer.Typer(
     name="ratchet",
     no_args_is_help=True,
@@ -47,12 +50,14 @@ def main() -> None:
             f"[red]{type(error).__name__.removesuffix('Error')} error:[/] {escape(str(error))}"
         )
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into an exit without words
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         print(
             "\nstopped; every answer that came back is kept, run the same command again to go on",
             file=sys.stderr,
         )
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

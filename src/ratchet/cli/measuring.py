@@ -289,7 +289,8 @@ def trials(
                 short(row["reference"], 120),
                 shown(row["output"], row["failure"]),
             )
-            table.add_row(f"{row['score']:.2f}", *(Text(cell) for cell in cells))
+            score = "n/a" if row["score"] is None else f"{row['score']:.2f}"
+            table.add_row(score, *(Text(cell) for cell in cells))
         out.print(table)
         out.print(
             f"{min(limit, frame.height)} of {frame.height} trials; --export trials.parquet writes all of them"

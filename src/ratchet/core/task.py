@@ -1,11 +1,12 @@
 """Task: what a model must do — input fields, the answer's form, instructions, and the metric that scores it."""
 
 import re
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ratchet.core.records import Json, Record
+from ratchet.core.records import Json, Record, content_id
 
 __all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
 
@@ -108,6 +109,19 @@ class Task(Record):
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             raise ValueError(f"a task name is lower-case letters, digits, - and _; got {name!r}")
         return name
+
+    @cached_property
+    def asking_id(self) -> str:
+        """Return the id of what shapes a request and how its reply is read: instructions, inputs and answer form.
+
+        Trials are kept under it, so that an edited instruction is never scored by answers to the old one.
+        """
+        parts = {
+            "instructions": self.instructions,
+            "inputs": list(self.input_names),
+            "answer": self.answer.plain(),
+        }
+        return content_id("q", parts)
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ class Trial(Record):
     """One candidate's answer to one example, kept for good: a trial that exists is never paid for twice."""
 
     candidate_id: str
+    task_id: str = ""
+    """The task's `asking_id`: what shaped the request beside candidate and example."""
     example_id: str
     repeat: int = 0
     output: str = ""

@@ -97,7 +97,14 @@ def plan(
 
 def stored(bench: Bench, candidate: Candidate) -> list[Trial]:
     return (
-        load_trials(bench.engine, [candidate.id], metric_id=bench.metric.id) if bench.engine else []
+        load_trials(
+            bench.engine,
+            [candidate.id],
+            metric_id=bench.metric.id,
+            task_id=bench.task.asking_id,
+        )
+        if bench.engine
+        else []
     )
 
 
@@ -132,6 +139,11 @@ async def evaluate(
     with run.writing():
         run.reuse(wanted)
         todo = [(example, key[2]) for key, example in wanted.items() if key not in run.trials]
+        if todo and bench.budget.cost_usd is not None and model.price(1, 1) is None:
+            raise BudgetError(
+                f"the price of {model.name} is unknown, so a budget in dollars would never bind; set price = {{ input = …, "
+                "output = … }} for its endpoint in ratchet.toml, or use --max-calls"
+            )
         if todo and not run.trials and bench.budget.is_spent():
             raise BudgetError("the budget is spent before the first call; raise --budget")
         await run.all(todo)

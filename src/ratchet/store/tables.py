@@ -3,8 +3,8 @@
     datasets     one row a version: an immutable list of examples of a task
     examples     inputs and reference, by content id, with the split that a dataset gave them
     candidates   the plain data of every candidate that was ever measured
-    trials       one row an answer: (candidate, example, repeat); paid for once, never changed
-    scores       what a metric said of an answer: (candidate, example, repeat, metric); a new metric adds rows, pays nothing
+    trials       one row an answer: (candidate, task form, example, repeat); paid for once, never changed
+    scores       what a metric said of an answer: the same key, and the metric; a new metric adds rows, pays nothing
     steps        the rungs of each task's ladder, with their verdicts
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
@@ -54,6 +54,7 @@ trials = Table(
     "trials",
     metadata,
     Column("candidate_id", String(20), primary_key=True),
+    Column("task_id", String(20), primary_key=True),
     Column("example_id", String(20), primary_key=True),
     Column("repeat", Integer, primary_key=True),
     Column("output", Text, nullable=False),
@@ -69,6 +70,7 @@ scores = Table(
     "scores",
     metadata,
     Column("candidate_id", String(20), primary_key=True),
+    Column("task_id", String(20), primary_key=True),
     Column("example_id", String(20), primary_key=True),
     Column("repeat", Integer, primary_key=True),
     Column("metric_id", String(20), primary_key=True),

@@ -45,12 +45,20 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
 
 
 def load_trials(
-    engine: sa.Engine, candidate_ids: Iterable[str], *, metric_id: str | None = None
+    engine: sa.Engine,
+    candidate_ids: Iterable[str],
+    *,
+    metric_id: str | None = None,
+    task_id: str | None = None,
 ) -> list[Trial]:
-    """Return the stored trials of some candidates, with their scores under `metric_id` where there are any."""
+    """Return the stored trials of some candidates, with their scores under `metric_id` where there are any.
+
+    With `task_id` (a task's `asking_id`), only those that were answered under that form of the task.
+    """
     ids = list(candidate_ids)
+    key = ("candidate_id", "task_id", "example_id", "repeat")
     joined = sa.and_(
-        *(scores.c[name] == trials.c[name] for name in ("candidate_id", "example_id", "repeat")),
+        *(scores.c[name] == trials.c[name] for name in key),
         scores.c.metric_id == metric_id,
     )
     query = (
@@ -59,6 +67,8 @@ def load_trials(
         .where(trials.c.candidate_id.in_(ids))
         .order_by(trials.c.candidate_id, trials.c.example_id, trials.c.repeat)
     )
+    if task_id is not None:
+        query = query.where(trials.c.task_id == task_id)
     with connect(engine) as connection:
         return [trial(row) for row in connection.execute(query)]
 
@@ -69,6 +79,7 @@ def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
         score = Score(value=row.value, parts=json.loads(row.parts), feedback=row.feedback)
     return Trial(
         candidate_id=row.candidate_id,
+        task_id=row.task_id,
         example_id=row.example_id,
         repeat=row.repeat,
         output=row.output,

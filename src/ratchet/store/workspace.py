@@ -112,7 +112,7 @@ class Workspace:
         path = self.root / "ratchet.toml"
         try:
             return Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
             raise UsageError(f"{path}: {problems(error)}") from error
 
     @cached_property

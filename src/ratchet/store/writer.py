@@ -103,6 +103,7 @@ def trial_row(trial: Trial) -> dict[str, object]:
     usage = trial.usage
     return {
         "candidate_id": trial.candidate_id,
+        "task_id": trial.task_id,
         "example_id": trial.example_id,
         "repeat": trial.repeat,
         "output": storable(trial.output),
@@ -119,6 +120,7 @@ def score_row(trial: Trial, metric_id: str) -> dict[str, object]:
     assert trial.score is not None  # the caller filters
     return {
         "candidate_id": trial.candidate_id,
+        "task_id": trial.task_id,
         "example_id": trial.example_id,
         "repeat": trial.repeat,
         "metric_id": metric_id,

@@ -43,6 +43,7 @@ def upgrade() -> None:
     op.create_table(
         "trials",
         sa.Column("candidate_id", sa.String(20), primary_key=True),
+        sa.Column("task_id", sa.String(20), primary_key=True),
         sa.Column("example_id", sa.String(20), primary_key=True),
         sa.Column("repeat", sa.Integer, primary_key=True),
         sa.Column("output", sa.Text, nullable=False),
@@ -56,6 +57,7 @@ def upgrade() -> None:
     op.create_table(
         "scores",
         sa.Column("candidate_id", sa.String(20), primary_key=True),
+        sa.Column("task_id", sa.String(20), primary_key=True),
         sa.Column("example_id", sa.String(20), primary_key=True),
         sa.Column("repeat", sa.Integer, primary_key=True),
         sa.Column("metric_id", sa.String(20), primary_key=True),
