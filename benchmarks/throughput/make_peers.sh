@@ -23,4 +23,4 @@ make_peer() {
 make_peer openai "openai==3.54.0"
 make_peer httpx "httpx==0.28.1"
 make_peer dspy "dspy==3.4.1"
-make_peer langchain "langchain-openai"
+make_peer langchain "langchain-openai==1.7.3"

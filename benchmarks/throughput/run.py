@@ -9,6 +9,7 @@ the medians over the rounds are reported. A client whose count of right answers 
 
 import argparse
 import json
+import math
 import os
 import platform
 import subprocess
@@ -67,6 +68,8 @@ class Run:
     client: str
     setting: Setting
     per_second: float
+    cpu_ms: float
+    """Processor time of the client, an example."""
     peak_mb: float
     versions: dict[str, str]
 
@@ -105,7 +108,8 @@ def run(client: Client, setting: Setting, url: str) -> Run | None:
             file=sys.stderr,
         )
         return None
-    return Run(client.name, setting, found["per_second"], found["peak_mb"], found["versions"])
+    names = ("per_second", "cpu_ms", "peak_mb", "versions")
+    return Run(client.name, setting, *(found[name] for name in names))
 
 
 def clients_of(peers: Path | None) -> list[Client]:
@@ -133,18 +137,31 @@ def measured(
                     runs.append(outcome)
                     print(
                         f"round {number + 1}  {setting.delay_ms:3d} ms  {setting.examples:6d}  {client.name:10s}"
-                        f"{outcome.per_second:10.0f}/s {outcome.peak_mb:7.0f} MB",
+                        f"{outcome.per_second:10.0f}/s {outcome.cpu_ms:6.2f} ms CPU {outcome.peak_mb:6.0f} MB",
                         file=sys.stderr,
                     )
     return runs
 
 
-def middle(runs: Sequence[Run], client: str, setting: Setting) -> tuple[float, float] | None:
-    """Return the medians of examples a second and of peak MB; None without a run."""
+@dataclass(frozen=True)
+class Middle:
+    """Medians over the rounds."""
+
+    per_second: float
+    cpu_ms: float
+    peak_mb: float
+
+
+def middle(runs: Sequence[Run], client: str, setting: Setting) -> Middle | None:
+    """Return the medians of a client at a setting; None without a run."""
     chosen = [r for r in runs if r.client == client and r.setting == setting]
     if not chosen:
         return None
-    return median(r.per_second for r in chosen), median(r.peak_mb for r in chosen)
+    return Middle(
+        median(r.per_second for r in chosen),
+        median(r.cpu_ms for r in chosen),
+        median(r.peak_mb for r in chosen),
+    )
 
 
 def table(
@@ -152,25 +169,24 @@ def table(
 ) -> Iterator[str]:
     """Yield the lines of a Markdown table, fastest first at the first setting."""
     heads = [f"examples/s at {s.delay_ms} ms | share of the yardstick" for s in settings]
-    yield f"| client | {' | '.join(heads)} | peak MB |"
-    yield "|---|" + "---|" * (2 * len(settings) + 1)
+    yield f"| client | {' | '.join(heads)} | CPU ms an example | peak MB |"
+    yield "|---|" + "---|" * (2 * len(settings) + 2)
     rows = []
     for client in clients:
-        figures = [middle(runs, client.name, setting) for setting in settings]
-        cells = [cell_pair(runs, figure, s) for figure, s in zip(figures, settings, strict=True)]
-        peaks = [figure[1] for figure in figures if figure]
-        peak = f"{max(peaks):.0f}" if peaks else "n/a"
-        speed = figures[0][0] if figures[0] else 0.0
-        rows.append((speed, f"| {client.title} | {' | '.join(cells)} | {peak} |"))
+        found = [middle(runs, client.name, setting) for setting in settings]
+        cells = [cell_pair(runs, one, s) for one, s in zip(found, settings, strict=True)]
+        first = found[0] or Middle(0.0, math.nan, math.nan)
+        tail = f"{first.cpu_ms:.2f} | {first.peak_mb:.0f}"
+        rows.append((first.per_second, f"| {client.title} | {' | '.join(cells)} | {tail} |"))
     yield from (line for _, line in sorted(rows, key=lambda row: -row[0]))
 
 
-def cell_pair(runs: Sequence[Run], figure: tuple[float, float] | None, setting: Setting) -> str:
+def cell_pair(runs: Sequence[Run], found: Middle | None, setting: Setting) -> str:
     yardstick = middle(runs, YARDSTICK, setting)
-    if not figure:
+    if not found:
         return "n/a | n/a"
-    share = f"{figure[0] / yardstick[0]:.2f}" if yardstick else "n/a"
-    return f"{figure[0]:,.0f} | {share}"
+    share = f"{found.per_second / yardstick.per_second:.2f}" if yardstick else "n/a"
+    return f"{found.per_second:,.0f} | {share}"
 
 
 def growth(
@@ -182,8 +198,8 @@ def growth(
     for client in clients:
         low, high = middle(runs, client.name, few), middle(runs, client.name, many)
         if low and high:
-            slope = 1024 * (high[1] - low[1]) / (many.examples - few.examples)
-            yield f"| {client.title} | {low[1]:.0f} | {high[1]:.0f} | {slope:.1f} | {high[0]:,.0f} |"
+            slope = 1024 * (high.peak_mb - low.peak_mb) / (many.examples - few.examples)
+            yield f"| {client.title} | {low.peak_mb:.0f} | {high.peak_mb:.0f} | {slope:.1f} | {high.per_second:,.0f} |"
 
 
 def machine() -> dict[str, object]:

@@ -200,6 +200,7 @@ class Workbench:
                 "model": start.model,
                 "system": start.system,
                 "user": start.user,
+                "decoding": start.decoding,
                 "note": path.stem,
             },
         )

@@ -27,7 +27,7 @@ TOOL = {"type": "function", "function": {"name": "take", "parameters": SCHEMA}}
 
 def asked(text, **settings):
     """Return a request with one user message."""
-    return ChatRequest(messages=[{"role": "user", "content": text}], max_tokens=64, **settings)
+    return ChatRequest(messages=[{"role": "user", "content": text}], max_tokens=160, **settings)
 
 
 async def answers(*requests):
@@ -72,7 +72,9 @@ async def test_json_follows_the_schema():
 
 async def test_a_tool_is_called_when_it_must_be():
     """With a tool choice the reply is a call of that tool, with arguments of its schema."""
-    (reply,) = await answers(asked("hello", tools=[TOOL], tool_choice="take"))
+    (reply,) = await answers(
+        asked("quantity: 17; origin: south; remark: ok", tools=[TOOL], tool_choice="take")
+    )
 
     assert reply.finish_reason == "tool_calls"
     assert reply.tool_calls[0].name == "take"

@@ -64,10 +64,10 @@ async def main() -> None:
                 store.put(question, text, reply["usage"])
                 return text
 
-            right, seconds = await in_turn(given.examples, given.concurrency, one)
+            right, clock = await in_turn(given.examples, given.concurrency, one)
         store.flush()
         assert store.count() == given.examples
-    finish(given.examples, right, seconds, "aiohttp", "orjson")
+    finish(given.examples, right, clock, "aiohttp", "orjson")
 
 
 if __name__ == "__main__":

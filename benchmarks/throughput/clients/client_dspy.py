@@ -1,9 +1,7 @@
 """dspy.Evaluate with a thread a call, its cache off."""
 
-import time
-
 import dspy
-from task import MODEL, SYSTEM, arguments, asked, finish
+from task import MODEL, SYSTEM, Clock, arguments, asked, finish
 
 
 def exact(example: dspy.Example, prediction: dspy.Prediction, _trace: object = None) -> float:
@@ -28,11 +26,15 @@ def main() -> None:
         display_progress=False,
         display_table=False,
     )
-    started = time.perf_counter()
+    clock = Clock()
     outcome = evaluate(program)
-    seconds = time.perf_counter() - started
+    clock.stop()
     finish(
-        given.examples, round(float(outcome.score) / 100 * given.examples), seconds, "dspy", "openai"
+        given.examples,
+        round(float(outcome.score) / 100 * given.examples),
+        clock,
+        "dspy",
+        "openai",
     )
 
 

@@ -19,8 +19,8 @@ async def main() -> None:
             response.raise_for_status()
             return str(response.json()["choices"][0]["message"]["content"])
 
-        right, seconds = await in_turn(given.examples, given.concurrency, one)
-    finish(given.examples, right, seconds, "httpx")
+        right, clock = await in_turn(given.examples, given.concurrency, one)
+    finish(given.examples, right, clock, "httpx")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """langchain-openai: `batch` with so many calls at once."""
 
-import time
-
 from langchain_openai import ChatOpenAI
-from task import MODEL, arguments, asked, finish, messages
+from task import MODEL, Clock, arguments, asked, finish, messages
 
 
 def main() -> None:
     given = arguments()
     model = ChatOpenAI(model=MODEL, base_url=given.url, api_key="none", temperature=0)
     questions = asked(given.examples)
-    started = time.perf_counter()
+    clock = Clock()
     replies = model.batch(
         [messages(question) for question, _ in questions],
         config={"max_concurrency": given.concurrency},
@@ -22,7 +20,7 @@ def main() -> None:
     finish(
         given.examples,
         right,
-        time.perf_counter() - started,
+        clock.stop(),
         "langchain-openai",
         "langchain-core",
         "openai",

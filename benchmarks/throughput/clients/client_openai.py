@@ -18,8 +18,8 @@ async def main() -> None:
             )
             return reply.choices[0].message.content or ""
 
-        right, seconds = await in_turn(given.examples, given.concurrency, one)
-    finish(given.examples, right, seconds, "openai")
+        right, clock = await in_turn(given.examples, given.concurrency, one)
+    finish(given.examples, right, clock, "openai")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from task import MODEL, arguments, asked, finish, messages
+from task import MODEL, Clock, arguments, asked, finish, messages
 
 
 class Caller(asyncio.Protocol):
@@ -51,13 +50,13 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     requests = iter(list(written(given.url, given.examples)))
     ends = [loop.create_future() for _ in range(given.concurrency)]
-    started = time.perf_counter()
+    clock = Clock()
     for end in ends:
         await loop.create_connection(
             lambda end=end: Caller(requests, end), place.hostname, place.port
         )
     right = sum(await asyncio.gather(*ends))
-    finish(given.examples, right, time.perf_counter() - started)
+    finish(given.examples, right, clock.stop())
 
 
 if __name__ == "__main__":

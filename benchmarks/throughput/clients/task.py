@@ -4,6 +4,7 @@ Standard library alone: it is imported in each peer's own environment.
 """
 
 import argparse
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -39,33 +40,48 @@ def messages(question: str) -> list[dict[str, str]]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question}]
 
 
+class Clock:
+    """Seconds since it was made: on the wall, and of the processor, all threads of this process together."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        self.seconds = self.cpu_seconds = 0.0
+
+    def stop(self) -> "Clock":
+        """Take the time."""
+        self.seconds = time.perf_counter() - self._wall
+        self.cpu_seconds = time.process_time() - self._cpu
+        return self
+
+
 async def in_turn(
     count: int, concurrency: int, one: Callable[[str], Awaitable[str]]
-) -> tuple[int, float]:
-    """Ask all questions, `concurrency` at once; return how many answers are right, and the seconds that it took."""
-    import asyncio
-
+) -> tuple[int, Clock]:
+    """Ask all questions, `concurrency` at once; return how many answers are right, and the time that it took."""
     queue = iter(asked(count))
     right = 0
 
     async def work() -> None:
         nonlocal right
         for question, reference in queue:
-            answer = await one(question)  # not inside `right +=`, which would read `right` before it waits
+            answer = await one(
+                question
+            )  # not inside `right +=`, which would read `right` before it waits
             right += answer.strip() == reference
 
-    started = time.perf_counter()
+    clock = Clock()
     await asyncio.gather(*(work() for _ in range(concurrency)))
-    return right, time.perf_counter() - started
+    return right, clock.stop()
 
 
-def finish(count: int, right: int, seconds: float, *packages: str) -> None:
+def finish(count: int, right: int, clock: Clock, *packages: str) -> None:
     """Print the outcome as the one line that run.py reads."""
     line = {
         "examples": count,
         "right": right,
-        "seconds": seconds,
-        "per_second": count / seconds,
+        "seconds": clock.seconds,
+        "per_second": count / clock.seconds,
+        "cpu_ms": 1000 * clock.cpu_seconds / count,
         "peak_mb": peak_mb(),
         "versions": {name: version(name) for name in packages},
     }

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from ratchet.answer.template import Template
-from ratchet.core import Candidate, Example, Json, Task
+from ratchet.core import Candidate, Decoding, Example, Json, Task
 from ratchet.core.errors import CandidateError
 from ratchet.models import ChatRequest
 
@@ -158,6 +158,7 @@ def starting_candidate(task: Task, model: str | None = None) -> Candidate:
         else ""
     )
     return Candidate(
+        decoding=Decoding(max_tokens=task.answer.max_tokens),
         model=model or task.models.student,
         system="{{instructions}}" + labels,
         user=user,

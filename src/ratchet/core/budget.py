@@ -20,19 +20,30 @@ class Budget:
     cost_usd: float | None = None
     calls: int | None = None
     seconds: float | None = None
-    spent: Spend = field(default_factory=lambda: Spend(cost_usd=0.0))
     started: float = field(default_factory=time.monotonic)
-
     begun: int = 0
     ended: int = 0
+    calls_made: int = 0
+    tokens_used: int = 0
+    dollars: float = 0.0
+
+    @property
+    def spent(self) -> Spend:
+        """Return what was charged so far, and the seconds since the start."""
+        return Spend(
+            calls=self.calls_made,
+            tokens=self.tokens_used,
+            seconds=time.monotonic() - self.started,
+            cost_usd=self.dollars,
+        )
 
     def begin(self) -> bool:
         """Return whether one more call may start, and count it as under way if so."""
         if self.is_spent() or (self.calls is not None and self.begun >= self.calls):
             return False
         if self.cost_usd is not None and self.ended:
-            mean = (self.spent.cost_usd or 0.0) / self.ended
-            if (self.spent.cost_usd or 0.0) + mean * (self.begun - self.ended) >= self.cost_usd:
+            mean = self.dollars / self.ended
+            if self.dollars + mean * (self.begun - self.ended) >= self.cost_usd:
                 return False
         self.begun += 1
         return True
@@ -43,17 +54,13 @@ class Budget:
 
     def charge(self, *, calls: int = 0, tokens: int = 0, cost_usd: float | None = None) -> None:
         """Add what was used; an unknown cost counts calls and tokens only."""
-        spent = self.spent
-        self.spent = Spend(
-            calls=spent.calls + calls,
-            tokens=spent.tokens + tokens,
-            seconds=time.monotonic() - self.started,
-            cost_usd=(spent.cost_usd or 0.0) + (cost_usd or 0.0),
-        )
+        self.calls_made += calls
+        self.tokens_used += tokens
+        self.dollars += cost_usd or 0.0
 
     def is_spent(self) -> bool:
         """Return whether a limit is reached."""
-        over_cost = self.cost_usd is not None and (self.spent.cost_usd or 0.0) >= self.cost_usd
-        over_calls = self.calls is not None and self.spent.calls >= self.calls
+        over_cost = self.cost_usd is not None and self.dollars >= self.cost_usd
+        over_calls = self.calls is not None and self.calls_made >= self.calls
         over_time = self.seconds is not None and time.monotonic() - self.started >= self.seconds
         return over_cost or over_calls or over_time

@@ -12,16 +12,22 @@ T = TypeVar("T")
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
     """Return the result of `work`; inside a running loop it runs on a loop of its own in another thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
     outcome: list[T] = []
     failure: list[BaseException] = []
 
+    async def keep() -> None:
+        # asyncio.run writes the repr of its task's result twice; a measurement of thousands of trials must not be it
+        outcome.append(await work)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(keep())
+        return outcome[0]
+
     def target() -> None:
         try:
-            outcome.append(asyncio.run(work))
+            asyncio.run(keep())
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread unchanged
             failure.append(error)
 

@@ -42,6 +42,8 @@ class AnswerForm(Record):
     """The name of the tool to call, for kind `tool`."""
     description: str = ""
     """What the tool does, in the words that the model reads."""
+    max_tokens: Annotated[int, Field(gt=0)] = 512
+    """The longest answer; the start candidate takes it."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

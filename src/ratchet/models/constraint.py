@@ -1,6 +1,7 @@
 """Force a local model's answer into a schema while it is decoded: llguidance says at each token which ones may follow."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import llguidance.hf
@@ -8,7 +9,6 @@ import numpy as np
 import torch
 from llguidance import LLMatcher, LLTokenizer
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
-from transformers import LogitsProcessor
 
 from ratchet.core import Json
 from ratchet.core.errors import TaskError
@@ -54,8 +54,8 @@ def grammar_of(request: ChatRequest) -> str | None:
     return grammar
 
 
-class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped here
-    """Rule out tokens that the grammars do not allow; row i of the batch follows grammar i.
+class Constraint:
+    """Rule out tokens that the grammars do not allow; row i of the whole batch follows grammar i.
 
     Args:
         tokenizer: From `guide`.
@@ -68,24 +68,24 @@ class Constraint(LogitsProcessor):  # type: ignore[misc]  # transformers is unty
             LLMatcher(tokenizer, grammar) if grammar else None for grammar in grammars
         ]
         self._words = allocate_token_bitmask(1, tokenizer.vocab_size)
-        self._end, self._started = end, False
+        self._end = end
         for matcher in self._matchers:
             if matcher and matcher.is_error():
                 raise TaskError(
                     f"the decoder cannot follow the task's schema: {matcher.get_error()}; simplify it, or set decoding.constrained: false"
                 )
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Return the scores, shape (rows, vocabulary), with forbidden tokens at minus infinity."""
-        last = input_ids[:, -1].tolist()
-        for row, matcher in enumerate(self._matchers):
+    def __call__(
+        self, rows: Sequence[int], last: Sequence[int] | None, logits: torch.Tensor
+    ) -> None:
+        """Set forbidden tokens of `logits`, shape (rows, vocabulary), to minus infinity."""
+        for place, row in enumerate(rows):
+            matcher = self._matchers[row]
             if matcher is None:
                 continue
-            if self._started and not matcher.is_stopped():
-                matcher.consume_token(last[row])
-            scores[row, ~self._allowed(matcher, scores.shape[1])] = -torch.inf
-        self._started = True
-        return scores
+            if last is not None and not matcher.is_stopped():
+                matcher.consume_token(last[place])
+            logits[place, ~self._allowed(matcher, logits.shape[1])] = -torch.inf
 
     def _allowed(self, matcher: LLMatcher, vocabulary: int) -> torch.Tensor:
         allowed: Json

@@ -141,7 +141,9 @@ class EndpointModel:
         session = self._open()
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(left_s), session.post(self._url, data=body) as response:
+            async with session.post(
+                self._url, data=body, timeout=aiohttp.ClientTimeout(total=left_s)
+            ) as response:
                 content = await response.read()
                 status, headers = response.status, response.headers
         except TimeoutError as error:

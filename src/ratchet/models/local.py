@@ -22,15 +22,19 @@ from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # threads that spin beside a busy process cost tenfold
 warnings.filterwarnings(
     "ignore", category=FutureWarning, module="transformers"
 )  # its own calls of its own old names
 try:
     import torch
     import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from ratchet.models.constraint import Constraint, grammar_of, guide
+    from ratchet.models.decode import Picker, decode, greedy, sampler
 except ImportError as missing:
     raise UnknownModelError(
         f"local models need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
@@ -43,8 +47,6 @@ __all__ = ["LocalModel", "load_base"]
 
 BATCH = 64
 GATHER_S = 0.01
-SMALL = 20_000_000
-"""Models with fewer parameters run on one thread: threads gain them little, and beside another busy process cost them tenfold."""
 TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
 
@@ -73,8 +75,6 @@ def load_base(folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if model.num_parameters() < SMALL and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
     return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
 
 
@@ -242,52 +242,25 @@ class _Engine:
             prompts, return_tensors="pt", padding=True, add_special_tokens=False
         ).to(self._model.device)
         grammars = [grammar_of(request) for request in requests]
-        processors = LogitsProcessorList(
-            [Constraint(self._guide, grammars, end)] if any(grammars) else []
-        )
-        sampling: dict[str, Json] = {"do_sample": False}
+        pick: Picker = greedy
         if first.temperature > 0:
-            sampling = {
-                "do_sample": True,
-                "temperature": first.temperature,
-                "top_p": first.top_p,
-                "top_k": 0,
-            }
-            torch.manual_seed(
-                first.seed if first.seed is not None else int.from_bytes(os.urandom(4))
-            )
-        with torch.inference_mode():
-            out = self._adapted(first.adapter).generate(
-                **encoded,
-                max_new_tokens=max(request.max_tokens for request in requests),
-                logits_processor=processors,
-                eos_token_id=end,
-                pad_token_id=self._tokenizer.pad_token_id,
-                **sampling,
-            )
-        width = encoded["input_ids"].shape[1]
-        lengths = encoded["attention_mask"].sum(1).tolist()
-        return [
-            self._finished(row[width:].tolist(), request.max_tokens, length, end)
-            for row, request, length in zip(out, requests, lengths, strict=True)
-        ]
-
-    def _finished(
-        self, ids: list[int], limit: int, prompt_tokens: int, end: int
-    ) -> tuple[str, int, int, str]:
-        complete = end in ids[:limit]
-        kept = ids[: ids.index(end)] if complete else ids[:limit]
-        kept = [
-            token
-            for token in kept
-            if token not in (self._tokenizer.pad_token_id, self._tokenizer.bos_token_id)
-        ]
-        return (
-            self._tokenizer.decode(kept, skip_special_tokens=False),
-            prompt_tokens,
-            len(kept) + complete,
-            "stop" if complete else "length",
+            seed = first.seed if first.seed is not None else int.from_bytes(os.urandom(4))
+            pick = sampler(first.temperature, first.top_p, seed)
+        new = decode(
+            self._adapted(first.adapter),
+            encoded,
+            limits=[request.max_tokens for request in requests],
+            end=end,
+            pick=pick,
+            mask=Constraint(self._guide, grammars, end) if any(grammars) else None,
         )
+        lengths = encoded["attention_mask"].sum(1).tolist()
+        return [self._finished(ids, length, end) for ids, length in zip(new, lengths, strict=True)]
+
+    def _finished(self, ids: list[int], prompt_tokens: int, end: int) -> tuple[str, int, int, str]:
+        complete = bool(ids) and ids[-1] == end
+        text = self._tokenizer.decode(ids[:-1] if complete else ids, skip_special_tokens=False)
+        return text, prompt_tokens, len(ids), "stop" if complete else "length"
 
     def _adapted(self, adapter: str | None) -> "PreTrainedModel":
         if adapter is None and self._peft is None:

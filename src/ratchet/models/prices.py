@@ -14,10 +14,15 @@ def price_of(
         model: The model's name as its provider writes it.
         override: Dollars a million input and output tokens.
     """
-    rates = override or looked_up(model)
-    if rates is None:
-        return lambda _prompt, _completion: None
-    return lambda prompt, completion: (prompt * rates[0] + completion * rates[1]) / 1e6
+    known: list[tuple[float, float] | None] = [override] if override else []
+
+    def price(prompt: int, completion: int) -> float | None:
+        if not known:
+            known.append(looked_up(model))
+        rates = known[0]
+        return None if rates is None else (prompt * rates[0] + completion * rates[1]) / 1e6
+
+    return price
 
 
 def looked_up(model: str) -> tuple[float, float] | None:

@@ -20,7 +20,7 @@ from ratchet.answer import Prompt
 from ratchet.core import Example, content_id
 from ratchet.core.errors import TuningError
 from ratchet.store import write_text
-from ratchet.tuning.format import TrainingRow, training_rows
+from ratchet.tuning.format import IGNORED, TrainingRow, training_rows
 from ratchet.tuning.settings import LoraSettings, TuningEstimate, TuningProgress, TuningResult
 
 if TYPE_CHECKING:
@@ -60,16 +60,16 @@ def estimate_lora(
     for _ in range(2):
         started = time.perf_counter()
         width = max(row["length"] for row in typical)
-        ids = torch.tensor(
-            [row["input_ids"] + [0] * (width - row["length"]) for row in typical],
-            device=model.device,
-        )
-        labels = torch.tensor(
-            [row["labels"] + [-100] * (width - row["length"]) for row in typical],
-            device=model.device,
-        )
+        batch = {
+            name: torch.tensor(
+                [row[name] + [fill] * (width - row["length"]) for row in typical],  # type: ignore[literal-required]  # one of the two
+                device=model.device,
+            )
+            for name, fill in (("input_ids", 0), ("labels", IGNORED))
+        }
+        batch["attention_mask"] = torch.ones_like(batch["input_ids"])
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
-            model(input_ids=ids, labels=labels).loss.backward()
+            answer_loss(model, batch).backward()
         seconds = min(seconds, time.perf_counter() - started)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     steps = math.ceil(len(train) / settings.batch * settings.epochs)
@@ -196,7 +196,7 @@ def make_trainer(
     from datasets import Dataset
     from datasets.utils import logging as datasets_logging
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
     datasets_logging.disable_progress_bar()
     train, held = divided(rows, settings)
@@ -234,7 +234,7 @@ def make_trainer(
         data_seed=settings.seed,
         optim="adamw_torch",
     )
-    trainer = SFTTrainer(
+    trainer = answer_trainer()(
         model=model,
         args=config,
         train_dataset=Dataset.from_list(train),
@@ -248,6 +248,43 @@ def make_trainer(
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     return trainer
+
+
+def answer_loss(model: Any, inputs: dict[str, Any], items: Any = None) -> Any:
+    """Return the cross-entropy of the answers' tokens; the head is applied to them alone.
+
+    TRL applies it to every token of the batch, prompts too, and in tiles that suit a GPU; on a CPU that was most of a step.
+    With `items`, the number of answer tokens of the whole step, the sum is divided by it, else by those of this batch.
+    """
+    from torch.nn import functional
+
+    base = model.get_base_model()
+    hidden = base.base_model(
+        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
+    ).last_hidden_state
+    targets = inputs["labels"][:, 1:]
+    chosen = targets != IGNORED
+    logits = base.get_output_embeddings()(hidden[:, :-1][chosen])
+    total = functional.cross_entropy(logits.float(), targets[chosen], reduction="sum")
+    return total / (chosen.sum() if items is None else items)
+
+
+def answer_trainer() -> Any:
+    from trl import SFTTrainer
+
+    class AnswerTrainer(SFTTrainer):  # type: ignore[misc]  # untyped base
+        def compute_loss(
+            self,
+            model: Any,
+            inputs: dict[str, Any],
+            return_outputs: bool = False,  # the base's signature
+            num_items_in_batch: Any = None,
+        ) -> Any:
+            with self.compute_loss_context_manager():
+                loss = answer_loss(self.accelerator.unwrap_model(model), inputs, num_items_in_batch)
+            return (loss, {"loss": loss}) if return_outputs else loss
+
+    return AnswerTrainer
 
 
 def watcher(watch: Watch | None) -> Any:
