@@ -8,12 +8,12 @@ mkdir -p "$where" && cd "$where"
 
 step() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 
-[ -f messages.jsonl ] || step python "$here/messages.py" messages.jsonl --count 1400
+[ -f messages.jsonl ] || step python "$here/messages.py" messages.jsonl --count 800
 step ratchet init .
 mkdir -p tasks/pii
 cp -n "$here/pii.yaml" tasks/pii.yaml
 cp -n "$here"/prompts/*.yaml tasks/pii/
 step ratchet import messages.jsonl --task pii
-step ratchet climb pii --epochs 5
+step ratchet climb pii --epochs 2
 step ratchet ab pii --a start --b champion
 step ratchet ladder pii --report report.html

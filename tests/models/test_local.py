@@ -22,7 +22,11 @@ SCHEMA = {
     "required": ["quantity", "origin", "remark"],
     "additionalProperties": False,
 }
-TOOL = {"type": "function", "function": {"name": "take", "parameters": SCHEMA}}
+TEXTS = {
+    **SCHEMA,
+    "properties": {key: {"type": "string", "maxLength": 20} for key in SCHEMA["properties"]},
+}
+TOOL = {"type": "function", "function": {"name": "take", "parameters": TEXTS}}
 
 
 def asked(text, **settings):
@@ -78,7 +82,7 @@ async def test_a_tool_is_called_when_it_must_be():
 
     assert reply.finish_reason == "tool_calls"
     assert reply.tool_calls[0].name == "take"
-    assert isinstance(json.loads(reply.tool_calls[0].arguments)["quantity"], int)
+    assert set(json.loads(reply.tool_calls[0].arguments)) == {"quantity", "origin", "remark"}
 
 
 async def test_free_and_forced_rows_share_a_batch():

@@ -157,7 +157,7 @@ def test_the_estimate_names_steps_time_and_memory(prompt):
 
     estimate = estimate_lora(NANO, prompt, examples(), ratchet.LoraSettings(epochs=2))
 
-    assert estimate.steps == 11
+    assert estimate.steps == 22
     assert estimate.seconds > 0
     assert 0 < estimate.memory_gb < 5
     assert estimate.trained_parameters > 100_000

@@ -121,7 +121,7 @@ class Task(Record):
         parts = {
             "instructions": self.instructions,
             "inputs": list(self.input_names),
-            "answer": self.answer.plain(),
+            "answer": self.answer.model_copy(update={"max_tokens": 512}).plain(),
         }
         return content_id("q", parts)
 

@@ -7,7 +7,6 @@ killed goes on from its last checkpoint. The same seed on the same machine gives
 import contextlib
 import json
 import math
-import os
 import shutil
 import time
 import warnings
@@ -314,12 +313,8 @@ def watcher(watch: Watch | None) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the libraries' own chatter from the terminal; our progress bar says what they would."""
-    with (
-        warnings.catch_warnings(),
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-    ):
+    """Keep the libraries' warnings about their own old names from the terminal."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -18,7 +18,7 @@ class LoraSettings(Record):
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """None chooses by width: 2e-4 at 2,048 and wider, in inverse proportion below, at most 3e-3 (a small model needs larger steps)."""
     epochs: Annotated[float, Field(gt=0)] = 3.0
-    batch: Annotated[int, Field(gt=0)] = 16
+    batch: Annotated[int, Field(gt=0)] = 8
     """Examples a step."""
     max_length: Annotated[int, Field(gt=0)] = 1024
     """Longer examples are left out, and counted."""
