@@ -23,7 +23,7 @@ from nano.abilities import (
     Chat,
     demos,
     extract,
-    facts,
+    fact,
     labels,
     schema,
     tool,
@@ -56,14 +56,11 @@ def shown(make: Make, count: int) -> Make:
 
 
 def without_passages(rng: Random) -> Chat:
-    """Return a question over facts with the passages taken away."""
-    chat = facts(rng)
-    question = next(
-        line
-        for line in chat.messages[0]["content"].splitlines()
-        if line.endswith(("?", ".")) and ("?" in line or line.startswith("Tell"))
+    """Return a question over a fact with no passage to find it in."""
+    _, _, question, answer = fact(rng)
+    return Chat(
+        messages=[{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     )
-    return replace(chat, messages=[{"role": "user", "content": question}, chat.answer])
 
 
 def with_held_out_keys(make: Make) -> Make:

@@ -25,9 +25,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault(
     "OMP_WAIT_POLICY", "PASSIVE"
 )  # threads that spin beside a busy process cost tenfold
-warnings.filterwarnings(
-    "ignore", category=FutureWarning, module="transformers"
-)  # its own calls of its own old names
+for library in ("transformers", "peft"):  # their own calls of their own old names
+    for kind in (FutureWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=kind, module=library)
 try:
     import torch
     import transformers
