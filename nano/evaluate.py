@@ -33,6 +33,11 @@ from ratchet.models.local import LocalModel
 
 SEEDS = (101, 202, 303)
 Make = Callable[[Random], Chat]
+STRUCTURE = (
+    "messages tools role content system user assistant tool_calls type function name arguments parameters properties "
+    "required object array items string enum"
+).split()
+"""Words of the chat format itself, which renaming must leave alone."""
 
 
 def without_shots(chat: Chat) -> Chat:
@@ -88,8 +93,11 @@ def schema_names(chat: Chat) -> list[str]:
             *keys_of(definition["function"]["parameters"].get("properties", {})),
         }
     if not chat.tools:
-        found |= set(json.loads(chat.answer["content"]))
-    return sorted((name for name in found if len(name) > 3), key=len, reverse=True)
+        body = json.loads(chat.answer["content"])
+        item = body[0] if isinstance(body, list) and body else body
+        found |= set(item) if isinstance(item, dict) else set()
+    usable = (name for name in found if len(name) > 3 and not any(name in w for w in STRUCTURE))
+    return sorted(usable, key=len, reverse=True)
 
 
 def keys_of(properties: dict[str, dict[str, object]]) -> set[str]:

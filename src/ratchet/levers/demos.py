@@ -23,7 +23,7 @@ class DemosLever:
     name = "demos"
 
     def __init__(
-        self, *, sizes: tuple[int, ...] = (2, 4), sets: int = 2, screen: int = 40, seed: int = 0
+        self, *, sizes: tuple[int, ...] = (2, 4), sets: int = 2, screen: int = 24, seed: int = 0
     ) -> None:
         self._sizes, self._sets, self._screen, self._seed = sizes, sets, screen, seed
 
