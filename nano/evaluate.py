@@ -33,10 +33,28 @@ from ratchet.models.local import LocalModel
 
 SEEDS = (101, 202, 303)
 Make = Callable[[Random], Chat]
-STRUCTURE = (
-    "messages tools role content system user assistant tool_calls type function name arguments parameters properties "
-    "required object array items string enum"
-).split()
+STRUCTURE = [
+    "messages",
+    "tools",
+    "role",
+    "content",
+    "system",
+    "user",
+    "assistant",
+    "tool_calls",
+    "type",
+    "function",
+    "name",
+    "arguments",
+    "parameters",
+    "properties",
+    "required",
+    "object",
+    "array",
+    "items",
+    "string",
+    "enum",
+]
 """Words of the chat format itself, which renaming must leave alone."""
 
 
