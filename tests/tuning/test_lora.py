@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -189,11 +188,9 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
                 break
     checkpoints = sorted(int(p.name.split("-")[1]) for p in tmp_path.glob("*.part/checkpoint-*"))
 
-    started = time.monotonic()
     second = subprocess.run(command, capture_output=True, text=True, check=True)
 
     steps = [int(line) for line in second.stdout.split() if line.isdigit()]
     assert checkpoints
-    assert time.monotonic() > started
     assert min(steps) > min(checkpoints)
     assert "done" in second.stdout

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from random import Random
 
 from ratchet.core import Example, Split, SplitSpec
@@ -82,7 +81,8 @@ def split_examples(
 
 def find_leaks(examples: Sequence[Example]) -> list[Leak]:
     """Return the pairs of linked examples that stand in different splits."""
-    pairs = chain(links(examples))
     return [
-        Leak(examples[i], examples[j]) for i, j in pairs if examples[i].split != examples[j].split
+        Leak(examples[i], examples[j])
+        for i, j in links(examples)
+        if examples[i].split != examples[j].split
     ]
