@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from nano.sentences import sentence
 from nano.words import (
     ANIMALS,
     COLOURS,
@@ -173,6 +174,10 @@ def fact(rng: Random) -> tuple[str, str, str, str]:
     )
 
 
+def aside(rng: Random) -> str:
+    return filler(rng) if rng.random() < 0.3 else sentence(rng)[0]
+
+
 def facts(rng: Random) -> Chat:
     """Answer from passages among distractors; say that it is not in the text where it is not."""
     found = [fact(rng) for _ in range(rng.randint(1, 6))]
@@ -181,8 +186,7 @@ def facts(rng: Random) -> Chat:
         _, _, asked, _ = fact(rng)
         answer = "not in the text"
     sentences = [
-        sentence if rng.random() < 0.8 else f"{sentence} {filler(rng)}"
-        for _, sentence, _, _ in found
+        stated if rng.random() < 0.8 else f"{stated} {aside(rng)}" for _, stated, _, _ in found
     ]
     text = rng.choice([" ", "\n", "\n- "]).join(sentences)
     form = rng.choice(
@@ -200,13 +204,68 @@ def facts(rng: Random) -> Chat:
 # --- schemas and tools ------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A value that a schema asks for: as it stands in the text, as JSON, and its type."""
+
+    text: str
+    value: Any
+    type: dict[str, Any]
+
+    @property
+    def signature(self) -> str:
+        """Return the type in short, as the chat template writes it too."""
+        if "enum" in self.type:
+            return "|".join(self.type["enum"])
+        return f"[{self.type['items']['type']}]" if "items" in self.type else str(self.type["type"])
+
+
+def wanted(rng: Random) -> Wanted:
+    """Return a value of some JSON type: half of them strings, else a number, a truth, one of a list, or a list."""
+    shape = rng.random()
+    if shape < 0.5:
+        text = thing(rng)
+        return Wanted(text, text, {"type": "string"})
+    if shape < 0.68:
+        number = rng.randint(0, 10 ** rng.randint(1, 5))
+        return Wanted(str(number), number, {"type": "integer"})
+    if shape < 0.76:
+        number = round(rng.uniform(-20, 10 ** rng.randint(1, 4)), rng.randint(1, 2))
+        return Wanted(str(number), number, {"type": "number"})
+    if shape < 0.84:
+        truth = rng.random() < 0.5
+        return Wanted(
+            rng.choice(["yes", "true"] if truth else ["no", "false"]), truth, {"type": "boolean"}
+        )
+    if shape < 0.93:
+        choices = distinct(rng, word, rng.randint(2, 4))
+        chosen = rng.choice(choices)
+        return Wanted(chosen, chosen, {"enum": choices})
+    several = [thing(rng) for _ in range(rng.randint(1, 3))]
+    return Wanted(" and ".join(several), several, {"type": "array", "items": {"type": "string"}})
+
+
+def wishes(rng: Random, low: int, high: int) -> dict[str, Wanted]:
+    return {name: wanted(rng) for name in distinct(rng, key, rng.randint(low, high))}
+
+
+def some(rng: Random, fields: dict[str, Wanted], most: int) -> dict[str, Wanted]:
+    return {
+        name: fields[name]
+        for name in rng.sample(list(fields), rng.randint(1, min(most, len(fields))))
+    }
+
+
 def schema(rng: Random) -> Chat:
-    """Write a JSON object with the keys that the prompt names, from a record or from sentences."""
-    fields = record(rng, 2, 5)
-    wanted = rng.sample(list(fields), rng.randint(1, min(4, len(fields))))
-    renamed = {name: key(rng) if rng.random() < 0.3 else name for name in wanted}
+    """Write a JSON object with the keys, and of the types, that the prompt names, from a record."""
+    fields = wishes(rng, 2, 5)
+    chosen = some(rng, fields, 4)
+    renamed = {name: key(rng) if rng.random() < 0.2 else name for name in chosen}
+    typed = rng.random() < 0.5 or not all(isinstance(field.value, str) for field in chosen.values())
     listed = ", ".join(
-        name if renamed[name] == name else f"{renamed[name]} (the {name})" for name in wanted
+        (name if renamed[name] == name else f"{renamed[name]} (the {name})")
+        + (f": {field.signature}" if typed else "")
+        for name, field in chosen.items()
     )
     asked = rng.choice(
         [
@@ -215,11 +274,19 @@ def schema(rng: Random) -> Chat:
             "JSON, keys: {}",
             "Give {} as a JSON object.",
         ]
+        if not typed
+        else [
+            "Answer as JSON: {{{}}}",
+            "Answer as JSON like {{{}}}.",
+            "JSON {{{}}}",
+            "Return {{{}}}",
+        ]
     ).format(listed)
-    answer = compact({renamed[name]: fields[name] for name in wanted})
+    answer = compact({renamed[name]: field.value for name, field in chosen.items()})
+    text = written(rng, {name: field.text for name, field in fields.items()})
     if rng.random() < 0.5:
-        return turns(written(rng, fields), answer, system=asked)
-    parts = [written(rng, fields), asked]
+        return turns(text, answer, system=asked)
+    parts = [text, asked]
     rng.shuffle(parts)
     return turns("\n".join(parts), answer)
 
@@ -252,14 +319,14 @@ def calling(
 
 def tool(rng: Random) -> Chat:
     """Call the tool in the prompt with arguments found in the message."""
-    fields = record(rng, 2, 5)
-    wanted = rng.sample(list(fields), rng.randint(1, min(3, len(fields))))
-    definition = tool_definition(key(rng), {name: {"type": "string"} for name in wanted})
+    fields = wishes(rng, 2, 5)
+    chosen = some(rng, fields, 3)
+    definition = tool_definition(key(rng), {name: field.type for name, field in chosen.items()})
     system = rng.choice(["", "Call the tool.", "Use the tool with what the message says."])
     return calling(
-        written(rng, fields),
+        written(rng, {name: field.text for name, field in fields.items()}),
         definition,
-        {name: fields[name] for name in wanted},
+        {name: field.value for name, field in chosen.items()},
         system=system,
         shots=[],
     )
@@ -370,7 +437,13 @@ def message(rng: Random, kinds: list[str]) -> tuple[str, list[tuple[str, str]]]:
     """Return a message and the things in it as (text, kind), in order, each once."""
     found: dict[tuple[str, str], None] = {}
     sentences = []
+    english = rng.random() < 0.7
     for _ in range(rng.randint(1, 4)):
+        if english:
+            text, things = sentence(rng, rng.choice(kinds) if rng.random() < 0.7 else "")
+            found.update(dict.fromkeys(things))
+            sentences.append(text)
+            continue
         if rng.random() < 0.25:
             sentences.append(filler(rng))
             continue
@@ -602,15 +675,15 @@ def compare(rng: Random) -> Chat:
 
 
 ABILITIES: dict[str, tuple[Callable[[Random], Chat], float]] = {
-    "copy": (copy, 0.04),
-    "lookup": (lookup, 0.09),
-    "facts": (facts, 0.10),
+    "copy": (copy, 0.03),
+    "lookup": (lookup, 0.07),
+    "facts": (facts, 0.11),
     "schema": (schema, 0.09),
-    "tool": (tool, 0.07),
-    "extract": (extract, 0.30),
-    "labels": (labels, 0.11),
-    "demos": (demos, 0.10),
-    "instruct": (instruct, 0.08),
+    "tool": (tool, 0.06),
+    "extract": (extract, 0.38),
+    "labels": (labels, 0.09),
+    "demos": (demos, 0.09),
+    "instruct": (instruct, 0.06),
     "compare": (compare, 0.02),
 }
 """Each ability with its share of the mixture; the shares sum to one."""

@@ -208,9 +208,9 @@ def person(rng: Random) -> str:
     shape = rng.random()
     if shape < 0.18:
         return first_name(rng)
-    if shape < 0.25:
+    if shape < 0.29:
         return f"{rng.choice(['Dr.', 'Mr.', 'Ms.', 'Mrs.', 'Prof.'])} {last_name(rng)}"
-    if shape < 0.32:
+    if shape < 0.34:
         return f"{first_name(rng)} {rng.choice(string.ascii_uppercase)}. {last_name(rng)}"
     return f"{first_name(rng)} {last_name(rng)}"
 
