@@ -22,7 +22,7 @@ from ratchet.core.running import run_sync
 from ratchet.data import split_examples
 from ratchet.ladder import Changed, Ground, Rung, climb, html_report
 from ratchet.levers import Evidence, Lever, Watcher
-from ratchet.measure import Bench, Measurement, Plan, compare, evaluate, plan
+from ratchet.measure import Bench, Measurement, Plan, compare, evaluate, plan, trials_frame
 from ratchet.measure.evaluate import Progress
 from ratchet.metrics import Metric, make_metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
@@ -381,14 +381,7 @@ class Workbench:
             raise UsageError(
                 f"candidate {candidate.id} has no trials; make some with: ratchet measure {self.task.name} --candidate {candidate.id}"
             )
-        measured = Measurement(
-            candidate=candidate,
-            split="",
-            metric_id=self.metric.id,
-            examples=list(seen.values()),
-            trials=trials,
-        )
-        return measured.frame()
+        return trials_frame(trials, list(seen.values()))
 
     def report(self) -> str:
         """Return the ladder as one HTML page.

@@ -25,8 +25,8 @@ def measured(tokens, cost):
     usage = Usage(prompt_tokens=tokens, completion_tokens=0, cost_usd=cost)
     trial = Trial(candidate_id="c", example_id="e", usage=usage, score=Score(value=1))
     example = Example(inputs={"x": "1"}, reference="y")
-    return Measurement(
-        candidate=Candidate(model="m", user="u"), split="dev", metric_id="m", examples=[example], trials=[trial]
+    return Measurement.of(
+        [trial], candidate=Candidate(model="m", user="u"), split="dev", metric_id="m", examples=[example]
     )  # fmt: skip
 
 

@@ -23,8 +23,8 @@ def measurement(name, scores, *, missing=()):
         for i, (e, s) in enumerate(zip(examples, scores, strict=True))
         if i not in missing
     ]
-    return Measurement(
-        candidate=candidate, split="dev", metric_id="m", examples=examples, trials=trials
+    return Measurement.of(
+        trials, candidate=candidate, split="dev", metric_id="m", examples=examples
     )
 
 

@@ -32,9 +32,9 @@ def test_figures_of_a_measurement():
             usage=Usage(prompt_tokens=3, completion_tokens=1, cost_usd=None), latency_s=0.5,
         )
     ]  # fmt: skip
-    measured = Measurement(
-        candidate=Candidate(model="m", user="u"), split="dev", metric_id="m", examples=[example, other],
-        trials=trials, missing=[Missing(other.id, "timeout", "late")],
+    measured = Measurement.of(
+        trials, candidate=Candidate(model="m", user="u"), split="dev", metric_id="m", examples=[example, other],
+        missing=[Missing(other.id, "timeout", "late")],
     )  # fmt: skip
 
     assert measured.failures == {"empty": 1, "no reply (timeout)": 1}

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from ratchet.core.errors import AccessError, ModelError, ReplyError, UnknownModelError
-from ratchet.models import ChatReply, ChatRequest, EndpointModel, ToolCall
+from ratchet.models import ChatReply, ChatRequest, EndpointModel, Price, ToolCall
 from ratchet.testing import Fault, ScriptedServer
 
 KEY = "sk-very-secret-0123456789"
@@ -34,7 +34,7 @@ def echo(body: dict[str, object]) -> str:
 async def test_a_reply_has_text_usage_cost_and_latency() -> None:
     """Text, tokens as the endpoint counts them, their price, and the time of the call come back."""
     with ScriptedServer(echo) as server:
-        reply = await ask(server, price=lambda prompt, completion: prompt * 1.0 + completion * 10.0)
+        reply = await ask(server, price=Price("m", (1e6, 1e7)))
 
     assert reply.text == "general kenobi you are"
     assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (2, 4)

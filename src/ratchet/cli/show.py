@@ -180,7 +180,7 @@ def show_measurement(measured: Measurement) -> None:
     rows.append(
         (
             "bought",
-            f"{measured.bought} trials now, {len(measured.trials) - measured.bought} were there",
+            f"{measured.bought} trials now, {len(measured.outcomes) - measured.bought} were there",
         )
     )
     for name, value in rows:

@@ -41,7 +41,7 @@ def saving(champion: Measurement, challenger: Measurement) -> float:
 
 def cost_of(measured: Measurement) -> tuple[float, str] | None:
     """Return dollars a call, or tokens a call where calls are free; None where the price is unknown."""
-    calls = len(measured.trials)
+    calls = len(measured.outcomes)
     if measured.cost_usd is None or not calls:
         return None
     return (

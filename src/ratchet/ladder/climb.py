@@ -174,7 +174,7 @@ def spend_of(challenger: Measurement, mark: tuple[float, Spend], spent: Spend) -
         - (challenger.spend.cost_usd or 0)
     )
     return Spend(
-        calls=spent.calls - was.calls + len(challenger.trials) - challenger.bought,
+        calls=spent.calls - was.calls + len(challenger.outcomes) - challenger.bought,
         tokens=spent.tokens - was.tokens + before,
         seconds=time.monotonic() - mark[0],
         cost_usd=cost,

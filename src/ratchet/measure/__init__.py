@@ -3,7 +3,7 @@
 from ratchet.measure.compare import compare
 from ratchet.measure.evaluate import Bench, Plan, Progress, evaluate, plan
 from ratchet.measure.intervals import bootstrap_interval, mean_interval, t_interval, wilson_interval
-from ratchet.measure.measurement import Measurement, Missing
+from ratchet.measure.measurement import Measurement, Missing, trials_frame
 
 __all__ = [
     "Bench",
@@ -17,5 +17,6 @@ __all__ = [
     "mean_interval",
     "plan",
     "t_interval",
+    "trials_frame",
     "wilson_interval",
 ]

@@ -13,16 +13,19 @@ import sqlalchemy as sa
 from ratchet.answer import Prompt, answer_example, written_answer
 from ratchet.core import Budget, Candidate, Example, Spend, Task, Trial
 from ratchet.core.errors import BudgetError, DataError, ReplyError
-from ratchet.measure.measurement import Measurement, Missing
+from ratchet.measure.measurement import Measurement, Missing, Outcome
 from ratchet.metrics import Metric
 from ratchet.models import ChatModel
-from ratchet.store import TrialWriter, keep_candidate, load_trials
+from ratchet.store import TrialWriter, keep_candidate, read_trials
 
 __all__ = ["Bench", "Plan", "Progress", "evaluate", "plan"]
 
 HOPELESS = 10
 """So many calls without a reply and none with one mean that the endpoint is dead."""
 SAMPLE = 200
+
+TrialKey = tuple[str, int]
+"""Example id and repeat: what tells the trials of one candidate apart."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,8 @@ def plan(
 ) -> Plan:
     """Return calls, tokens and cost of a measurement, from a sample of the examples; the references stand for the answers."""
     prompt = Prompt(bench.task, candidate)
-    there = {trial.key for trial in stored(bench, candidate)}
-    wanted = [
-        e
-        for e in examples
-        for repeat in range(repeats)
-        if (candidate.id, e.id, repeat) not in there
-    ]
+    there = {(trial.example_id, trial.repeat) for trial in stored(bench, candidate)}
+    wanted = [e for e in examples for repeat in range(repeats) if (e.id, repeat) not in there]
     sample = wanted[:: max(1, len(wanted) // SAMPLE)][:SAMPLE]
     counts = [model.count_tokens(prompt.request(example)) for example in sample]
     answers = [len(str(written_answer(bench.task, example.reference, 0))) / 4 for example in sample]
@@ -96,16 +94,11 @@ def plan(
     )
 
 
-def stored(bench: Bench, candidate: Candidate) -> list[Trial]:
-    return (
-        load_trials(
-            bench.engine,
-            [candidate.id],
-            metric_id=bench.metric.id,
-            task_id=bench.task.asking_id,
-        )
-        if bench.engine
-        else []
+def stored(bench: Bench, candidate: Candidate) -> Iterator[Trial]:
+    if bench.engine is None:
+        return iter(())
+    return read_trials(
+        bench.engine, [candidate.id], metric_id=bench.metric.id, task_id=bench.task.asking_id
     )
 
 
@@ -130,28 +123,24 @@ async def evaluate(
     if not examples:
         raise DataError(f"task {bench.task.name!r} has no examples in split {split!r}")
     run = _Run(bench, candidate, model, Prompt(bench.task, candidate))
-    wanted = {
-        (candidate.id, example.id, repeat): example
-        for repeat in range(repeats)
-        for example in examples
-    }
+    wanted = {(example.id, repeat): example for repeat in range(repeats) for example in examples}
     started = time.monotonic()
     before = bench.budget.spent
     with run.writing():
         run.reuse(wanted)
-        todo = [(example, key[2]) for key, example in wanted.items() if key not in run.trials]
+        todo = [(example, key[1]) for key, example in wanted.items() if key not in run.outcomes]
         if todo and bench.budget.cost_usd is not None and model.price(1, 1) is None:
             raise BudgetError(
                 f"the price of {model.name} is unknown, so a budget in dollars would never bind; set price = {{ input = …, "
                 "output = … }} for its endpoint in ratchet.toml, or use --max-calls"
             )
-        if todo and not run.trials and bench.budget.is_spent():
+        if todo and not run.outcomes and bench.budget.is_spent():
             raise BudgetError("the budget is spent before the first call; raise --budget")
         with fewer_collections():
             await run.all(todo)
     after = bench.budget.spent
     run.check_alive(bool(todo))
-    trials = [run.trials[key] for key in wanted if key in run.trials]
+    outcomes = [run.outcomes[key] for key in wanted if key in run.outcomes]
     cost = (after.cost_usd or 0) - (before.cost_usd or 0)
     spend = Spend(
         calls=run.bought,
@@ -164,7 +153,8 @@ async def evaluate(
         split=split,
         metric_id=bench.metric.id,
         examples=list(examples),
-        trials=trials,
+        outcomes=outcomes,
+        read=run.trials_of([(outcome.example_id, outcome.repeat) for outcome in outcomes]),
         missing=run.missing,
         aggregates=bench.metric.aggregates,
         bought=run.bought,
@@ -191,7 +181,9 @@ class _Run:
         self, bench: Bench, candidate: Candidate, model: ChatModel, prompt: Prompt
     ) -> None:
         self.bench, self.candidate, self.model, self.prompt = bench, candidate, model, prompt
-        self.trials: dict[tuple[str, str, int], Trial] = {}
+        self.outcomes: dict[TrialKey, Outcome] = {}
+        self.kept: dict[TrialKey, Trial] = {}
+        """Whole trials, where there is no database to read them from."""
         self.missing: list[Missing] = []
         self.bought, self.total, self.unpriced = 0, 0, False
         self.score_sum, self.failures = 0.0, 0
@@ -206,10 +198,10 @@ class _Run:
         self.writer = TrialWriter(self.bench.engine)
         return self.writer
 
-    def reuse(self, wanted: dict[tuple[str, str, int], Example]) -> None:
+    def reuse(self, wanted: dict[TrialKey, Example]) -> None:
         self.total = len(wanted)
         for trial in stored(self.bench, self.candidate):
-            example = wanted.get(trial.key)
+            example = wanted.get((trial.example_id, trial.repeat))
             if example is not None:
                 self.record(
                     trial if trial.score else self.scored(trial, example),
@@ -227,13 +219,16 @@ class _Run:
         return trial.model_copy(update={"score": score})
 
     def record(self, trial: Trial, *, is_new: bool, answered: bool) -> None:
-        self.trials[trial.key] = trial
-        if is_new and self.writer:
+        key, outcome = (trial.example_id, trial.repeat), Outcome.of(trial)
+        self.outcomes[key] = outcome
+        if self.writer is None:
+            self.kept[key] = trial
+        elif is_new:
             self.writer.put(trial, self.bench.metric.id, answered=answered)
-        self.score_sum += trial.score.value if trial.score else 0.0
+        self.score_sum += outcome.value
         self.failures += trial.failure is not None
         if self.bench.watch:
-            done = len(self.trials) + len(self.missing)
+            done = len(self.outcomes) + len(self.missing)
             self.bench.watch(
                 Progress(
                     done,
@@ -271,7 +266,7 @@ class _Run:
         except ReplyError as error:
             self.last_error = error
             self.missing.append(Missing(example.id, error.kind, str(error)))
-            if len(self.missing) >= HOPELESS and not self.trials:
+            if len(self.missing) >= HOPELESS and not self.outcomes:
                 raise
             return
         usage = trial.usage
@@ -289,5 +284,15 @@ class _Run:
         self.record(trial, is_new=True, answered=True)
 
     def check_alive(self, asked: bool) -> None:
-        if asked and self.last_error and not self.trials:
+        if asked and self.last_error and not self.outcomes:
             raise self.last_error
+
+    def trials_of(self, keys: list[TrialKey]) -> Callable[[], list[Trial]]:
+        """Return what reads the trials of `keys` back."""
+        bench, candidate, kept = self.bench, self.candidate, self.kept
+
+        def read() -> list[Trial]:
+            found = {(trial.example_id, trial.repeat): trial for trial in stored(bench, candidate)}
+            return [(kept or found)[key] for key in keys]
+
+        return read

@@ -2,20 +2,21 @@
 
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
-from ratchet.core import Candidate, Example, Interval, Json, Spend, Trial
+from ratchet.core import Candidate, Example, FailureKind, Interval, Json, Spend, Trial
 from ratchet.measure.intervals import as_array, example_means, score_interval
 from ratchet.metrics import Aggregate
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Measurement", "Missing", "aggregate", "macro_f1", "micro_f1"]
+__all__ = ["Measurement", "Missing", "Outcome", "aggregate", "macro_f1", "micro_f1", "trials_frame"]
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,47 @@ class Missing:
     message: str
 
 
+class Outcome(NamedTuple):
+    """What the figures need of a trial: a fraction of its size, so that a long measurement stays small."""
+
+    example_id: str
+    repeat: int
+    value: float
+    failure: FailureKind | None
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    latency_s: float
+
+    @classmethod
+    def of(cls, trial: Trial) -> Self:
+        """Return the outcome of a trial that is scored."""
+        assert trial.score is not None  # every caller scores first
+        usage = trial.usage
+        return cls(
+            trial.example_id,
+            trial.repeat,
+            trial.score.value,
+            trial.failure,
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.cost_usd,
+            trial.latency_s,
+        )
+
+
 @dataclass(kw_only=True)
 class Measurement:
-    """Trials of one candidate; figures are computed when asked for."""
+    """One candidate's outcomes on a list of examples; figures are computed, and trials read back, when asked for."""
 
     candidate: Candidate
     split: str
     metric_id: str
     examples: list[Example]
-    trials: list[Trial]
+    outcomes: list[Outcome]
+    """In the order of the examples."""
+    read: Callable[[], list[Trial]]
+    """Returns the whole trials, in the order of the outcomes."""
     missing: list[Missing] = field(default_factory=list)
     aggregates: tuple[Aggregate, ...] = ()
     bought: int = 0
@@ -45,6 +78,16 @@ class Measurement:
     stopped: str | None = None
     """Why it ended before all examples were answered, if it did."""
 
+    @classmethod
+    def of(cls, trials: list[Trial], **others: Any) -> Self:
+        """Return a measurement of scored trials that are at hand."""
+        return cls(outcomes=[Outcome.of(trial) for trial in trials], read=lambda: trials, **others)
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """Return the trials with outputs and feedback; the first use reads them from the database, where there is one."""
+        return self.read()
+
     @cached_property
     def wanted(self) -> frozenset[str]:
         """Return the ids of the examples that were to be answered."""
@@ -52,15 +95,11 @@ class Measurement:
 
     def by_example(self) -> dict[str, float]:
         """Return each answered example's score, repeats averaged."""
-        return example_means(
-            [(trial.example_id, trial.score.value) for trial in self.trials if trial.score]
-        )
+        return example_means([(outcome.example_id, outcome.value) for outcome in self.outcomes])
 
     @cached_property
     def _summary(self) -> tuple[float, Interval, int]:
-        return score_interval(
-            [(trial.example_id, trial.score.value) for trial in self.trials if trial.score]
-        )
+        return score_interval([(outcome.example_id, outcome.value) for outcome in self.outcomes])
 
     @property
     def score(self) -> float:
@@ -80,21 +119,21 @@ class Measurement:
     @property
     def failures(self) -> dict[str, int]:
         """Return how many answers failed, by kind, and how many examples are missing one, by reason."""
-        counts = Counter[str](trial.failure for trial in self.trials if trial.failure)
+        counts = Counter[str](outcome.failure for outcome in self.outcomes if outcome.failure)
         counts.update(f"no reply ({item.kind})" for item in self.missing)
         return dict(counts.most_common())
 
     @property
     def tokens(self) -> tuple[int, int]:
         """Return prompt and completion tokens of all trials, bought now or before."""
-        return sum(t.usage.prompt_tokens for t in self.trials), sum(
-            t.usage.completion_tokens for t in self.trials
+        return sum(o.prompt_tokens for o in self.outcomes), sum(
+            o.completion_tokens for o in self.outcomes
         )
 
     @property
     def cost_usd(self) -> float | None:
         """Return the cost of all trials, bought now or before; None where a price is unknown."""
-        costs = [trial.usage.cost_usd for trial in self.trials]
+        costs = [outcome.cost_usd for outcome in self.outcomes]
         return (
             None
             if any(cost is None for cost in costs)
@@ -103,12 +142,14 @@ class Measurement:
 
     def latency(self, share: float) -> float:
         """Return the latency in seconds that `share` (0.5, 0.95) of the calls stay under; NaN without trials."""
-        values = as_array([trial.latency_s for trial in self.trials])
+        values = as_array([outcome.latency_s for outcome in self.outcomes])
         return float(np.quantile(values, share)) if len(values) else math.nan
 
     @property
     def totals(self) -> dict[str, float]:
         """Return the figures over the whole split that the metric asks for."""
+        if not self.aggregates:
+            return {}
         parts = [trial.score.parts for trial in self.trials if trial.score]
         return {
             name: value
@@ -147,28 +188,33 @@ class Measurement:
 
     def frame(self) -> "pl.DataFrame":
         """Return one row a trial as a polars data frame."""
-        import polars as pl  # takes a moment to load
+        return trials_frame(self.trials, self.examples)
 
-        references = {example.id: example for example in self.examples}
-        rows = [
-            {
-                "example": t.example_id,
-                "repeat": t.repeat,
-                **{f"input_{k}": str(v) for k, v in references[t.example_id].inputs.items()},
-                "reference": str(references[t.example_id].reference),
-                "answer": None if t.answer is None else str(t.answer),
-                "output": t.output,
-                "failure": t.failure,
-                "score": t.score.value if t.score else None,
-                "feedback": t.score.feedback if t.score else None,
-                "prompt_tokens": t.usage.prompt_tokens,
-                "completion_tokens": t.usage.completion_tokens,
-                "cost_usd": t.usage.cost_usd,
-                "latency_s": t.latency_s,
-            }
-            for t in self.trials
-        ]
-        return pl.DataFrame(rows, infer_schema_length=None)
+
+def trials_frame(trials: Sequence[Trial], examples: Sequence[Example]) -> "pl.DataFrame":
+    """Return one row a trial as a polars data frame."""
+    import polars as pl  # takes a moment to load
+
+    references = {example.id: example for example in examples}
+    rows = [
+        {
+            "example": t.example_id,
+            "repeat": t.repeat,
+            **{f"input_{k}": str(v) for k, v in references[t.example_id].inputs.items()},
+            "reference": str(references[t.example_id].reference),
+            "answer": None if t.answer is None else str(t.answer),
+            "output": t.output,
+            "failure": t.failure,
+            "score": t.score.value if t.score else None,
+            "feedback": t.score.feedback if t.score else None,
+            "prompt_tokens": t.usage.prompt_tokens,
+            "completion_tokens": t.usage.completion_tokens,
+            "cost_usd": t.usage.cost_usd,
+            "latency_s": t.latency_s,
+        }
+        for t in trials
+    ]
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, ToolCall
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.pool import NANO, ModelPool, local_folder
-from ratchet.models.prices import price_of
+from ratchet.models.prices import Price
 
 __all__ = [
     "NANO",
@@ -12,7 +12,7 @@ __all__ = [
     "ChatRequest",
     "EndpointModel",
     "ModelPool",
+    "Price",
     "ToolCall",
     "local_folder",
-    "price_of",
 ]

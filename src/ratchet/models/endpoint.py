@@ -7,7 +7,6 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable
 from typing import Self
 
 import aiohttp
@@ -16,6 +15,7 @@ import orjson
 from ratchet.core import Json, Usage
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
+from ratchet.models.prices import Price
 
 __all__ = ["EndpointModel"]
 
@@ -37,12 +37,12 @@ class EndpointModel:
         concurrency: int = 64,
         timeout_s: float = 120.0,
         retries: int = 5,
-        price: Callable[[int, int], float | None] | None = None,
+        price: Price | None = None,
     ) -> None:
         self.name, self.concurrency = name, concurrency
         self._model, self._url = model, base_url.rstrip("/") + "/chat/completions"
         self._key_env, self._timeout_s, self._retries = key_env, timeout_s, retries
-        self._price = price or (lambda _prompt, _completion: None)
+        self._price = price
         self._limit_word = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
         self._session: aiohttp.ClientSession | None = None
         self._key = ""
@@ -69,7 +69,7 @@ class EndpointModel:
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Return the cost in US dollars, or None where the price is unknown."""
-        return self._price(prompt_tokens, completion_tokens)
+        return self._price(prompt_tokens, completion_tokens) if self._price else None
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; retries are spaced by the server's Retry-After, else by exponential pauses with full jitter."""
@@ -135,6 +135,8 @@ class EndpointModel:
             self._session = aiohttp.ClientSession(
                 connector=connector, headers=headers, timeout=timeout, raise_for_status=False
             )
+            if self._price:
+                self._price.prepare()
         return self._session
 
     async def _once(self, body: bytes, left_s: float) -> ChatReply:

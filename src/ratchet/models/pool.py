@@ -7,7 +7,7 @@ from typing import Self
 from ratchet.core.errors import UnknownModelError, did_you_mean
 from ratchet.models.chat import ChatModel
 from ratchet.models.endpoint import EndpointModel
-from ratchet.models.prices import price_of
+from ratchet.models.prices import Price
 from ratchet.store import EndpointSettings
 
 __all__ = ["NANO", "ModelPool", "local_folder"]
@@ -87,7 +87,7 @@ class ModelPool:
             concurrency=settings.concurrency,
             timeout_s=settings.timeout_s,
             retries=settings.retries,
-            price=price_of(model, override),
+            price=Price(model, override),
         )
 
 

@@ -1,28 +1,38 @@
 """What a call costs: the price that the endpoint's settings name, else the table that genai-prices carries."""
 
-from collections.abc import Callable
+import threading
 
-__all__ = ["price_of"]
+__all__ = ["Price"]
 
 
-def price_of(
-    model: str, override: tuple[float, float] | None = None
-) -> Callable[[int, int], float | None]:
-    """Return a function from prompt and completion tokens to US dollars; it returns None where the price is unknown.
+class Price:
+    """The price of one model's tokens in US dollars.
 
     Args:
         model: The model's name as its provider writes it.
-        override: Dollars a million input and output tokens.
+        override: Dollars a million input and output tokens; without them the table is asked, at the first use.
     """
-    known: list[tuple[float, float] | None] = [override] if override else []
 
-    def price(prompt: int, completion: int) -> float | None:
-        if not known:
-            known.append(looked_up(model))
-        rates = known[0]
+    def __init__(self, model: str, override: tuple[float, float] | None = None) -> None:
+        self._model, self._rates, self._is_known = model, override, override is not None
+        self._lock = threading.Lock()
+
+    def __call__(self, prompt: int, completion: int) -> float | None:
+        """Return the cost of a call by its token counts; None where the price is unknown."""
+        if not self._is_known:
+            self._look_up()
+        rates = self._rates
         return None if rates is None else (prompt * rates[0] + completion * rates[1]) / 1e6
 
-    return price
+    def prepare(self) -> None:
+        """Load the table in a thread, which a caller that waits for its first reply need not wait for."""
+        if not self._is_known:
+            threading.Thread(target=self._look_up, name="ratchet-prices", daemon=True).start()
+
+    def _look_up(self) -> None:
+        with self._lock:
+            if not self._is_known:
+                self._rates, self._is_known = looked_up(self._model), True
 
 
 def looked_up(model: str) -> tuple[float, float] | None:

@@ -3,7 +3,7 @@
 from ratchet.store.database import open_database
 from ratchet.store.datasets import Dataset, add_dataset, latest_dataset, load_examples
 from ratchet.store.steps import add_step, clear_steps, load_steps
-from ratchet.store.trials import find_candidate, keep_candidate, load_trials
+from ratchet.store.trials import find_candidate, keep_candidate, load_trials, read_trials
 from ratchet.store.workspace import (
     EndpointSettings,
     Settings,
@@ -37,6 +37,7 @@ __all__ = [
     "load_task",
     "load_trials",
     "open_database",
+    "read_trials",
     "write_bytes",
     "write_text",
 ]

@@ -1,7 +1,7 @@
 """Read trials back, and put candidates down."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from ratchet.core.errors import UsageError
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import candidates, scores, trials
 
-__all__ = ["find_candidate", "keep_candidate", "load_trials"]
+__all__ = ["find_candidate", "keep_candidate", "load_trials", "read_trials"]
 
 
 def keep_candidate(engine: sa.Engine, candidate: Candidate) -> None:
@@ -51,7 +51,18 @@ def load_trials(
     metric_id: str | None = None,
     task_id: str | None = None,
 ) -> list[Trial]:
-    """Return the stored trials of some candidates, with their scores under `metric_id` where there are any.
+    """Return what `read_trials` yields."""
+    return list(read_trials(engine, candidate_ids, metric_id=metric_id, task_id=task_id))
+
+
+def read_trials(
+    engine: sa.Engine,
+    candidate_ids: Iterable[str],
+    *,
+    metric_id: str | None = None,
+    task_id: str | None = None,
+) -> Iterator[Trial]:
+    """Yield the stored trials of some candidates, with their scores under `metric_id` where there are any.
 
     With `task_id` (a task's `asking_id`), only those that were answered under that form of the task.
     """
@@ -70,7 +81,8 @@ def load_trials(
     if task_id is not None:
         query = query.where(trials.c.task_id == task_id)
     with connect(engine) as connection:
-        return [trial(row) for row in connection.execute(query)]
+        for row in connection.execution_options(yield_per=1000).execute(query):
+            yield trial(row)
 
 
 def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
