@@ -29,6 +29,8 @@ __all__ = ["new_model", "train"]
 
 MATRIX_RATE = 0.02
 OTHER_RATE = 3e-3
+ROUND = 32
+"""Widths are multiples of this: few shapes, so that the allocator finds blocks of the size that it needs."""
 
 
 def new_model(tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> Lfm2ForCausalLM:
@@ -97,14 +99,15 @@ class Practice:
             )
             groups: list[list[tuple[list[int], list[bool]]]] = [[]]
             for row in rows:
-                if groups[-1] and len(row[0]) * (len(groups[-1]) + 1) > self.budget:
+                width = -(-len(row[0]) // ROUND) * ROUND
+                if groups[-1] and width * (len(groups[-1]) + 1) > self.budget:
                     groups.append([])
                 groups[-1].append(row)
             self.rng.shuffle(groups)
             yield from map(self.padded, groups)
 
     def padded(self, rows: list[tuple[list[int], list[bool]]]) -> tuple[torch.Tensor, torch.Tensor]:
-        width = max(len(ids) for ids, _ in rows)
+        width = -(-max(len(ids) for ids, _ in rows) // ROUND) * ROUND
         tokens = torch.full((len(rows), width), self.tokenizer.pad_token_id)
         answers = torch.zeros((len(rows), width), dtype=torch.bool)
         for index, (ids, marks) in enumerate(rows):

@@ -9,7 +9,7 @@ The command line is a thin face over the same methods.
 
 import inspect
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +22,19 @@ from ratchet.core.running import run_sync
 from ratchet.data import split_examples
 from ratchet.ladder import Changed, Ground, Rung, climb, html_report
 from ratchet.levers import Evidence, Lever, Watcher
-from ratchet.measure import Bench, Measurement, Plan, compare, evaluate, plan, trials_frame
+from ratchet.measure import (
+    Bench,
+    Contest,
+    Measurement,
+    Plan,
+    compare,
+    compare_all,
+    evaluate,
+    plan,
+    recall,
+    settle,
+    trials_frame,
+)
 from ratchet.measure.evaluate import Progress
 from ratchet.metrics import Metric, make_metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
@@ -36,6 +48,7 @@ from ratchet.store import (
     load_examples,
     load_steps,
     load_trials,
+    measured_candidates,
     open_database,
 )
 
@@ -292,6 +305,52 @@ class Workbench:
         """Return the paired verdict of `b` against `a` on dev."""
         before, after = self.measure_all([a, b], budget=budget)
         return compare(before, after, margin=self.task.margin)
+
+    def compare_all(
+        self,
+        champion: Candidate,
+        challengers: Sequence[Candidate],
+        *,
+        budget: Budget | None = None,
+    ) -> tuple[list[Verdict], list[Measurement]]:
+        """Return each challenger's verdict against `champion` on dev, adjusted for their number, and all measurements, its first."""
+        measured = self.measure_all([champion, *challengers], budget=budget)
+        return compare_all(measured[0], measured[1:], margin=self.task.margin), measured
+
+    def measured(self) -> list[Measurement]:
+        """Return what the stored trials say of every candidate that has answered all of dev; nothing is called.
+
+        Raises: UsageError if there is none.
+        """
+        bench, examples = self.bench(), self.split("dev")
+        found = [
+            recall(bench, candidate, examples, split="dev")
+            for candidate in measured_candidates(self.engine, self.task.asking_id)
+        ]
+        whole = [m for m in found if m.n == len(examples)]
+        if not whole:
+            raise UsageError(
+                f"no candidate has answered all of dev yet; make trials with: ratchet measure {self.task.name}"
+            )
+        return whole
+
+    def settle(
+        self,
+        a: Candidate,
+        b: Candidate,
+        *,
+        budget: Budget | None = None,
+        watch: Callable[[Contest], None] | None = None,
+    ) -> Contest:
+        """Compare `b` with `a` on dev, looking all along, and stop as soon as the verdict stands."""
+        bench, examples = self.bench(budget), self.split("dev")
+
+        async def work() -> Contest:
+            async with self.pool() as pool:
+                first, second = ((c, pool.model(c.model)) for c in (a, b))
+                return await settle(bench, first, second, examples, split="dev", watch=watch)
+
+        return run_sync(work())
 
     def climb(
         self,

@@ -1,4 +1,4 @@
-"""Commands about candidates: `measure`, `ab`, `show`, `export`, `trials`."""
+"""Commands about one candidate: `measure`, `show`, `export`, `trials`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ratchet.core import Budget, Example
     from ratchet.workbench import Workbench
 
-__all__ = ["add_to", "budget_of"]
+__all__ = ["Dollars", "Json", "MostCalls", "add_to", "budget_of"]
 
 CandidateName = Annotated[
     str | None,
@@ -28,7 +28,7 @@ MostCalls = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (measure, ab, show, export, trials):
+    for command in (measure, show, export, trials):
         app.command()(command)
 
 
@@ -76,52 +76,6 @@ def measure(
             chosen, split, repeats=repeats, budget=budget_of(budget, max_calls)
         )
     print_json(measured.plain()) if json else show_measurement(measured)
-
-
-def ab(
-    task: str,
-    a: Annotated[str, typer.Option("--a", help="A YAML file, an id, 'start' or 'champion'.")],
-    b: Annotated[str, typer.Option("--b", help="The same, for the challenger.")],
-    budget: Dollars = None,
-    max_calls: MostCalls = None,
-    json: Json = False,
-) -> None:
-    """Compare two candidates on the same dev examples: one paired verdict, and the examples that each of them wins."""
-    from ratchet.cli.show import bars, err, print_json, show_changes, show_verdict
-    from ratchet.measure import compare
-    from ratchet.store import find_workspace
-    from ratchet.workbench import Workbench
-
-    bench = Workbench.open(task)
-    first, second = bench.candidate(a), bench.candidate(b)
-    for chosen in (first, second):
-        bench.check_fits(chosen)
-    with find_workspace(Path()).held(), bars() as bench.watching:
-        measured = bench.measure_all([first, second], budget=budget_of(budget, max_calls))
-    verdict = compare(*measured, margin=bench.task.margin)
-    changes = bench.differences(verdict)
-    if json:
-        won = [
-            c.example.id
-            for c in changes
-            if c.after.score and c.before.score and c.after.score.value > c.before.score.value
-        ]
-        lost = [c.example.id for c in changes if c.example.id not in won]
-        print_json(
-            {
-                **verdict.model_dump(mode="json"),
-                "sentence": verdict.sentence,
-                "a_wins": lost,
-                "b_wins": won,
-            }
-        )
-        return
-    show_verdict(verdict, a, b)
-    show_changes(changes)
-    if any(m.stopped for m in measured):
-        err.print(
-            "[yellow]the budget ended before all examples were answered[/]; run the same command again to go on"
-        )
 
 
 def show(

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from ratchet.core import Json, Step, Verdict
 from ratchet.ladder import Changed, Rung, cost_text, gain_text, score_text
-from ratchet.measure import Measurement, Plan
+from ratchet.measure import Contest, Measurement, Plan, Standing
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
 from ratchet.workbench import Watching
@@ -30,6 +30,7 @@ from ratchet.workbench import Watching
 __all__ = [
     "Bars",
     "bars",
+    "contest_line",
     "err",
     "ladder_table",
     "out",
@@ -40,7 +41,11 @@ __all__ = [
     "show_plan",
     "show_verdict",
     "shown",
+    "standing_plain",
+    "standings_table",
     "step_plain",
+    "verdict_plain",
+    "verdicts_table",
 ]
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -205,6 +210,105 @@ def show_verdict(verdict: Verdict, a: str, b: str) -> None:
     )
     out.print(
         f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.3g}; margin {100 * verdict.margin:.1f} points"
+    )
+    notes = []
+    if verdict.bootstrap and not math.isnan(verdict.bootstrap.low):
+        low, high = 100 * verdict.bootstrap.low, 100 * verdict.bootstrap.high
+        notes.append(f"{verdict.bootstrap.method} {low:+.1f} to {high:+.1f}")
+    if verdict.power is not None and verdict.visible is not None:
+        notes.append(
+            f"a new sample of this size would settle a difference like this with {100 * verdict.power:.0f} % chance, "
+            f"and one of {100 * verdict.visible:.1f} points with 80 %"
+        )
+    if notes:
+        out.print(Text("; ".join(notes), style="dim"))
+
+
+def verdict_plain(verdict: Verdict, changes: Sequence[Changed]) -> dict[str, Json]:
+    """Return a verdict as JSON values, with its sentence and the ids of examples that each side wins."""
+    gains = {
+        c.example.id: c.after.score.value - c.before.score.value
+        for c in changes
+        if c.after.score and c.before.score
+    }
+    return {
+        **verdict.model_dump(mode="json"),
+        "sentence": verdict.sentence,
+        "a_wins": [name for name, gain in gains.items() if gain < 0],
+        "b_wins": [name for name, gain in gains.items() if gain > 0],
+    }
+
+
+def verdicts_table(verdicts: Sequence[Verdict], names: dict[str, str]) -> Table:
+    """Return the verdicts of several challengers against one champion, a challenger a line."""
+    champion = names[verdicts[0].champion_id]
+    table = Table(
+        title=f"Against {champion}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+        caption="p by Holm's adjustment; the intervals hold together", caption_justify="left",
+    )  # fmt: skip
+    for name in ("challenger", "verdict", "effect", "interval", "won/lost/tied", "p"):
+        table.add_column(name, justify="left" if name in ("challenger", "verdict") else "right")
+    for verdict in verdicts:
+        low, high = 100 * verdict.interval.low, 100 * verdict.interval.high
+        table.add_row(
+            Text(names[verdict.challenger_id]),
+            verdict.decision + (f" ({verdict.missing} missing)" if verdict.missing else ""),
+            f"{100 * verdict.effect:+.1f}",
+            f"{low:+.1f} to {high:+.1f}",
+            f"{verdict.wins}/{verdict.losses}/{verdict.ties}",
+            f"{verdict.adjusted_p:.3g}",
+        )
+    return table
+
+
+def standings_table(
+    standings: Sequence[Standing], names: dict[str, str], cheapest: str, margin: float
+) -> Table:
+    """Return quality, cost and latency, a candidate a line, and which is the cheapest that is not worse than the best."""
+    said = next(s for s in standings if s.measured.candidate.id == cheapest)
+    table = Table(
+        title="Quality, cost, latency", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+        caption=f"cheapest that is not worse than the best by {100 * margin:.1f} points: {names[cheapest] or cheapest} ({said.measured.candidate.id})",
+        caption_justify="left",
+    )  # fmt: skip
+    for name in ("candidate", "score", "per 1,000 calls", "tokens a call", "p50 s", "p95 s", ""):
+        table.add_column(name, justify="left" if name in ("candidate", "") else "right")
+    for standing in standings:
+        measured = standing.measured
+        half = 50 * (measured.interval.high - measured.interval.low)
+        by = standing.dominated_by
+        table.add_row(
+            Text(f"{names[measured.candidate.id]} ({measured.candidate.id})"),
+            f"{100 * measured.score:.1f} ± {half:.1f}",
+            cost_text(standing.cost_per_1000),
+            f"{standing.tokens_a_call:.0f}",
+            f"{measured.latency(0.5):.3f}",
+            f"{measured.latency(0.95):.3f}",
+            "on the front" if by is None else Text(f"dominated by {by}", style="dim"),
+        )
+    return table
+
+
+def standing_plain(standing: Standing) -> dict[str, Json]:
+    """Return a standing as JSON values."""
+    return {
+        **standing.measured.plain(),
+        "cost_per_1000_usd": standing.cost_per_1000,
+        "tokens_a_call": standing.tokens_a_call,
+        "dominated_by": standing.dominated_by,
+    }
+
+
+def contest_line(contest: Contest) -> str:
+    """Return where a contest stands, in a line."""
+    evidence, verdict = contest.evidence, contest.verdict()
+    low, high = 100 * verdict.interval.low, 100 * verdict.interval.high
+    text = f"{verdict.n} examples: {100 * verdict.effect:+.1f} points ({low:+.1f} to {high:+.1f}), evidence {evidence.e_value():.3g} of {1 / (1 - evidence.level):.0f}, {verdict.decision}"
+    if evidence.is_settled() or (expected := contest.expected_cost()) is None:
+        return text
+    calls, dollars = expected
+    return f"{text}; at this rate about {calls} more calls" + (
+        f", {cost_text(dollars)}" if dollars else ""
     )
 
 

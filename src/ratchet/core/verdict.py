@@ -43,6 +43,16 @@ class Verdict(Record):
     margin: float
     """The loss that still counts as "not worse"."""
     decision: Decision
+    groups: int | None = None
+    """Independent groups that the examples fall into, where some share one; then the groups are what counts as evidence."""
+    bootstrap: Interval | None = None
+    """The BCa bootstrap interval of the effect, for graded scores."""
+    adjusted_p: float | None = None
+    """The p-value after Holm's adjustment, where several challengers were compared at once."""
+    power: float | None = None
+    """The chance that a new sample of this size would settle a true difference as large as this effect."""
+    visible: float | None = None
+    """The smallest true difference that a sample of this size settles with a power of 80 %."""
     settle_n: int | None = None
     """Examples that would settle a difference of this size with a power of 80 %; None where no number would."""
 
@@ -58,6 +68,8 @@ class Verdict(Record):
         low, high = 100 * self.interval.low, 100 * self.interval.high
         percent = round(100 * self.interval.level)
         text = f"{head}: {100 * self.effect:+.1f} points, {percent} % interval {low:+.1f} to {high:+.1f}, on {self.n} examples"
+        if self.groups:
+            text += f" in {self.groups} groups"
         if self.decision == "no evidence" and self.settle_n:
             text += f"; about {self.settle_n:,} examples would settle a difference of this size"
         if self.missing:

@@ -1,21 +1,31 @@
 """Every number that Ratchet reports is made here."""
 
-from ratchet.measure.compare import compare
-from ratchet.measure.evaluate import Bench, Plan, Progress, evaluate, plan
+from ratchet.measure.compare import compare, compare_all
+from ratchet.measure.evaluate import Bench, Plan, Progress, evaluate, plan, recall
+from ratchet.measure.front import Standing, cheapest_not_worse, standings
 from ratchet.measure.intervals import bootstrap_interval, mean_interval, t_interval, wilson_interval
 from ratchet.measure.measurement import Measurement, Missing, trials_frame
+from ratchet.measure.sequential import Contest, Sequential, settle
 
 __all__ = [
     "Bench",
+    "Contest",
     "Measurement",
     "Missing",
     "Plan",
     "Progress",
+    "Sequential",
+    "Standing",
     "bootstrap_interval",
+    "cheapest_not_worse",
     "compare",
+    "compare_all",
     "evaluate",
     "mean_interval",
     "plan",
+    "recall",
+    "settle",
+    "standings",
     "t_interval",
     "trials_frame",
     "wilson_interval",

@@ -1,18 +1,69 @@
 """The verdict: two candidates on the same examples. This module alone decides what is better."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 from ratchet.core import Decision, Interval, Verdict
-from ratchet.measure.intervals import Array, as_array, is_binary, t_interval
+from ratchet.measure.intervals import (
+    Array,
+    Clusters,
+    as_array,
+    bootstrap_interval,
+    clusters_of,
+    is_binary,
+    standard_error,
+    t_interval,
+)
 from ratchet.measure.measurement import Measurement
 
-__all__ = ["bonett_price_interval", "compare", "decide", "mcnemar_p", "paired_t_p", "settling_n"]
+__all__ = [
+    "Pairs",
+    "bonett_price_interval",
+    "compare",
+    "compare_all",
+    "decide",
+    "holm",
+    "mcnemar_p",
+    "paired",
+    "paired_t_p",
+    "settling_n",
+]
 
 FEWEST = 5
-"""With fewer common examples nothing is decided."""
+"""With fewer common examples, or groups of them, nothing is decided."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The scores of two candidates on the examples that both answered, each of shape (n,)."""
+
+    before: Array
+    after: Array
+    clusters: Clusters | None
+
+    @property
+    def differences(self) -> Array:
+        return self.after - self.before
+
+    @property
+    def binary(self) -> bool:
+        """Return whether exact McNemar applies: scores of 0 and 1, and no two examples that may move together."""
+        return self.clusters is None and is_binary(self.before) and is_binary(self.after)
+
+
+def paired(champion: Measurement, challenger: Measurement) -> Pairs:
+    """Return the common examples' scores; repeats of an example are averaged first."""
+    before, after = champion.by_example(), challenger.by_example()
+    common = [example_id for example_id in before if example_id in after]
+    return Pairs(
+        as_array([before[i] for i in common]),
+        as_array([after[i] for i in common]),
+        clusters_of([champion.groups[i] for i in common]),
+    )
 
 
 def compare(
@@ -20,8 +71,8 @@ def compare(
 ) -> Verdict:
     """Return the verdict of challenger against champion on the examples that both answered.
 
-    Exact McNemar with Bonett and Price's interval where all scores are 0 or 1, else paired t; repeats of an example are
-    averaged first.
+    Exact McNemar with Bonett and Price's interval where all scores are 0 or 1, else paired t with a BCa bootstrap interval
+    beside it. Where examples come in groups both are clustered by group.
 
     Args:
         champion: What is there.
@@ -29,38 +80,85 @@ def compare(
         margin: The loss of score, in [0, 1), that still counts as "not worse".
         level: Coverage of the interval; a difference counts where p < 1 - level.
     """
-    before, after = champion.by_example(), challenger.by_example()
-    common = [example_id for example_id in before if example_id in after]
-    a, b = as_array([before[i] for i in common]), as_array([after[i] for i in common])
-    differences = b - a
-    binary = is_binary(a) and is_binary(b)
-    p_value = mcnemar_p(differences) if binary else paired_t_p(differences)
-    interval = (
-        bonett_price_interval(differences, level=level)
-        if binary
-        else t_interval(differences, level=level)
-    )
-    effect = float(differences.mean()) if common else math.nan
+    pairs = paired(champion, challenger)
+    differences, clusters = pairs.differences, pairs.clusters
+    n = len(differences)
+    if pairs.binary:
+        method, p_value = "exact McNemar", mcnemar_p(differences)
+        interval, bootstrap = bonett_price_interval(differences, level=level), None
+    else:
+        method, p_value = "paired t", paired_t_p(differences, clusters)
+        interval = t_interval(differences, clusters, level=level)
+        bootstrap = bootstrap_interval(differences, clusters, level=level)
+    groups = n if clusters is None else int(clusters.max()) + 1
+    effect = float(differences.mean()) if n else math.nan
+    error, _ = standard_error(differences, clusters)
     return Verdict(
         champion_id=champion.candidate.id,
         challenger_id=challenger.candidate.id,
         split=champion.split,
         metric_id=champion.metric_id,
-        n=len(common),
-        missing=len({*champion.wanted, *challenger.wanted}) - len(common),
-        champion_score=float(a.mean()) if common else math.nan,
-        challenger_score=float(b.mean()) if common else math.nan,
+        n=n,
+        groups=None if clusters is None else groups,
+        missing=len({*champion.wanted, *challenger.wanted}) - n,
+        champion_score=float(pairs.before.mean()) if n else math.nan,
+        challenger_score=float(pairs.after.mean()) if n else math.nan,
         effect=effect,
         interval=interval,
+        bootstrap=bootstrap,
         p_value=p_value,
-        method="exact McNemar" if binary else "paired t",
+        method=method if clusters is None else f"{method}, clustered by {groups} groups",
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
         ties=int((differences == 0).sum()),
         margin=margin,
-        decision=decide(effect, interval, p_value, margin=margin, n=len(common)),
-        settle_n=settling_n(differences),
+        decision=decide(effect, interval, p_value, margin=margin, n=groups),
+        power=power_of(effect, error, level=level),
+        visible=visible_difference(error, level=level),
+        settle_n=settling_n(differences, clusters),
     )
+
+
+def compare_all(
+    champion: Measurement, challengers: Sequence[Measurement], *, margin: float, level: float = 0.95
+) -> list[Verdict]:
+    """Return each challenger's verdict against the champion, so that all of them hold together with confidence `level`.
+
+    p-values are adjusted by Holm's method, and decide; intervals are Bonferroni's, which is a little wider.
+    Source: Holm (1979); as `statsmodels.stats.multitest.multipletests(method="holm")`.
+    """
+    share = 1 - (1 - level) / max(1, len(challengers))
+    verdicts = [compare(champion, other, margin=margin, level=share) for other in challengers]
+    adjusted = holm([verdict.p_value for verdict in verdicts])
+    return [
+        verdict.model_copy(
+            update={
+                "adjusted_p": p,
+                "decision": verdict.decision
+                if verdict.decision == "no evidence" and math.isnan(p)
+                else decide(
+                    verdict.effect,
+                    verdict.interval.model_copy(update={"level": level}),
+                    p,
+                    margin=margin,
+                    n=verdict.n if verdict.groups is None else verdict.groups,
+                ),
+            }
+        )
+        for verdict, p in zip(verdicts, adjusted, strict=True)
+    ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p-values in the given order; a NaN, from a comparison that could not be made, stays one."""
+    order = sorted(
+        (i for i, p in enumerate(p_values) if not math.isnan(p)), key=p_values.__getitem__
+    )
+    adjusted, largest = list(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def decide(effect: float, interval: Interval, p_value: float, *, margin: float, n: int) -> Decision:
@@ -83,20 +181,23 @@ def mcnemar_p(differences: Array) -> float:
     return float(stats.binomtest(wins, wins + losses, 0.5).pvalue)
 
 
-def paired_t_p(differences: Array) -> float:
+def paired_t_p(differences: Array, clusters: Clusters | None = None) -> float:
     """Return the two-sided p-value of the paired t-test, never below what flipping the signs of the differences could give.
 
-    With k differences that are not zero no sign test can fall below 2^(1-k); the floor keeps two equal gains out of two from
-    passing as proof, where the spread, and with it t's p-value, is zero.
+    With k clusters (or single differences) that are not zero no sign test can fall below 2^(1-k); the floor keeps two equal
+    gains out of two from passing as proof, where the spread, and with it t's p-value, is zero.
     """
-    k = int(np.count_nonzero(differences))
-    if len(differences) < 2:  # a spread needs two
+    error, groups = standard_error(differences, clusters)
+    if math.isnan(error):
         return math.nan
+    sums = differences if clusters is None else np.bincount(clusters, differences)
+    k = int(np.count_nonzero(sums))
     if k == 0:
         return 1.0
-    spread = differences.std(ddof=1)
     p = (
-        float(stats.ttest_1samp(differences, 0.0).pvalue) if spread > 1e-12 else 0.0
+        2 * float(stats.t.sf(abs(float(differences.mean())) / error, groups - 1))
+        if error > 1e-12
+        else 0.0
     )  # equal but for rounding
     return max(p, 2.0 ** (1 - k))
 
@@ -122,12 +223,32 @@ def bonett_price_interval(differences: Array, *, level: float = 0.95) -> Interva
     )
 
 
-def settling_n(differences: Array, *, level: float = 0.95, power: float = 0.8) -> int | None:
-    """Return how many examples would show a difference of this mean and spread with the given power; None where none would."""
-    if len(differences) < 2 or differences.mean() == 0:  # a spread needs two
+def power_of(effect: float, error: float, *, level: float = 0.95) -> float | None:
+    """Return the chance that a new sample of this size would settle a true difference as large as `effect`; None where unknown."""
+    if math.isnan(error) or error == 0:
         return None
-    z = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
+    return float(stats.norm.sf(stats.norm.ppf((1 + level) / 2) - abs(effect) / error))
+
+
+def visible_difference(error: float, *, level: float = 0.95, power: float = 0.8) -> float | None:
+    """Return the smallest true difference that a sample of this size settles with the given power; None where unknown."""
+    if math.isnan(error) or error == 0:
+        return None
+    return float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power)) * error
+
+
+def settling_n(
+    differences: Array,
+    clusters: Clusters | None = None,
+    *,
+    level: float = 0.95,
+    power: float = 0.8,
+) -> int | None:
+    """Return how many examples would show a difference of this mean and spread with the given power; None where none would."""
+    error, _ = standard_error(differences, clusters)
+    visible = visible_difference(error, level=level, power=power)
+    if visible is None or differences.mean() == 0:
+        return None if math.isnan(error) or differences.mean() == 0 else FEWEST
     return max(
-        FEWEST,
-        math.ceil((z * float(differences.std(ddof=1)) / abs(float(differences.mean()))) ** 2),
+        FEWEST, math.ceil(len(differences) * (visible / abs(float(differences.mean()))) ** 2)
     )

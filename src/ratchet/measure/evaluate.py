@@ -18,7 +18,7 @@ from ratchet.metrics import Metric
 from ratchet.models import ChatModel
 from ratchet.store import TrialWriter, keep_candidate, read_trials
 
-__all__ = ["Bench", "Plan", "Progress", "evaluate", "plan"]
+__all__ = ["Bench", "Plan", "Progress", "evaluate", "plan", "recall"]
 
 HOPELESS = 10
 """So many calls without a reply and none with one mean that the endpoint is dead."""
@@ -160,6 +160,24 @@ async def evaluate(
         bought=run.bought,
         spend=spend,
         stopped=run.stopped,
+    )
+
+
+def recall(
+    bench: Bench, candidate: Candidate, examples: Sequence[Example], *, split: str = ""
+) -> Measurement:
+    """Return the measurement that the stored trials make, without any call."""
+    kept: dict[str, list[Trial]] = {}
+    for trial in stored(bench, candidate):
+        if trial.score:
+            kept.setdefault(trial.example_id, []).append(trial)
+    return Measurement.of(
+        [trial for example in examples for trial in kept.get(example.id, ())],
+        candidate=candidate,
+        split=split,
+        metric_id=bench.metric.id,
+        examples=list(examples),
+        aggregates=bench.metric.aggregates,
     )
 
 

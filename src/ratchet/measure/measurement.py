@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from ratchet.core import Candidate, Example, FailureKind, Interval, Json, Spend, Trial
-from ratchet.measure.intervals import as_array, example_means, score_interval
+from ratchet.measure.intervals import as_array, clusters_of, example_means, mean_interval
 from ratchet.metrics import Aggregate
 
 if TYPE_CHECKING:
@@ -98,8 +98,17 @@ class Measurement:
         return example_means([(outcome.example_id, outcome.value) for outcome in self.outcomes])
 
     @cached_property
+    def groups(self) -> dict[str, str | None]:
+        """Return each example's group: members of one group are no independent evidence."""
+        return {example.id: example.group for example in self.examples}
+
+    @cached_property
     def _summary(self) -> tuple[float, Interval, int]:
-        return score_interval([(outcome.example_id, outcome.value) for outcome in self.outcomes])
+        means = self.by_example()
+        values = as_array(list(means.values()))
+        clusters = clusters_of([self.groups[example_id] for example_id in means])
+        score = float(values.mean()) if len(values) else math.nan
+        return score, mean_interval(values, clusters), len(values)
 
     @property
     def score(self) -> float:

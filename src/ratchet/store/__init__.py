@@ -3,7 +3,13 @@
 from ratchet.store.database import open_database
 from ratchet.store.datasets import Dataset, add_dataset, latest_dataset, load_examples
 from ratchet.store.steps import add_step, clear_steps, load_steps
-from ratchet.store.trials import find_candidate, keep_candidate, load_trials, read_trials
+from ratchet.store.trials import (
+    find_candidate,
+    keep_candidate,
+    load_trials,
+    measured_candidates,
+    read_trials,
+)
 from ratchet.store.workspace import (
     EndpointSettings,
     Settings,
@@ -36,6 +42,7 @@ __all__ = [
     "load_steps",
     "load_task",
     "load_trials",
+    "measured_candidates",
     "open_database",
     "read_trials",
     "write_bytes",

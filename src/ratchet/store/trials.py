@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,7 +12,7 @@ from ratchet.core.errors import UsageError
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import candidates, scores, trials
 
-__all__ = ["find_candidate", "keep_candidate", "load_trials", "read_trials"]
+__all__ = ["find_candidate", "keep_candidate", "load_trials", "measured_candidates", "read_trials"]
 
 
 def keep_candidate(engine: sa.Engine, candidate: Candidate) -> None:
@@ -41,7 +42,24 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
         raise UsageError(
             f"{found} the id {name!r}; `ratchet ladder` lists ids, and a path to a YAML file works too"
         )
-    return Candidate.model_validate({**json.loads(rows[0].body), "note": rows[0].note})
+    return candidate_of(rows[0])
+
+
+def candidate_of(row: Any) -> Candidate:
+    return Candidate.model_validate({**json.loads(row.body), "note": row.note})
+
+
+def measured_candidates(engine: sa.Engine, task_id: str) -> list[Candidate]:
+    """Return the candidates that have trials under a form of the task (its `asking_id`), in the order of their making."""
+    query = (
+        sa.select(candidates.c.id, candidates.c.note, candidates.c.body)
+        .where(
+            candidates.c.id.in_(sa.select(trials.c.candidate_id).where(trials.c.task_id == task_id))
+        )
+        .order_by(candidates.c.created_at, candidates.c.id)
+    )
+    with connect(engine) as connection:
+        return [candidate_of(row) for row in connection.execute(query)]
 
 
 def load_trials(

@@ -1,0 +1,182 @@
+"""Commands about several candidates: `ab`, `front`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
+
+if TYPE_CHECKING:
+    from ratchet.core import Budget, Candidate
+    from ratchet.workbench import Workbench
+
+__all__ = ["add_to"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (ab, front):
+        app.command()(command)
+
+
+def ab(
+    task: str,
+    a: Annotated[str, typer.Option("--a", help="A YAML file, an id, 'start' or 'champion'.")],
+    b: Annotated[
+        list[str], typer.Option("--b", help="The same, for the challenger; give it again for more.")
+    ],
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential", help="Look all along, and stop as soon as the verdict stands."
+        ),
+    ] = False,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+    json: Json = False,
+) -> None:
+    """Compare candidates on the same dev examples: a paired verdict, and the examples that each of them wins."""
+    from ratchet.core.errors import UsageError
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    if sequential and len(b) > 1:
+        raise UsageError("--sequential compares two candidates; give --b once")
+    bench = Workbench.open(task)
+    first, others = bench.candidate(a), [bench.candidate(name) for name in b]
+    for chosen in (first, *others):
+        bench.check_fits(chosen)
+    limit = budget_of(budget, max_calls)
+    with find_workspace(Path()).held():
+        if sequential:
+            watched(bench, (first, others[0]), (a, b[0]), limit, json=json)
+        elif len(others) == 1:
+            one_to_one(bench, (first, others[0]), (a, b[0]), limit, json=json)
+        else:
+            one_to_many(bench, first, others, [a, *b], limit, json=json)
+
+
+def one_to_one(
+    bench: "Workbench",
+    pair: "tuple[Candidate, Candidate]",
+    names: tuple[str, str],
+    budget: "Budget",
+    *,
+    json: bool,
+) -> None:
+    from ratchet.cli.show import bars, err, print_json, show_changes, show_verdict, verdict_plain
+    from ratchet.measure import compare
+
+    with bars() as bench.watching:
+        measured = bench.measure_all(pair, budget=budget)
+    verdict = compare(*measured, margin=bench.task.margin)
+    changes = bench.differences(verdict)
+    if json:
+        print_json(verdict_plain(verdict, changes))
+        return
+    show_verdict(verdict, *names)
+    show_changes(changes)
+    if any(m.stopped for m in measured):
+        err.print(
+            "[yellow]the budget ended before all examples were answered[/]; run the same command again to go on"
+        )
+
+
+def one_to_many(
+    bench: "Workbench",
+    first: "Candidate",
+    others: "list[Candidate]",
+    names: list[str],
+    budget: "Budget",
+    *,
+    json: bool,
+) -> None:
+    from ratchet.cli.show import (
+        bars,
+        out,
+        print_json,
+        standing_plain,
+        standings_table,
+        verdicts_table,
+    )
+    from ratchet.measure import cheapest_not_worse, standings
+
+    with bars() as bench.watching:
+        verdicts, measured = bench.compare_all(first, others, budget=budget)
+    found, cheapest = standings(measured), cheapest_not_worse(measured, margin=bench.task.margin)
+    called = {m.candidate.id: name for m, name in zip(measured, names, strict=True)}
+    if json:
+        print_json(
+            {
+                "verdicts": [v.model_dump(mode="json") for v in verdicts],
+                "standings": [standing_plain(s) for s in found],
+                "cheapest_not_worse": cheapest.candidate.id,
+            }
+        )
+        return
+    out.print(verdicts_table(verdicts, called))
+    out.print(standings_table(found, called, cheapest.candidate.id, bench.task.margin))
+
+
+def watched(
+    bench: "Workbench",
+    pair: "tuple[Candidate, Candidate]",
+    names: tuple[str, str],
+    budget: "Budget",
+    *,
+    json: bool,
+) -> None:
+    from ratchet.cli.show import (
+        contest_line,
+        err,
+        print_json,
+        show_changes,
+        show_verdict,
+        verdict_plain,
+    )
+    from ratchet.measure import Contest
+
+    def look(contest: Contest) -> None:
+        err.print(contest_line(contest))
+
+    contest = bench.settle(*pair, budget=budget, watch=look)
+    verdict = contest.verdict()
+    changes = bench.differences(verdict)
+    if json:
+        print_json(
+            {
+                **verdict_plain(verdict, changes),
+                "e_value": contest.evidence.e_value(),
+                "left": contest.left,
+            }
+        )
+        return
+    show_verdict(verdict, *names)
+    if contest.left:
+        why = "the verdict stands" if contest.evidence.is_settled() else "the budget is spent"
+        err.print(
+            f"{contest.left} of {contest.left + verdict.n + verdict.missing} examples were not asked: {why}"
+        )
+    show_changes(changes)
+
+
+def front(task: str, json: Json = False) -> None:
+    """Show quality, cost and latency of every candidate that has answered dev, and the cheapest that is not worse than the best."""
+    from ratchet.cli.show import out, print_json, standing_plain, standings_table
+    from ratchet.measure import cheapest_not_worse, standings
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    measured = bench.measured()
+    found, cheapest = standings(measured), cheapest_not_worse(measured, margin=bench.task.margin)
+    if json:
+        print_json(
+            {
+                "standings": [standing_plain(s) for s in found],
+                "cheapest_not_worse": cheapest.candidate.id,
+            }
+        )
+        return
+    called = {m.candidate.id: m.candidate.note for m in measured}
+    out.print(standings_table(found, called, cheapest.candidate.id, bench.task.margin))
