@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy as sa
 
 from ratchet.answer import Prompt, starting_candidate
-from ratchet.core import Budget, Candidate, Example, Split, Step, Task, Verdict
+from ratchet.core import (
+    Budget,
+    Candidate,
+    Example,
+    Opening,
+    Split,
+    Step,
+    Task,
+    Verdict,
+    content_id,
+)
 from ratchet.core.errors import CandidateError, UsageError
 from ratchet.core.running import run_sync
 from ratchet.data import split_examples
-from ratchet.ladder import Changed, Ground, Rung, climb, html_report
+from ratchet.ladder import Changed, Ground, Rung, climb, html_report, open_test
 from ratchet.levers import Evidence, Lever, Watcher
 from ratchet.measure import (
     Bench,
@@ -46,6 +56,7 @@ from ratchet.store import (
     latest_dataset,
     load_candidate,
     load_examples,
+    load_openings,
     load_steps,
     load_trials,
     measured_candidates,
@@ -351,6 +362,26 @@ class Workbench:
                 return await settle(bench, first, second, examples, split="dev", watch=watch)
 
         return run_sync(work())
+
+    def final(self, *, budget: Budget | None = None) -> Opening:
+        """Open the sealed test split for the champion, once; the same champion's opening is read again, not made again."""
+        if self._workspace is None:
+            dataset = content_id("d", sorted(e.id for e in self.examples))
+        else:
+            dataset = latest_dataset(self.engine, self.task.name).id
+
+        async def work() -> Opening:
+            async with self.pool() as pool:
+                ground = self._ground(pool, budget)
+                return await open_test(
+                    ground, self.champion(), self.split("test"), dataset_id=dataset
+                )
+
+        return run_sync(work())
+
+    def openings(self) -> list[Opening]:
+        """Return who opened the test split, when, and what it showed."""
+        return load_openings(self.engine, self.task.name)
 
     def climb(
         self,

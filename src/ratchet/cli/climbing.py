@@ -1,4 +1,4 @@
-"""Commands about the ladder: `try` a lever, `climb` with several, show the `ladder`."""
+"""Commands about the ladder: `try` a lever, `climb` with several, show the `ladder`, open the test split at the end: `final`."""
 
 import re
 from pathlib import Path
@@ -33,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("try")(try_)
     app.command()(climb)
     app.command()(ladder)
+    app.command()(final)
 
 
 def make_levers(bench: "Workbench", names: list[str], epochs: float | None) -> "list[Lever]":
@@ -224,3 +225,31 @@ def ladder(
     show_ladder(steps)
     if report:
         out.print(f"report: {report.resolve()}")
+
+
+def final(
+    task: str,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+    json: Json = False,
+) -> None:
+    """Open the sealed test split for the champion: once, recorded, and corrected for the number of openings."""
+    from ratchet.cli.show import bars, openings_table, out, print_json
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    with find_workspace(Path()).held(), bars() as bench.watching:
+        opening = bench.final(budget=budget_of(budget, max_calls))
+    openings = bench.openings()
+    if json:
+        print_json(
+            {
+                **opening.model_dump(mode="json"),
+                "sentence": opening.sentence,
+                "openings": [o.model_dump(mode="json") for o in openings],
+            }
+        )
+        return
+    out.print(f"[bold]{opening.sentence}[/]")
+    out.print(openings_table(openings))

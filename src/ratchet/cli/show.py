@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.core import Json, Step, Verdict
+from ratchet.core import Json, Opening, Step, Verdict
 from ratchet.ladder import Changed, Rung, cost_text, gain_text, score_text
 from ratchet.measure import Contest, Measurement, Plan, Standing
 from ratchet.measure import Progress as Answered
@@ -33,6 +33,7 @@ __all__ = [
     "contest_line",
     "err",
     "ladder_table",
+    "openings_table",
     "out",
     "print_json",
     "short",
@@ -297,6 +298,28 @@ def standing_plain(standing: Standing) -> dict[str, Json]:
         "tokens_a_call": standing.tokens_a_call,
         "dominated_by": standing.dominated_by,
     }
+
+
+def openings_table(openings: Sequence[Opening]) -> Table:
+    """Return who opened the test split, when and for what, an opening a line."""
+    table = Table(
+        title="Openings of the test split", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+        caption="the intervals of all openings hold together at 95 %", caption_justify="left",
+    )  # fmt: skip
+    for name in ("", "champion", "who", "when", "dev", "test", "interval"):
+        table.add_column(name, justify="right" if name in ("dev", "test", "interval") else "left")
+    for opening in openings:
+        low, high = 100 * opening.interval.low, 100 * opening.interval.high
+        table.add_row(
+            str(opening.number),
+            opening.candidate_id,
+            Text(opening.who),
+            opening.at,
+            f"{100 * opening.dev_score:.1f}",
+            f"{100 * opening.score:.1f}",
+            f"{low:.1f} to {high:.1f}",
+        )
+    return table
 
 
 def contest_line(contest: Contest) -> str:

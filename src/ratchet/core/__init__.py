@@ -3,6 +3,7 @@
 from ratchet.core.budget import Budget
 from ratchet.core.candidate import Candidate, Decoding, Demonstration
 from ratchet.core.example import Example, Split
+from ratchet.core.opening import Opening
 from ratchet.core.records import Json, Record, canonical_json, content_id
 from ratchet.core.step import Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
@@ -22,6 +23,7 @@ __all__ = [
     "Interval",
     "Json",
     "MetricSpec",
+    "Opening",
     "Record",
     "Roles",
     "Score",

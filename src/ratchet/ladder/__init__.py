@@ -2,6 +2,7 @@
 
 from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
+from ratchet.ladder.final import open_test
 from ratchet.ladder.report import Changed, cost_text, gain_text, html_report, score_text
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "gain_text",
     "html_report",
     "level_of",
+    "open_test",
     "score_text",
 ]

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from ratchet.core import Candidate, Example, FailureKind, Interval, Json, Spend, Trial
-from ratchet.measure.intervals import as_array, clusters_of, example_means, mean_interval
+from ratchet.measure.intervals import (
+    Array,
+    Clusters,
+    as_array,
+    clusters_of,
+    example_means,
+    mean_interval,
+)
 from ratchet.metrics import Aggregate
 
 if TYPE_CHECKING:
@@ -103,27 +110,29 @@ class Measurement:
         return {example.id: example.group for example in self.examples}
 
     @cached_property
-    def _summary(self) -> tuple[float, Interval, int]:
+    def _values(self) -> tuple[Array, Clusters | None]:
         means = self.by_example()
-        values = as_array(list(means.values()))
-        clusters = clusters_of([self.groups[example_id] for example_id in means])
-        score = float(values.mean()) if len(values) else math.nan
-        return score, mean_interval(values, clusters), len(values)
+        return as_array(list(means.values())), clusters_of([self.groups[i] for i in means])
 
     @property
     def score(self) -> float:
         """Return the mean score in [0, 1]; NaN without trials."""
-        return self._summary[0]
+        values, _ = self._values
+        return float(values.mean()) if len(values) else math.nan
 
-    @property
+    @cached_property
     def interval(self) -> Interval:
         """Return the 95 % interval of the score."""
-        return self._summary[1]
+        return self.interval_at(0.95)
+
+    def interval_at(self, level: float) -> Interval:
+        """Return the interval of the score at another level; clustered where examples share a group."""
+        return mean_interval(*self._values, level=level)
 
     @property
     def n(self) -> int:
         """Return the number of examples answered."""
-        return self._summary[2]
+        return len(self._values[0])
 
     @property
     def failures(self) -> dict[str, int]:

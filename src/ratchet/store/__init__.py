@@ -2,6 +2,7 @@
 
 from ratchet.store.database import open_database
 from ratchet.store.datasets import Dataset, add_dataset, latest_dataset, load_examples
+from ratchet.store.openings import add_opening, load_openings
 from ratchet.store.steps import add_step, clear_steps, load_steps
 from ratchet.store.trials import (
     find_candidate,
@@ -30,6 +31,7 @@ __all__ = [
     "TrialWriter",
     "Workspace",
     "add_dataset",
+    "add_opening",
     "add_step",
     "clear_steps",
     "create_workspace",
@@ -39,6 +41,7 @@ __all__ = [
     "latest_dataset",
     "load_candidate",
     "load_examples",
+    "load_openings",
     "load_steps",
     "load_task",
     "load_trials",

@@ -6,6 +6,7 @@
     trials       one row an answer: (candidate, task form, example, repeat); paid for once, never changed
     scores       what a metric said of an answer: the same key, and the metric; a new metric adds rows, pays nothing
     steps        the rungs of each task's ladder, with their verdicts
+    openings     who looked at a test split when, for which champion, and what it showed
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
 `migrations/versions` are numbered, append-only and never edited.
@@ -13,7 +14,16 @@ Values that are records are JSON text, written by us, so that both databases hol
 
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
-__all__ = ["candidates", "datasets", "examples", "metadata", "scores", "steps", "trials"]
+__all__ = [
+    "candidates",
+    "datasets",
+    "examples",
+    "metadata",
+    "openings",
+    "scores",
+    "steps",
+    "trials",
+]
 
 metadata = MetaData()
 
@@ -85,5 +95,15 @@ steps = Table(
     Column("task", String(200), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("created_at", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+openings = Table(
+    "openings",
+    metadata,
+    Column("dataset_id", String(20), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("task", String(200), nullable=False),
+    Column("candidate_id", String(20), nullable=False),
     Column("body", Text, nullable=False),
 )

@@ -29,6 +29,8 @@ __all__ = ["adapter_id", "estimate_lora", "train_lora"]
 
 Watch = Callable[[TuningProgress], None]
 RESULT = "ratchet.json"
+WIDTHS = 32
+"""Batches are padded to a multiple of this: of many odd widths the allocator would keep memory that fits no later one."""
 
 
 def adapter_id(prompt: Prompt, examples: Sequence[Example], settings: LoraSettings) -> str:
@@ -66,7 +68,6 @@ def estimate_lora(
             )
             for name, fill in (("input_ids", 0), ("labels", IGNORED))
         }
-        batch["attention_mask"] = torch.ones_like(batch["input_ids"])
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
             answer_loss(model, batch).backward()
         seconds = min(seconds, time.perf_counter() - started)
@@ -216,6 +217,7 @@ def make_trainer(
         train_sampling_strategy="group_by_length",
         length_column_name="length",
         packing=False,
+        pad_to_multiple_of=WIDTHS,
         max_length=None,
         eval_strategy="steps",
         eval_steps=every,
@@ -253,14 +255,13 @@ def answer_loss(model: Any, inputs: dict[str, Any], items: Any = None) -> Any:
     """Return the cross-entropy of the answers' tokens; the head is applied to them alone.
 
     TRL applies it to every token of the batch, prompts too, and in tiles that suit a GPU; on a CPU that was most of a step.
-    With `items`, the number of answer tokens of the whole step, the sum is divided by it, else by those of this batch.
+    Rows are padded on the right, where no token of a causal model looks, so that no attention mask is needed. With `items`,
+    the number of answer tokens of the whole step, the sum is divided by it, else by those of this batch.
     """
     from torch.nn import functional
 
     base = model.get_base_model()
-    hidden = base.base_model(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-    ).last_hidden_state
+    hidden = base.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
     targets = inputs["labels"][:, 1:]
     chosen = targets != IGNORED
     logits = base.get_output_embeddings()(hidden[:, :-1][chosen])
