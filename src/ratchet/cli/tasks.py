@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ratchet.core import Example, Task
     from ratchet.data import Guess, ImportReport, Row
 
@@ -57,20 +59,17 @@ def import_(
 ) -> None:
     """Read examples from a file, guess which columns are what, divide them into train, dev and test, and keep them."""
     from ratchet.cli.show import out, print_json
-    from ratchet.core.errors import DataError
     from ratchet.data import (
         ImportReport,
-        find_leaks,
+        add_examples,
         good_rows,
         guess_columns,
         guess_task,
-        split_examples,
         to_examples,
     )
-    from ratchet.store import add_dataset, find_workspace, latest_dataset, load_examples
+    from ratchet.store import find_workspace
 
     workspace = find_workspace(Path())
-    report = ImportReport()
     first: list[Row] = []
     for row in good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=[]):
         first.append(row)
@@ -89,25 +88,20 @@ def import_(
     chosen = known or guess_task(
         task, first, guess, model=settings.default, teacher=settings.teacher
     )
-    rows = good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=report.skipped)
-    examples = list(to_examples(chosen, rows, guess, file, report=report, skip_bad=skip_bad))
+    report = ImportReport()
+
+    def read() -> "Iterator[Example]":
+        report.skipped, report.repeated = [], 0
+        rows = good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=report.skipped)
+        yield from to_examples(chosen, rows, guess, file, report=report, skip_bad=skip_bad)
+
     with workspace.held():
-        before: list[Example] = []
-        if known:
-            try:
-                before = load_examples(workspace.database, latest_dataset(workspace.database, task))
-            except DataError:
-                before = []
-        there = {example.id for example in before}
-        fresh = [example for example in examples if example.id not in there]
-        placed = [*before, *split_examples(fresh, chosen.splits, known=before)]
+        added = add_examples(
+            workspace.database, chosen, read, source=str(file), afresh=known is None
+        )
         if not known:
             workspace.save_task(chosen)
-        dataset = add_dataset(workspace.database, task, placed, source=str(file))
-    counts = {
-        name: sum(example.split == name for example in placed) for name in ("train", "dev", "test")
-    }
-    leaks = find_leaks(placed)
+    dataset, counts = added.dataset, added.splits
     if json:
         print_json(
             {
@@ -116,22 +110,22 @@ def import_(
                 "dataset": dataset.id,
                 "version": dataset.version,
                 "rows": dataset.rows,
-                "new": len(fresh),
+                "new": added.new,
                 "splits": counts,
                 "repeated": report.repeated,
                 "skipped": [vars(bad) for bad in report.skipped],
-                "leaks": len(leaks),
+                "leaks": added.leaks,
                 "guess": vars(guess),
             }
         )
         return
     show_import(file, chosen, guess, first, report, guessed=known is None)
     out.print(
-        f"dataset version {dataset.version}: {len(fresh)} new examples, {dataset.rows} in all; "
+        f"dataset version {dataset.version}: {added.new} new examples, {dataset.rows} in all; "
         + ", ".join(f"{n} {name}" for name, n in counts.items())
     )
     out.print(
-        f"leaks between splits: {len(leaks) or 'none'} (same group, or near-duplicates of 0.8 and more)"
+        f"leaks between splits: {added.leaks or 'none'} (same group, or near-duplicates of 0.8 and more)"
     )
     out.print(
         f"{'written' if known is None else 'task file'}: {path}\nnext: ratchet measure {task} --dry-run"

@@ -1,5 +1,6 @@
 """Load, split, check and version examples."""
 
+from ratchet.data.adding import Added, add_examples
 from ratchet.data.duplicates import near_duplicates, word_grams
 from ratchet.data.guess import Guess, guess_columns, guess_task
 from ratchet.data.importing import ImportReport, to_examples
@@ -7,11 +8,13 @@ from ratchet.data.rows import BadRow, Row, good_rows, read_rows
 from ratchet.data.splits import Leak, find_leaks, split_examples
 
 __all__ = [
+    "Added",
     "BadRow",
     "Guess",
     "ImportReport",
     "Leak",
     "Row",
+    "add_examples",
     "find_leaks",
     "good_rows",
     "guess_columns",

@@ -41,7 +41,7 @@ def to_examples(
     Raises: DataError if a row has no value for a column, its answer does not fit the task's form, or its id was used before
         with other content; with `skip_bad` such rows are put into `report.skipped`.
     """
-    seen: dict[str, int] = {}
+    seen: set[str] = set()
     names: dict[str, int] = {}
     for row in rows:
         problem, example, known = None, None, False
@@ -62,7 +62,7 @@ def to_examples(
             if known:
                 report.repeated += 1
                 continue
-            seen[example.id] = row.number
+            seen.add(example.id)
             if example.name is not None:
                 names[example.name] = row.number
             yield example

@@ -1,15 +1,16 @@
 """Divide examples into train, dev and test: once, by seed, so that no group and no near-duplicate straddles."""
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from ratchet.core import Example, Split, SplitSpec
 from ratchet.core.errors import DataError
-from ratchet.data.duplicates import groups_of, near_duplicates
+from ratchet.data.duplicates import GramSets, groups_of
 
-__all__ = ["Leak", "find_leaks", "split_examples", "text_of"]
+__all__ = ["Leak", "Outline", "find_leaks", "split_examples", "text_of"]
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
@@ -27,12 +28,63 @@ def text_of(example: Example) -> str:
     return "\n".join(str(value) for value in example.inputs.values())
 
 
-def links(examples: Sequence[Example]) -> Iterator[tuple[int, int]]:
-    first_of: dict[str, int] = {}
-    for index, example in enumerate(examples):
+class Outline:
+    """What dividing needs to know of examples — ids, groups, grams — so that a large file need not stay in memory."""
+
+    def __init__(self, examples: Iterable[Example] = ()) -> None:
+        self.ids: list[str] = []
+        self._grams = GramSets()
+        self._first_of: dict[str, int] = {}
+        self._grouped = array("I")  # index of the group's first example, index of this one, …
+        for example in examples:
+            self.add(example)
+
+    def add(self, example: Example) -> None:
+        """Take the next example."""
+        index = len(self.ids)
+        self.ids.append(example.id)
+        self._grams.add(text_of(example))
         if example.group is not None:
-            yield first_of.setdefault(example.group, index), index
-    yield from near_duplicates([text_of(example) for example in examples])
+            self._grouped.extend((self._first_of.setdefault(example.group, index), index))
+
+    def links(self) -> Iterator[tuple[int, int]]:
+        """Yield the index pairs of examples that belong together, by their group or as near-duplicates."""
+        yield from zip(self._grouped[::2], self._grouped[1::2], strict=True)
+        yield from self._grams.near_duplicates()
+
+    def divide(self, spec: SplitSpec, *, known: Sequence[Split | None] = ()) -> list[Split]:
+        """Return the split of each example; the first ones keep the splits that are `known`.
+
+        Raises: DataError if there are too few groups to fill three splits.
+        """
+        roots = groups_of(len(self.ids), self.links())
+        sizes = Counter(roots)
+        if len(sizes) < len(SPLITS):
+            raise DataError(
+                f"{len(self.ids)} examples fall into {len(sizes)} groups of near-duplicates: too few for train, dev and test; "
+                "add more different examples, or name another column with --group"
+            )
+        placed: dict[int, Split] = {}
+        for root, before in zip(roots, known, strict=False):  # those behind the known ones are free
+            if before:
+                placed.setdefault(root, before)
+        least: dict[int, str] = {}
+        for root, name in zip(roots, self.ids, strict=True):
+            least[root] = min(least.get(root, name), name)
+        target = {name: getattr(spec, name) * len(roots) for name in SPLITS}
+        filled = Counter[Split]()
+        for root, split in placed.items():
+            filled[split] += sizes[root]
+        free = sorted((root for root in sizes if root not in placed), key=least.__getitem__)
+        Random(spec.seed).shuffle(free)
+        free.sort(
+            key=lambda root: sizes[root] * len(free) < len(roots)
+        )  # groups above the mean size first, they fit worst
+        for root in free:
+            split = max(SPLITS, key=lambda name: (target[name] - filled[name]) / target[name])
+            placed[root] = split
+            filled[split] += sizes[root]
+        return [placed[root] for root in roots]
 
 
 def split_examples(
@@ -46,36 +98,11 @@ def split_examples(
         known: Examples of an earlier version, whose splits stay; new ones that belong to their groups join them.
     Raises: DataError if there are too few groups to fill three splits.
     """
-    everything = [*known, *examples]
-    roots = groups_of(len(everything), links(everything))
-    members: dict[int, list[int]] = {}
-    for index, root in enumerate(roots):
-        members.setdefault(root, []).append(index)
-    if len(members) < len(SPLITS):
-        raise DataError(
-            f"{len(everything)} examples fall into {len(members)} groups of near-duplicates: too few for train, dev and test; "
-            "add more different examples, or name another column with --group"
-        )
-    placed: dict[int, Split] = {}
-    for root, indices in members.items():
-        before = [everything[i].split for i in indices if i < len(known)]
-        if before and before[0]:
-            placed[root] = before[0]
-    target = {name: getattr(spec, name) * len(everything) for name in SPLITS}
-    filled = Counter(placed[root] for root in placed for _ in members[root])
-    free = [root for root in members if root not in placed]
-    free.sort(key=lambda root: min(everything[i].id for i in members[root]))
-    Random(spec.seed).shuffle(free)
-    free.sort(
-        key=lambda root: len(members[root]) * len(free) < len(everything)
-    )  # groups above the mean size first, they fit worst
-    for root in free:
-        name = max(SPLITS, key=lambda n: (target[n] - filled[n]) / target[n])
-        placed[root] = name
-        filled[name] += len(members[root])
+    outline = Outline([*known, *examples])
+    splits = outline.divide(spec, known=[example.split for example in known])
     return [
-        example.model_copy(update={"split": placed[roots[len(known) + index]]})
-        for index, example in enumerate(examples)
+        example.model_copy(update={"split": split})
+        for example, split in zip(examples, splits[len(known) :], strict=True)
     ]
 
 
@@ -83,6 +110,6 @@ def find_leaks(examples: Sequence[Example]) -> list[Leak]:
     """Return the pairs of linked examples that stand in different splits."""
     return [
         Leak(examples[i], examples[j])
-        for i, j in links(examples)
+        for i, j in Outline(examples).links()
         if examples[i].split != examples[j].split
     ]

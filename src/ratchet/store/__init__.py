@@ -1,7 +1,13 @@
 """The database and the files of a workspace."""
 
 from ratchet.store.database import open_database
-from ratchet.store.datasets import Dataset, add_dataset, latest_dataset, load_examples
+from ratchet.store.datasets import (
+    Dataset,
+    add_dataset,
+    latest_dataset,
+    load_examples,
+    stream_examples,
+)
 from ratchet.store.openings import add_opening, load_openings
 from ratchet.store.steps import add_step, clear_steps, load_steps
 from ratchet.store.trials import (
@@ -48,6 +54,7 @@ __all__ = [
     "measured_candidates",
     "open_database",
     "read_trials",
+    "stream_examples",
     "write_bytes",
     "write_text",
 ]

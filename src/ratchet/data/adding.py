@@ -1,0 +1,92 @@
+"""Add examples to a task's newest dataset: read them twice, so that a file larger than memory is no problem.
+
+The first reading takes an outline and divides it; the second writes the examples, a batch at a time, in one transaction.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ratchet.core import Example, Split, Task
+from ratchet.core.errors import DataError
+from ratchet.data.splits import SPLITS, Outline
+from ratchet.store import Dataset, add_dataset, latest_dataset, stream_examples
+
+__all__ = ["Added", "add_examples"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """A dataset's new version."""
+
+    dataset: Dataset
+    new: int
+    """Examples that no earlier version had."""
+    splits: dict[Split, int]
+    leaks: int
+    """Pairs of one group, or of near-duplicates, that stand in different splits."""
+
+
+def add_examples(
+    engine: sa.Engine,
+    task: Task,
+    read: Callable[[], Iterable[Example]],
+    *,
+    source: str,
+    afresh: bool = False,
+) -> Added:
+    """Store the newest examples of `task` and those that it lacks as its next version, whole or not at all.
+
+    Args:
+        engine: The database.
+        task: The task; its `splits` say how new examples are divided. Examples that are there keep their splits.
+        read: Called twice; the same examples both times.
+        source: Where they come from, in the user's words.
+        afresh: Leave out the examples of earlier versions, as of a task that was made anew under an old name.
+    Raises: DataError if they cannot be divided, or the second reading gives others than the first.
+    """
+    before: Callable[[], Iterable[Example]] = tuple if afresh else newest(engine, task.name)
+    outline, known = Outline(), list[Split | None]()
+    for example in before():
+        outline.add(example)
+        known.append(example.split)
+    there = frozenset(outline.ids)
+    for example in read():
+        if example.id not in there:
+            outline.add(example)
+    splits = outline.divide(task.splits, known=known)
+
+    def placed() -> Iterator[Example]:
+        yield from before()
+        fresh = (example for example in read() if example.id not in there)
+        for example, split in zip(
+            fresh, splits[len(known) :], strict=False
+        ):  # checked in the store
+            yield example.model_copy(update={"split": split})
+
+    kept = [*known, *splits[len(known) :]]
+    dataset = add_dataset(
+        engine,
+        task.name,
+        placed(),
+        source=source,
+        places=list(zip(outline.ids, kept, strict=True)),
+    )
+    counts = Counter(kept)
+    return Added(
+        dataset=dataset,
+        new=len(kept) - len(known),
+        splits={name: counts[name] for name in SPLITS},
+        leaks=sum(kept[i] != kept[j] for i, j in outline.links()),
+    )
+
+
+def newest(engine: sa.Engine, task: str) -> Callable[[], Iterable[Example]]:
+    """Return how to read the newest version, none where there is none yet."""
+    try:
+        dataset = latest_dataset(engine, task)
+    except DataError:
+        return tuple
+    return lambda: stream_examples(engine, dataset)
