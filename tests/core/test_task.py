@@ -58,6 +58,36 @@ def test_a_task_has_an_input() -> None:
         Task.model_validate({**SMALLEST, "inputs": []})
 
 
+def test_two_inputs_never_share_a_name() -> None:
+    """Two inputs of one name are refused, and the name is shown."""
+    inputs = [{"name": "text"}, {"name": "more"}, {"name": "text"}]
+
+    with pytest.raises(ValidationError, match="each input needs its own name; 'text' stands twice"):
+        Task.model_validate({**SMALLEST, "inputs": inputs})
+
+
+@pytest.mark.parametrize(
+    ("schema", "place"),
+    [
+        ({"type": "objekt"}, "at $.type: 'objekt' is not"),
+        ({"properties": {"city": {"type": "strng"}}}, "at $.properties.city.type: 'strng' is not"),
+        ({"properties": {"city": {"pattern": "("}}}, "at $.properties.city.pattern: '(' is not"),
+        ({"required": "city"}, "at $.required: 'city' is not of type 'array'"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["json", "tool"])
+def test_a_schema_that_is_none_is_refused_with_its_place(
+    kind: str, schema: dict[str, Json], place: str
+) -> None:
+    """A mistake in answer.json_schema is found when the task is made, and named with the task and the place."""
+    answer = {"kind": kind, "tool": "t", "json_schema": schema}
+
+    with pytest.raises(ValidationError) as caught:
+        Task.model_validate({**SMALLEST, "answer": answer})
+
+    assert f"task 'pii': answer.json_schema is no JSON Schema {place}" in str(caught.value)
+
+
 @pytest.mark.parametrize("margin", [-0.01, 1, 1.5])
 def test_a_margin_is_a_loss_of_score(margin: float) -> None:
     """A margin lies in [0, 1)."""

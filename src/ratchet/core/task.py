@@ -112,6 +112,25 @@ class Task(Record):
             raise ValueError(f"a task name is lower-case letters, digits, - and _; got {name!r}")
         return name
 
+    @field_validator("inputs")
+    @classmethod
+    def _have_their_own_names(cls, inputs: tuple[InputField, ...]) -> tuple[InputField, ...]:
+        names = [field.name for field in inputs]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"each input needs its own name; {twice!r} stands twice in {names!r}")
+        return inputs
+
+    @model_validator(mode="after")
+    def _has_a_sound_schema(self) -> Self:
+        if self.answer.json_schema:
+            problem = schema_problem(self.answer.json_schema)
+            if problem:
+                raise ValueError(
+                    f"task {self.name!r}: answer.json_schema is no JSON Schema {problem}"
+                )
+        return self
+
     @cached_property
     def asking_id(self) -> str:
         """Return the id of what shapes a request and how its reply is read: instructions, inputs and answer form.
@@ -129,3 +148,15 @@ class Task(Record):
     def input_names(self) -> tuple[str, ...]:
         """Return the names of the input fields, in order."""
         return tuple(field.name for field in self.inputs)
+
+
+def schema_problem(schema: dict[str, Json]) -> str | None:
+    """Return where a schema breaks the rules of JSON Schema (draft 2020-12), and how."""
+    from jsonschema import Draft202012Validator  # takes a moment, and most tasks have no schema
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        return f"at {error.json_path}: {error.message[:200]}"
+    return None
