@@ -158,6 +158,24 @@ def test_a_good_answer_stays_good_however_it_ended(finish: str) -> None:
     assert parse_answer(task("label"), reply) == ("spam", None)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("This is not spam.", ("not spam", None)),
+        ("This is spam.", ("spam", None)),
+        ("Not spam, surely NOT SPAM.", ("not spam", None)),
+        ("This is not spam, or is it spam?", (None, "wrong form")),
+        ("This is maybe spam, not spam.", (None, "wrong form")),
+        ("Spam or ham?", (None, "wrong form")),
+    ],
+)
+def test_a_label_inside_a_longer_one_does_not_count(text: str, expected: tuple[Json, Json]) -> None:
+    """The longest label at a place is the one that is named; two labels at different places are none."""
+    made = task("label", labels=["spam", "not spam", "maybe spam", "ham"])
+
+    assert parse_answer(made, ChatReply(text=text)) == expected
+
+
 def test_labels_that_differ_in_case_alone_are_told_apart() -> None:
     """A reply that is a label to the letter is that label."""
     made = task("label", labels=["a", "A", "b"])

@@ -36,7 +36,10 @@ def text_answer(_task: Task, reply: ChatReply) -> Outcome:
 
 
 def label_answer(task: Task, reply: ChatReply) -> Outcome:
-    """Take the reply that is a label, case and surrounding marks aside, or names exactly one label as whole words."""
+    """Take the reply that is a label, case and surrounding marks aside, or names exactly one label as whole words.
+
+    A label inside a longer one does not count: "This is not spam." names "not spam", not "spam".
+    """
     whole = reply.text.strip()
     text = whole.strip("\"'`.*").strip()
     if (
@@ -48,12 +51,17 @@ def label_answer(task: Task, reply: ChatReply) -> Outcome:
     by_name = {label.lower(): label for label in task.answer.labels}
     if text.lower() in by_name:
         return by_name[text.lower()], None
-    named = [
-        label
+    places = [
+        (label, found.span())
         for label in task.answer.labels
-        if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)
+        for found in re.finditer(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)
     ]
-    return (named[0], None) if len(named) == 1 else (None, "wrong form")
+    named = {
+        label
+        for label, (start, end) in places
+        if not any(a <= start and end <= b and b - a > end - start for _, (a, b) in places)
+    }
+    return (named.pop(), None) if len(named) == 1 else (None, "wrong form")
 
 
 def number_answer(_task: Task, reply: ChatReply) -> Outcome:
