@@ -50,6 +50,12 @@ def test_a_function_is_found_from_the_root(tmp_path: Path) -> None:
         ("number", {"error": "cubic"}, "got 'cubic'"),
         ("number", {"zero_at": "x"}, "metric 'number': "),
         ("spans", {"near": 3}, "metric 'spans': "),
+        (
+            "spans",
+            {"near": ["A", "B"]},
+            r"near wants pairs .* as in \[\['A', 'B'\]\]; got 'A' by itself",
+        ),
+        ("function", {"path": "m.py:f", "pth": "x"}, "no option 'pth'.*Did you mean 'path'"),
         ("function", {}, r"metric\.options\.path is file\.py:function"),
     ],
 )

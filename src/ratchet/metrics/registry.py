@@ -33,6 +33,10 @@ def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
     Raises: MetricError if the name or an option is unknown.
     """
     if spec.name == "function":
+        for name in sorted(spec.options.keys() - {"path"}):
+            raise MetricError(
+                f"metric 'function' has no option {name!r}; its options are 'path'.{did_you_mean(name, ['path'])}"
+            )
         return FunctionMetric(load_function(str(spec.options.get("path", "")), root or Path.cwd()))
     if spec.name not in METRICS:
         known = [*METRICS, "function"]

@@ -40,6 +40,11 @@ class SpanMatch:
         label: str = "pii_type",
         near: Sequence[Sequence[str]] = (),
     ) -> None:
+        for group in near:
+            if isinstance(group, str):
+                raise MetricError(
+                    f"metric 'spans': near wants pairs (or larger groups) of classes, as in [['A', 'B']]; got {group!r} by itself"
+                )
         self._list, self._text, self._label = list, text, label
         self._near = [frozenset(group) for group in near]
         self.id = metric_id(
