@@ -131,6 +131,20 @@ def test_a_mistake_is_named_with_its_line(text: str, line: int, problem: str) ->
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["if", "unless", "each"])
+def test_blocks_nest_up_to_a_limit(kind: str) -> None:
+    """A hundred blocks inside one another render; one more is refused with the limit, never a RecursionError."""
+    deep = f"{{{{#{kind} a}}}}" * 100 + "x" + f"{{{{/{kind}}}}}" * 100
+    value = [] if kind == "unless" else [1]
+    siblings = f"{{{{#{kind} a}}}}x{{{{/{kind}}}}}" * 500
+
+    assert Template(deep).render({"a": value}) == "x"
+    assert Template(siblings).render({"a": value}) == "x" * 500
+    for count in (101, 500, 5000):
+        with pytest.raises(TemplateError, match="stands inside 100 other blocks"):
+            Template(f"{{{{#{kind} a}}}}" * count + "x" + f"{{{{/{kind}}}}}" * count)
+
+
 @pytest.mark.parametrize(
     "expression",
     ["1+1", "a()", "a b", "__import__('os')", "a|upper", "a[0]", "a=1", "%a", "a..b", "lambda: 1"],

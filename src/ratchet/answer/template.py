@@ -23,6 +23,8 @@ __all__ = ["Template"]
 
 TAG = re.compile(r"\{\{\{\s*([^{}]*?)\s*\}\}\}|\{\{!--.*?--\}\}|\{\{(![^}]*|[^{}]*)\}\}", re.DOTALL)
 NAME = re.compile(r"@?[A-Za-z_][\w-]*(\.[\w-]+)*|this(\.[\w-]+)*")
+DEEPEST = 100
+"""Blocks inside one another."""
 Scope = list[Mapping[str, Json]]
 Part = Callable[[Scope], str]
 
@@ -38,6 +40,7 @@ class Template:
         self.names: set[str] = set()
         self._tokens = tokens(text)
         self._place = 0
+        self._depth = 0
         self._parts = self._sequence(until=None, inside=frozenset())
 
     def check(self, known: Iterable[str]) -> None:
@@ -98,6 +101,11 @@ class Template:
         if kind not in ("if", "unless", "each"):
             fail(line, f"unknown block {{{{#{kind}}}}}; there are #if, #unless and #each")
         path = self._path(name.strip(), line, inside)
+        self._depth += 1
+        if self._depth > DEEPEST:
+            fail(
+                line, f"{{{{#{kind}}}}} stands inside {DEEPEST} other blocks, and that is the limit"
+            )
         main = self._sequence(kind, inside | {"this"} if kind == "each" else inside)
         other: list[Part] = []
         if self._tokens[self._place][1] == "else":
@@ -106,6 +114,7 @@ class Template:
             if self._tokens[self._place][1] == "else":
                 fail(self._tokens[self._place][2], f"{{{{#{kind}}}}} has two {{{{else}}}}")
         self._place += 1
+        self._depth -= 1
         if kind == "each":
             return lambda scope: each(look_up(scope, path, line), scope, main, other, line)
         if kind == "unless":
