@@ -175,6 +175,18 @@ def test_a_change_is_checked_like_a_new_candidate() -> None:
         candidate.changed(decoding={"temperature": 3})
 
 
+def test_a_copy_is_named_by_its_own_content() -> None:
+    """An id that the original has computed is not the copy's where its content changed, and stays where it did not."""
+    before = Example(inputs={"text": "a"}, reference="x")
+    first = before.id
+
+    corrected = before.model_copy(update={"reference": "y"})
+    moved = before.model_copy(update={"split": "dev"})
+
+    assert corrected.id == Example(inputs={"text": "a"}, reference="y").id != first
+    assert moved.id == before.model_copy().id == first
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_unknown_fields_are_refused(name: str) -> None:
     """A misspelt setting never passes silently."""

@@ -8,7 +8,8 @@ pins ids of each noun in a golden file.
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -40,6 +41,14 @@ class Record(BaseModel):
         ser_json_inf_nan="constants",  # the default writes null, which is read back as no number
     )
     prefix: ClassVar[str] = "r"
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy; what the original has computed and kept, such as its id, is computed anew of changed content."""
+        copy = super().model_copy(update=update, deep=deep)
+        if update:
+            for name in copy.__dict__.keys() - type(copy).model_fields.keys():
+                del copy.__dict__[name]
+        return copy
 
     def plain(self) -> dict[str, Json]:
         """Return the record as JSON values, fields at their default left out."""
