@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ratchet.core import Json
 from ratchet.core.errors import DataError
 from ratchet.data import BadRow, Row, good_rows, read_rows
-from ratchet.data.rows import FORMATS
+from ratchet.data.rows import FORMATS, ShallowJson, TooDeepError
 
 TABLE: list[dict[str, Json]] = [
     {"text": "Grüße 👋", "label": "a"},
@@ -280,6 +280,33 @@ def test_json_that_cannot_be_streamed_fails_the_same_way(text: str, tmp_path: Pa
 
     with pytest.raises(DataError, match=r"no JSON|expected an array"):
         list(read_rows(path))
+
+
+@pytest.mark.parametrize("depth", [101, 1000, 100_000])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_deep_nesting_is_refused(name: str, encoding: str, depth: int, tmp_path: Path) -> None:
+    """Lists inside lists beyond all reason are a DataError, however the file is read, and take no memory."""
+    row = '{"a": ' + "[" * (depth - 1) + "]" * (depth - 1) + "}"
+    text = f"[{row}]" if name == "rows.json" else row
+    path = written(tmp_path, name, text.encode(encoding))
+
+    with pytest.raises(DataError, match=r"deep inside one another|recursion depth"):
+        list(good_rows(path))
+
+
+@given(st.text('[{"\\\\', max_size=300), st.integers(1, 9))
+def test_brackets_in_texts_are_no_nesting(text: str, size: int) -> None:
+    """What stands in quotes is not counted, wherever a block of the file ends; what is nested just less deep is read."""
+    body = json.dumps([{text: [[text]]}, text]).encode()
+    deep = b"[" * 101 + b"]" * 101
+
+    shallow = ShallowJson(io.BytesIO(body + deep))
+    refused = ShallowJson(io.BytesIO(body + b"[" + deep))
+
+    assert b"".join(iter(lambda: shallow.read(size), b"")) == body + deep
+    with pytest.raises(TooDeepError):
+        list(iter(lambda: refused.read(size), b""))
 
 
 @pytest.mark.parametrize("ending", FORMATS)

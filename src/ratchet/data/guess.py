@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ratchet.core import AnswerForm, InputField, Json, MetricSpec, Roles, SplitSpec, Task
 from ratchet.core.errors import DataError, did_you_mean
-from ratchet.data.rows import Row
+from ratchet.data.rows import Row, is_deep
 
 __all__ = ["Guess", "guess_columns", "guess_task"]
 
@@ -161,9 +161,10 @@ def parsed(value: Json) -> Json:
     """Return a cell as JSON where it is an object or list written as text."""
     if isinstance(value, str) and value.strip()[:1] in ("{", "["):
         try:
-            return json.loads(value)
-        except ValueError:
+            body = json.loads(value)
+        except (ValueError, RecursionError):
             return value
+        return value if is_deep(body) else body
     return value
 
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from ratchet.core import Json
 from ratchet.core.errors import DataError, did_you_mean
@@ -35,6 +38,8 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 LONGEST_CELL = 64 * 1024 * 1024
+DEEPEST = 100
+"""Lists and objects inside one another, the row itself the first; the database's JSON reader stops not far behind."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +194,24 @@ def jsonl_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
 def checked(number: int, value: Json) -> Row | BadRow:
     if not isinstance(value, dict):
         return BadRow(number, f"expected an object with named values, got {type(value).__name__}")
+    if is_deep(value):
+        return BadRow(
+            number, f"lists and objects stand more than {DEEPEST} deep inside one another"
+        )
     if isinstance(value.get("messages"), list):
         return chat_row(number, value)
     return Row(number, value)
+
+
+def is_deep(value: Json) -> bool:
+    """Tell whether lists and objects stand more than DEEPEST deep inside one another."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [part for part in level if isinstance(part, dict | list)]
+        if not level:
+            return False
+        level = [x for part in level for x in (part.values() if isinstance(part, dict) else part)]
+    return True
 
 
 def chat_row(number: int, value: dict[str, Json]) -> Row | BadRow:
@@ -232,9 +252,11 @@ def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
             file.seek(len(codecs.BOM_UTF8))
         number = 0
         try:
-            for value in ijson.items(file, "item", use_float=True):
+            for value in ijson.items(ShallowJson(file), "item", use_float=True):
                 number += 1
                 yield checked(number, value)
+        except TooDeepError as error:
+            raise DataError(f"{path}, after row {number}: {error}") from error
         except ijson.JSONError as error:
             if "UTF8" in str(error):
                 raise not_text(path, "utf-8", f"after row {number}") from error
@@ -245,6 +267,36 @@ def json_rows(path: Path, encoding: str) -> Iterator[Row | BadRow]:
             raise DataError(
                 f"{path}: expected an array of objects, found no item; a file with one object a line is .jsonl"
             )
+
+
+class TooDeepError(Exception):
+    """JSON that would take a parser more memory or stack than there is."""
+
+
+class ShallowJson:
+    """A file of JSON that ends with TooDeepError where brackets nest too deep: ijson's memory grows with the square of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._depth, self._quoted, self._rest = 0, False, b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes, checked."""
+        chunk = self._file.read(size)
+        text = (self._rest + chunk).replace(b"\\\\", b"").replace(b'\\"', b"")
+        self._rest = b"\\" if text.endswith(b"\\") else b""  # what it escapes comes next
+        pieces = text.split(b'"')  # by turns outside and inside of a string
+        outside = np.frombuffer(b"".join(pieces[self._quoted :: 2]), np.uint8)
+        opened, closed = (np.isin(outside, list(marks)) for marks in (b"[{", b"]}"))
+        depths = self._depth + np.cumsum(opened.astype(int) - closed)
+        if len(depths):
+            self._depth = int(depths[-1])
+            if depths.max() > DEEPEST + 1:  # the array of rows comes on top
+                raise TooDeepError(
+                    f"lists and objects stand more than {DEEPEST} deep inside one another"
+                )
+        self._quoted ^= len(pieces) % 2 == 0
+        return chunk
 
 
 def whole_json(path: Path, encoding: str) -> Iterator[Row | BadRow]:
