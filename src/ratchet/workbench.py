@@ -35,8 +35,10 @@ from ratchet.levers import Evidence, Lever, Watcher
 from ratchet.measure import (
     Bench,
     Contest,
+    Finding,
     Measurement,
     Plan,
+    check_task,
     compare,
     compare_all,
     evaluate,
@@ -327,6 +329,11 @@ class Workbench:
         """Return each challenger's verdict against `champion` on dev, adjusted for their number, and all measurements, its first."""
         measured = self.measure_all([champion, *challengers], budget=budget)
         return compare_all(measured[0], measured[1:], margin=self.task.margin), measured
+
+    def check(self) -> list[Finding]:
+        """Return what is wrong with the task and its examples, found without a call."""
+        candidates = [*self.variants(), self.champion()]
+        return check_task(self.task, self.examples, self.metric, candidates)
 
     def measured(self) -> list[Measurement]:
         """Return what the stored trials say of every candidate that has answered all of dev; nothing is called.

@@ -55,3 +55,31 @@ def test_sequential_takes_two(ratchet, workspace: Path) -> None:
     words = ("ab", "tickets", "--a", "start", "--b", "start", "--b", "careful.yaml")
 
     assert "give --b once" in ratchet(*words, "--sequential", code=2).words
+
+
+def test_final_opens_the_test_split_once(ratchet, workspace: Path, server: ScriptedServer) -> None:
+    """The champion is measured on test once; the second time the record is shown, and nothing is asked."""
+    shown = ratchet("final", "tickets").stdout
+    calls = server.calls
+
+    again = json.loads(ratchet("final", "tickets", "--json").stdout)
+
+    assert shown.startswith("Test ")
+    assert "Openings of the test split" in shown
+    assert calls == server.calls == 40
+    assert [o["number"] for o in again["openings"]] == [1]
+
+
+def test_check_passes_sound_data_and_fails_a_conflict(ratchet, workspace: Path) -> None:
+    """Sound data end with code 0; a row with the inputs of another one and a different label ends with 1."""
+    assert "✓" in ratchet("check", "tickets").stdout
+    rows = "text,label\nkabel kador kafin,billing\nkabel kador kafin,returns\n"
+    (workspace / "more.csv").write_text(rows)
+    ratchet("import", "more.csv", "--task", "tickets")
+
+    found = {
+        f["check"]: f for f in json.loads(ratchet("check", "tickets", "--json", code=1).stdout)
+    }
+
+    assert found["label conflicts"]["level"] == "error"
+    assert len(found["label conflicts"]["examples"]) == 2

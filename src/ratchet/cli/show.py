@@ -22,7 +22,7 @@ from rich.text import Text
 
 from ratchet.core import Json, Opening, Step, Verdict
 from ratchet.ladder import Changed, Rung, cost_text, gain_text, score_text
-from ratchet.measure import Contest, Measurement, Plan, Standing
+from ratchet.measure import Contest, Finding, Measurement, Plan, Standing
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
 from ratchet.workbench import Watching
@@ -32,6 +32,7 @@ __all__ = [
     "bars",
     "contest_line",
     "err",
+    "findings_table",
     "ladder_table",
     "openings_table",
     "out",
@@ -298,6 +299,20 @@ def standing_plain(standing: Standing) -> dict[str, Json]:
         "tokens_a_call": standing.tokens_a_call,
         "dominated_by": standing.dominated_by,
     }
+
+
+SIGNS = {"ok": Text("✓", "green"), "warning": Text("!", "yellow"), "error": Text("✗", "red")}
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """Return what the checks found, a check a line."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_header=False)
+    for name in ("", "check", "text"):
+        table.add_column(name, no_wrap=name != "text")
+    for finding in findings:
+        named = f" ({', '.join(finding.examples)}, …)" if finding.examples else ""
+        table.add_row(SIGNS[finding.level], finding.check, Text(finding.text + named))
+    return table
 
 
 def openings_table(openings: Sequence[Opening]) -> Table:

@@ -1,4 +1,4 @@
-"""Commands that make things: `init` a workspace, `import` examples."""
+"""Commands about a task's material: `init` a workspace, `import` examples, `check` them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("init")(init)
     app.command("import")(import_)
+    app.command()(check)
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Where; by default here.")] = Path()) -> None:
@@ -176,3 +177,19 @@ def show_import(
         out.print(f"[yellow]{len(report.skipped)} rows left out[/]:")
         for bad in report.skipped[:20]:
             out.print(Text(f"  row {bad.number}: {bad.problem}"))
+
+
+def check(
+    task: str, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Look for what would make figures wrong or weak, before money is spent; ends with code 1 where something is wrong."""
+    from ratchet.cli.show import findings_table, out, print_json
+    from ratchet.workbench import Workbench
+
+    findings = Workbench.open(task).check()
+    if json:
+        print_json([finding.model_dump(mode="json") for finding in findings])
+    else:
+        out.print(findings_table(findings))
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """Every number that Ratchet reports is made here."""
 
+from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
 from ratchet.measure.evaluate import Bench, Plan, Progress, evaluate, plan, recall
 from ratchet.measure.front import Standing, cheapest_not_worse, standings
@@ -10,6 +11,7 @@ from ratchet.measure.sequential import Contest, Sequential, settle
 __all__ = [
     "Bench",
     "Contest",
+    "Finding",
     "Measurement",
     "Missing",
     "Plan",
@@ -18,6 +20,7 @@ __all__ = [
     "Standing",
     "bootstrap_interval",
     "cheapest_not_worse",
+    "check_task",
     "compare",
     "compare_all",
     "evaluate",

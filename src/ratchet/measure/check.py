@@ -1,0 +1,207 @@
+"""Checks before money is spent: what is wrong with a task and its examples, found without a single call."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from scipy import stats
+
+from ratchet.answer import parse_answer, written_answer
+from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
+from ratchet.data import find_leaks, near_duplicates
+from ratchet.data.splits import text_of
+from ratchet.metrics import Metric
+from ratchet.models import ChatReply, ToolCall
+
+__all__ = ["Finding", "check_task"]
+
+DISAGREEING = 0.2
+"""Two candidates worth comparing disagree on about a fifth of the examples; the power is told for that share."""
+LOPSIDED = 0.9
+FEW_OF_A_LABEL = 5
+SHOWN = 5
+
+
+class Finding(Record):
+    """One thing that a check says."""
+
+    check: str
+    level: Literal["error", "warning", "ok"]
+    """An error makes figures wrong; a warning makes them weak."""
+    text: str
+    examples: tuple[str, ...] = ()
+    """Ids of the first few examples that it is about."""
+
+
+def check_task(
+    task: Task, examples: Sequence[Example], metric: Metric, candidates: Sequence[Candidate] = ()
+) -> list[Finding]:
+    """Return what every check found, in a fixed order.
+
+    Args:
+        task: The task.
+        examples: All its examples, with their splits.
+        metric: Its metric.
+        candidates: Those whose demonstrations are looked at.
+    """
+    answers = [
+        (example, *parse_answer(task, spoken(task, example.reference))) for example in examples
+    ]
+    unreachable = [example for example, _, failure in answers if failure]
+    scores = [(e, metric.score(e, answer).value) for e, answer, failure in answers if not failure]
+    return [
+        leakage(examples),
+        shown_answers(examples, candidates),
+        duplicates(examples),
+        conflicts(examples),
+        *balance(task, examples),
+        reachable(task, unreachable),
+        ceiling(scores),
+        power(examples),
+    ]
+
+
+def finding(
+    check: str,
+    wrong: Sequence[Example],
+    bad: Callable[[int], str],
+    good: str,
+    level: Literal["error", "warning"] = "error",
+) -> Finding:
+    if not wrong:
+        return Finding(check=check, level="ok", text=good)
+    ids = tuple(dict.fromkeys(example.id for example in wrong))
+    return Finding(check=check, level=level, text=bad(len(ids)), examples=ids[:SHOWN])
+
+
+def leakage(examples: Sequence[Example]) -> Finding:
+    """Find near-duplicates, and members of one group, in different splits."""
+    return finding(
+        "leakage",
+        [leak.second for leak in find_leaks(examples)],
+        lambda count: (
+            f"{count} examples have a near-duplicate, or a member of their group, in another split; import the file into a new task"
+        ),
+        "no near-duplicate and no group stands in two splits",
+    )
+
+
+def shown_answers(examples: Sequence[Example], candidates: Sequence[Candidate]) -> Finding:
+    """Find demonstrations that are near-duplicates of dev or test examples: the prompt would tell the answer."""
+    shown = [
+        Example(inputs=d.inputs, reference=d.answer, split="train")
+        for candidate in candidates
+        for d in candidate.demonstrations
+    ]
+    sealed = [e.model_copy(update={"group": None}) for e in examples if e.split in ("dev", "test")]
+    distinct = list({e.id: e for e in shown}.values())
+    return finding(
+        "demonstrations",
+        [leak.second for leak in find_leaks([*distinct, *sealed]) if leak.first.split == "train"],
+        lambda count: (
+            f"{count} dev or test examples are shown, or nearly, as demonstrations of a candidate; take them from train"
+        ),
+        f"none of {len(distinct)} demonstrations is a dev or test example",
+    )
+
+
+def duplicates(examples: Sequence[Example]) -> Finding:
+    """Find near-duplicates inside the splits: they count as evidence twice."""
+    pairs = near_duplicates([text_of(example) for example in examples])
+    return finding(
+        "duplicates",
+        [examples[j] for i, j in pairs if examples[i].split == examples[j].split],
+        lambda count: f"{count} examples are near-duplicates of another one in their split",
+        "no near-duplicates",
+        "warning",
+    )
+
+
+def conflicts(examples: Sequence[Example]) -> Finding:
+    """Find equal inputs with different references: no candidate can be right on all of them."""
+    answers: dict[str, dict[str, Example]] = {}
+    for example in examples:
+        asked = canonical_json(example.inputs)
+        answers.setdefault(asked, {})[canonical_json(example.reference)] = example
+    return finding(
+        "label conflicts",
+        [e for found in answers.values() if len(found) > 1 for e in found.values()],
+        lambda count: (
+            f"{count} examples have the inputs of another one and a different reference; correct or remove them"
+        ),
+        "equal inputs have equal references",
+    )
+
+
+def balance(task: Task, examples: Sequence[Example]) -> Iterator[Finding]:
+    """Say how the labels are spread, for tasks that have labels."""
+    if task.answer.kind != "label":
+        return
+    counts = Counter(str(example.reference) for example in examples)
+    label, most = counts.most_common(1)[0]
+    rare = [name for name in task.answer.labels if counts[name] < FEW_OF_A_LABEL]
+    share = most / len(examples)
+    text = (
+        f"{label!r} is the reference of {100 * share:.0f} %: always answering it scores that much"
+    )
+    if rare:
+        text += f"; fewer than {FEW_OF_A_LABEL} examples: {', '.join(rare)}"
+    yield Finding(
+        check="class balance",
+        level="warning" if rare or share >= LOPSIDED else "ok",
+        text=text,
+    )
+
+
+def reachable(task: Task, unreachable: Sequence[Example]) -> Finding:
+    """Name references that no reply could give, as they do not have the answer's form."""
+    return finding(
+        "reachable answers",
+        unreachable,
+        lambda count: (
+            f"{count} references are not in the form of the answer ({task.answer.kind}), so no reply can be right; correct them or the form"
+        ),
+        "every reference has the form of the answer",
+    )
+
+
+def spoken(task: Task, reference: Json) -> ChatReply:
+    """Return the reply that gives the reference."""
+    message = written_answer(task, reference, 0)
+    calls = tuple(
+        ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
+        for call in message.get("tool_calls", ())
+    )
+    return ChatReply(text=message["content"], tool_calls=calls)
+
+
+def ceiling(scores: Sequence[tuple[Example, float]]) -> Finding:
+    """Find references that the metric itself does not score 1: the ceiling of every candidate is lower."""
+    mean = sum(value for _, value in scores) / max(1, len(scores))
+    return finding(
+        "metric ceiling",
+        [example for example, value in scores if value < 1 - 1e-9],
+        lambda count: (
+            f"the metric gives {count} references less than 1 when they are the answer; no candidate can score above {100 * mean:.1f}"
+        ),
+        "the reference itself scores 1 on every example",
+        "warning",
+    )
+
+
+def power(examples: Sequence[Example]) -> Finding:
+    """Say how small a difference dev can show, by McNemar's test at 5 % with a power of 80 %."""
+    dev = [example for example in examples if example.split == "dev"]
+    groups = len({example.group or example.id for example in dev})
+    if not groups:
+        return Finding(check="power", level="error", text="dev has no examples")
+    z = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
+    visible = z * math.sqrt(DISAGREEING / groups)
+    what = f"{len(dev)} dev examples" + (f" in {groups} groups" if groups < len(dev) else "")
+    return Finding(
+        check="power",
+        level="warning" if visible > 0.1 else "ok",  # ten points are a large gain
+        text=f"with {what} you can see differences of {100 * visible:.0f} points, "
+        f"where two candidates disagree on {100 * DISAGREEING:.0f} % of them; {math.ceil(z**2 * DISAGREEING / 0.05**2):,} would show 5 points",
+    )

@@ -1,0 +1,141 @@
+"""Each check finds the thing that it is for, and says so of sound data too."""
+
+import pytest
+
+from ratchet import Candidate, Example, InputField, MetricSpec, Roles, Task
+from ratchet.core import AnswerForm, Demonstration
+from ratchet.measure import check_task
+from ratchet.metrics import make_metric
+
+WORDS = [
+    "ash",
+    "birch",
+    "cedar",
+    "dogwood",
+    "elm",
+    "fir",
+    "ginkgo",
+    "hazel",
+    "ivy",
+    "juniper",
+    "kauri",
+    "larch",
+    "maple",
+    "nutmeg",
+    "oak",
+    "pine",
+]
+
+
+def task(kind="label", **form):
+    """Return a task of that answer form."""
+    if kind == "label":
+        form = {"labels": ("a", "b"), **form}
+    name = {"label": "label", "number": "number"}.get(kind, "exact")
+    return Task(
+        name="t", instructions="Say.", inputs=(InputField(name="q"),), answer=AnswerForm(kind=kind, **form),
+        metric=MetricSpec(name=name), models=Roles(student="m"),
+    )  # fmt: skip
+
+
+def text(number):
+    """Return a text that is like no other one."""
+    return " ".join(WORDS[(number * step + step) % 16] + str(number) for step in range(1, 9))
+
+
+def sound(count=40):
+    """Return examples with nothing wrong."""
+    splits = ["train", "train", "dev", "test"]
+    return [
+        Example(inputs={"q": text(i)}, reference="ab"[i % 2], split=splits[i % 4])
+        for i in range(count)
+    ]
+
+
+def found(examples, *, of=None, candidates=()):
+    """Return the findings by the name of their check."""
+    chosen = of or task()
+    return {
+        f.check: f for f in check_task(chosen, examples, make_metric(chosen.metric), candidates)
+    }
+
+
+def test_sound_data_pass():
+    """Nothing is found but what a small dev split cannot show."""
+    levels = {name: f.level for name, f in found(sound(1000)).items()}
+
+    assert set(levels.values()) == {"ok"}
+    assert set(levels) == {
+        "leakage", "demonstrations", "duplicates", "label conflicts", "class balance", "reachable answers",
+        "metric ceiling", "power",
+    }  # fmt: skip
+
+
+def test_a_near_duplicate_in_another_split_is_a_leak():
+    """The example in the other split is named."""
+    twin = Example(inputs={"q": text(0) + " end"}, reference="a", split="test")
+
+    leak = found([*sound(), twin])["leakage"]
+
+    assert (leak.level, leak.examples) == ("error", (twin.id,))
+
+
+def test_a_demonstration_from_dev_is_found():
+    """A candidate that shows a dev example is named as an error; one that shows a train example is sound."""
+    examples = sound()
+    by_split = {e.split: e for e in examples}
+
+    def shows(example):
+        shown = Demonstration(inputs=example.inputs, answer=example.reference)
+        return Candidate(model="m", user="{{q}}", demonstrations=(shown,))
+
+    bad = found(examples, candidates=[shows(by_split["dev"])])["demonstrations"]
+
+    assert (bad.level, bad.examples) == ("error", (by_split["dev"].id,))
+    assert found(examples, candidates=[shows(by_split["train"])])["demonstrations"].level == "ok"
+
+
+def test_duplicates_and_conflicts_are_told_apart():
+    """Equal inputs with another reference are a conflict; nearly equal inputs in one split are duplicates."""
+    conflict = Example(inputs={"q": text(0)}, reference="b", split="train")
+    twin = Example(inputs={"q": text(1) + " end"}, reference="b", split="train")
+
+    both = found([*sound(), conflict, twin])
+
+    assert (both["label conflicts"].level, len(both["label conflicts"].examples)) == ("error", 2)
+    assert twin.id in both["duplicates"].examples
+
+
+def test_a_lopsided_task_is_named():
+    """Always answering the commonest label would score 95 %, and the rare one has too few examples."""
+    examples = [
+        e.model_copy(update={"reference": "a" if i else "b"}) for i, e in enumerate(sound())
+    ]
+
+    balance = found(examples)["class balance"]
+
+    assert balance.level == "warning"
+    assert "98 %" in balance.text
+    assert balance.text.endswith("fewer than 5 examples: b")
+
+
+@pytest.mark.parametrize(("kind", "reference"), [("label", "c"), ("number", "many")])
+def test_a_reference_that_no_reply_can_give_is_found(kind, reference):
+    """A label that is not on the list, and a number in words, are out of reach."""
+    odd = Example(inputs={"q": text(99)}, reference=reference, split="dev")
+    of = task(kind)
+    examples = sound() if kind == "label" else []
+
+    assert found([*examples, odd], of=of)["reachable answers"].examples == (odd.id,)
+
+
+def test_power_tells_what_dev_can_show():
+    """2.80 · sqrt(0.2 / n), by groups where there are some."""
+    small = found(sound(40))["power"]
+    grouped = found([e.model_copy(update={"group": str(i % 8)}) for i, e in enumerate(sound(40))])[
+        "power"
+    ]
+
+    assert small.level == "warning"
+    assert "10 dev examples you can see differences of 40 points" in small.text
+    assert "10 dev examples in 2 groups" in grouped.text
