@@ -437,8 +437,8 @@ def message(rng: Random, kinds: list[str]) -> tuple[str, list[tuple[str, str]]]:
     """Return a message and the things in it as (text, kind), in order, each once."""
     found: dict[tuple[str, str], None] = {}
     sentences = []
-    english = rng.random() < 0.7
-    for _ in range(rng.randint(1, 4)):
+    english = rng.random() < 0.85
+    for _ in range(rng.choice((1, 1, 2, 2, 3))):
         if english:
             text, things = sentence(rng, rng.choice(kinds) if rng.random() < 0.7 else "")
             found.update(dict.fromkeys(things))
@@ -461,12 +461,12 @@ def extract(rng: Random) -> Chat:
     """Find the things of the named kinds in a message, in the format that the prompt gives or its demonstrations show."""
     usual = list(MADE_UP_LABELS)
     kinds = (
-        rng.sample(usual, rng.randint(2, 6))
-        if rng.random() < 0.6
+        rng.sample(usual, rng.choice((2, 3, 4, 5, 5, 6, 6, 6)))
+        if rng.random() < 0.65
         else rng.sample(list(KINDS), rng.randint(2, 5))
     )
     wanted = [kind for kind in kinds if rng.random() < 0.85] or kinds[:1]
-    count = 0 if rng.random() < 0.6 else rng.randint(1, 3)
+    count = 0 if rng.random() < 0.7 else rng.randint(1, 3)
     labels = {kind: label(rng, kind, shown=count > 0) for kind in wanted}
     if len(set(labels.values())) < len(labels):
         return extract(rng)
@@ -675,16 +675,16 @@ def compare(rng: Random) -> Chat:
 
 
 ABILITIES: dict[str, tuple[Callable[[Random], Chat], float]] = {
-    "copy": (copy, 0.03),
-    "lookup": (lookup, 0.07),
-    "facts": (facts, 0.11),
-    "schema": (schema, 0.09),
-    "tool": (tool, 0.06),
-    "extract": (extract, 0.38),
-    "labels": (labels, 0.09),
-    "demos": (demos, 0.09),
-    "instruct": (instruct, 0.06),
-    "compare": (compare, 0.02),
+    "copy": (copy, 0.02),
+    "lookup": (lookup, 0.05),
+    "facts": (facts, 0.09),
+    "schema": (schema, 0.07),
+    "tool": (tool, 0.04),
+    "extract": (extract, 0.54),
+    "labels": (labels, 0.07),
+    "demos": (demos, 0.07),
+    "instruct": (instruct, 0.04),
+    "compare": (compare, 0.01),
 }
 """Each ability with its share of the mixture; the shares sum to one."""
 

@@ -13,6 +13,19 @@ OPENERS = (
     "P.S. ", "Dear all, ", "As you know, ", "Good news: ", "One more thing: ", "First, ", "Then ", "Again, ", "FYI: ", "- ", "1. ",
 )  # fmt: skip
 CLOSERS = (" please", " thanks", ", thank you", " now", ", if you can", " as agreed", ", I think", " I hope", " at last", ", right", " soon")  # fmt: skip
+CONNECTORS = (
+    " and ",
+    ", and ",
+    ", but ",
+    " because ",
+    ", so ",
+    " - ",
+    "; ",
+    " while ",
+    ": ",
+    ", as ",
+    " when ",
+)
 SLOT = re.compile(r"\{(\w+)\}")
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
@@ -32,6 +45,8 @@ OF_KIND = {kind: [form for form in FORMS if kind in slots(form)] for kind in KIN
 
 def sentence(rng: Random, kind: str = "") -> tuple[str, list[tuple[str, str]]]:
     """Return a sentence and the things in it as (text, kind), in order; of a form that mentions `kind` where one is given."""
+    if rng.random() < 0.2:
+        return joined(rng, kind)
     form = rng.choice(OF_KIND.get(kind) or FORMS)
     text = CHOICE.sub(lambda found: rng.choice(found.group(1).split("|")), form)
     if kind and kind not in slots(text):
@@ -47,6 +62,14 @@ def sentence(rng: Random, kind: str = "") -> tuple[str, list[tuple[str, str]]]:
         return things[-1][0]
 
     return SLOT.sub(filled, text), things
+
+
+def joined(rng: Random, kind: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return two sentences as clauses of one; the things of both, in order."""
+    (first, things), (second, more) = sentence(rng, kind), sentence(rng)
+    if not more or not second.startswith(more[0][0]):
+        second = second[:1].lower() + second[1:]
+    return first.rstrip(".!?;") + rng.choice(CONNECTORS) + second, things + more
 
 
 def roughened(rng: Random, text: str) -> str:

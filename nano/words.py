@@ -128,6 +128,109 @@ MONTHS = [
     "November",
     "December",
 ]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+PLACES = [
+    "London",
+    "Paris",
+    "Berlin",
+    "Madrid",
+    "Rome",
+    "Vienna",
+    "Prague",
+    "Warsaw",
+    "Dublin",
+    "Lisbon",
+    "Athens",
+    "Cairo",
+    "Lagos",
+    "Nairobi",
+    "Delhi",
+    "Mumbai",
+    "Tokyo",
+    "Osaka",
+    "Seoul",
+    "Beijing",
+    "Shanghai",
+    "Sydney",
+    "Melbourne",
+    "Toronto",
+    "Montreal",
+    "Boston",
+    "Chicago",
+    "Denver",
+    "Dallas",
+    "Houston",
+    "Phoenix",
+    "Seattle",
+    "Austin",
+    "Miami",
+    "Atlanta",
+    "Detroit",
+    "Hamburg",
+    "Munich",
+    "Cologne",
+    "Zurich",
+    "Geneva",
+    "Turin",
+    "Naples",
+    "Seville",
+    "Bilbao",
+    "Antwerp",
+    "Ghent",
+    "Utrecht",
+    "Malmo",
+    "Aarhus",
+    "Helsinki",
+    "Riga",
+    "Tallinn",
+    "Vilnius",
+    "Minsk",
+    "Kiev",
+    "Odessa",
+    "Zagreb",
+    "Belgrade",
+    "Ankara",
+    "Tunis",
+    "Rabat",
+    "Harare",
+    "Durban",
+    "Manila",
+    "Hanoi",
+    "Jakarta",
+    "Bangkok",
+    "Lahore",
+    "Karachi",
+    "Kabul",
+    "Tehran",
+    "Baghdad",
+    "Beirut",
+    "Havana",
+    "Bogota",
+    "Caracas",
+    "Santiago",
+    "Cusco",
+    "Brasilia",
+    "Recife",
+    "Cork",
+    "Bristol",
+    "York",
+    "Bath",
+    "Oxford",
+    "Norwich",
+    "Exeter",
+    "Glasgow",
+    "Dundee",
+    "Cardiff",
+    "Swansea",
+    "Reno",
+    "Tulsa",
+    "Omaha",
+    "Fresno",
+    "Tampa",
+    "Tucson",
+    "Memphis",
+    "Boise",
+]
 DOMAINS = ["com", "org", "net", "io", "co.uk", "de", "info", "biz", "edu", "us"]
 ONSETS = [
     "b",
@@ -262,6 +365,11 @@ def job(rng: Random) -> str:
 
 
 def city(rng: Random) -> str:
+    """Return a place: half of them a plain name, which only the words around it tell from a person's."""
+    if rng.random() < 0.3:
+        return rng.choice(PLACES)
+    if rng.random() < 0.3:
+        return made_up(rng, rng.randint(2, 3)).capitalize()
     base = last_name(rng)
     if rng.random() < 0.5:
         return f"{rng.choice(['North', 'South', 'East', 'West', 'New', 'Port', 'Lake'])} {base}"
@@ -277,6 +385,9 @@ def company(rng: Random) -> str:
 
 
 def date(rng: Random) -> str:
+    """Return a date in one of several forms, or a day of the week."""
+    if rng.random() < 0.35:
+        return rng.choice(DAYS)
     day, month, year = rng.randint(1, 28), rng.randrange(12), rng.randint(1950, 2030)
     return rng.choice(
         [
