@@ -161,6 +161,20 @@ async def test_a_dead_endpoint_ends_with_its_error_after_few_calls(engine: sa.En
     assert load_trials(engine, [CANDIDATE.id]) == []
 
 
+async def test_a_rerun_against_a_dead_endpoint_ends_soon_too(engine: sa.Engine) -> None:
+    """Trials that are there already do not make a dead endpoint look alive."""
+    await measure(bench(engine), always(), examples(20))
+    with ScriptedServer(
+        lambda _body: "yes", faults=[Fault(status=500, headers=(("Retry-After", "0"),))] * 9999
+    ) as server:
+        async with EndpointModel("mock/m", "m", server.url, concurrency=4, retries=0) as model:
+            with pytest.raises(ReplyError, match="status 500"):
+                await measure(bench(engine), model, examples(500))
+
+    assert server.calls <= 10 + 4
+    assert len(load_trials(engine, [CANDIDATE.id])) == 20
+
+
 async def test_few_examples_without_any_reply_are_an_error_too() -> None:
     """Also below the number of calls that make an endpoint hopeless, no reply at all is an error, not a score."""
     model = ScriptedModel([])
@@ -240,6 +254,20 @@ async def test_a_metric_that_raises_keeps_the_paid_answer(engine: sa.Engine) -> 
 
     assert measured.n == 3
     assert len(model.requests) == 3
+
+
+async def test_calls_in_flight_are_kept_when_a_metric_raises(engine: sa.Engine) -> None:
+    """What was asked before the metric failed comes back and is kept; nothing new is asked."""
+
+    def broken(_inputs: object, _reference: object, _answer: object) -> float:
+        raise KeyError("oops")
+
+    model = always(delay_s=0.02)
+    model.concurrency = 4
+    with pytest.raises(MetricError, match="oops"):
+        await measure(bench(engine, metric=FunctionMetric(broken)), model, examples(50))
+
+    assert len(load_trials(engine, [CANDIDATE.id])) == len(model.requests) == 4
 
 
 async def test_any_error_of_a_metric_keeps_the_paid_answer(engine: sa.Engine) -> None:

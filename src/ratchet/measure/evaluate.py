@@ -207,6 +207,7 @@ class _Run:
         self.score_sum, self.failures = 0.0, 0
         self.stopped: str | None = None
         self.last_error: ReplyError | None = None
+        self.metric_error: Exception | None = None
         self.writer: TrialWriter | None = None
 
     def writing(self) -> AbstractContextManager[object]:
@@ -267,9 +268,13 @@ class _Run:
                     group.create_task(self.work(queue))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        if self.metric_error:  # calls that were in flight have come back, and are kept
+            raise self.metric_error
 
     async def work(self, queue: Iterator[tuple[Example, int]]) -> None:
         for example, repeat in queue:
+            if self.metric_error:
+                return
             if not self.bench.budget.begin():
                 self.stopped = "the budget is spent"
                 return
@@ -284,7 +289,7 @@ class _Run:
         except ReplyError as error:
             self.last_error = error
             self.missing.append(Missing(example.id, error.kind, str(error)))
-            if len(self.missing) >= HOPELESS and not self.outcomes:
+            if len(self.missing) >= HOPELESS and not self.bought:
                 raise
             return
         usage = trial.usage
@@ -295,10 +300,11 @@ class _Run:
         )
         try:
             trial = self.scored(trial, example)
-        except Exception:  # whatever the metric raises, the answer is paid for
+        except Exception as error:  # whatever the metric raises, the answers are paid for
+            self.metric_error = error
             if self.writer:
                 self.writer.put(trial, self.bench.metric.id)
-            raise
+            return
         self.record(trial, is_new=True, answered=True)
 
     def check_alive(self, asked: bool) -> None:
