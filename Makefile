@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types layers bench clean
+.PHONY: help install demo test check format lint types layers proof bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ types: install ## Check the types
 
 layers: install ## Check that no floor imports from above
 	$(BIN)/lint-imports --no-cache | tail -4
+
+proof: install ## Run our statistical claims again; writes docs/proof.md
+	$(BIN)/python benchmarks/proof/run.py
 
 bench: install ## Measure throughput side by side with a bare loop
 	$(BIN)/python benchmarks/throughput/run.py

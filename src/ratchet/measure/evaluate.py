@@ -300,7 +300,7 @@ class _Run:
         )
         try:
             trial = self.scored(trial, example)
-        except Exception as error:  # whatever the metric raises, the answers are paid for
+        except Exception as error:  # noqa: BLE001 - whatever the metric raises, the answers are paid for
             self.metric_error = error
             if self.writer:
                 self.writer.put(trial, self.bench.metric.id)
