@@ -11,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from ratchet.measure.intervals import (
     bootstrap_interval,
     clusters_of,
+    exact_interval,
     example_means,
     mean_interval,
     standard_error,
@@ -104,6 +105,17 @@ def test_clustered_intervals_cover(make):
 
     assert 0.91 <= held / 400 <= 0.985
     assert plain / 400 < 0.8  # the same without clusters is far too sure
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (1, 1)])
+def test_exact_equals_scipy(k, n):
+    """Clopper and Pearson's interval is the one that scipy computes, and it is what a few values of 0 and 1 get."""
+    expected = stats.binomtest(k, n).proportion_ci(method="exact")
+
+    interval = exact_interval(k, n)
+
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+    assert mean_interval(np.repeat([1.0, 0.0], [k, n - k])) == interval
 
 
 @pytest.mark.parametrize("p", [0.05, 0.3, 0.9])

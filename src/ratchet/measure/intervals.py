@@ -15,6 +15,7 @@ __all__ = [
     "as_array",
     "bootstrap_interval",
     "clusters_of",
+    "exact_interval",
     "example_means",
     "is_binary",
     "mean_interval",
@@ -28,6 +29,8 @@ Clusters = NDArray[np.intp]
 """The cluster of each value, numbered from 0 without gaps, shape (n,)."""
 
 RESAMPLED_AT_ONCE = 100
+FEW = 30
+"""Below so many values an interval had rather be too wide."""
 
 
 def as_array(values: Sequence[float] | Array) -> Array:
@@ -54,6 +57,20 @@ def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     return Interval(
         low=max(0.0, centre - half), high=min(1.0, centre + half), level=level, method="Wilson"
     )
+
+
+def exact_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
+    """Return Clopper and Pearson's interval of a proportion, which covers at least as often as it says; NaN bounds when n is 0.
+
+    Source: Clopper and Pearson (1934); as `scipy.stats.binomtest(…).proportion_ci(method="exact")`.
+    """
+    method = "Clopper-Pearson"
+    if n == 0:
+        return Interval(low=math.nan, high=math.nan, level=level, method=method)
+    tail = (1 - level) / 2
+    low = float(stats.beta.ppf(tail, successes, n - successes + 1)) if successes else 0.0
+    high = float(stats.beta.isf(tail, successes + 1, n - successes)) if successes < n else 1.0
+    return Interval(low=low, high=high, level=level, method=method)
 
 
 def standard_error(values: Array, clusters: Clusters | None = None) -> tuple[float, int]:
@@ -140,9 +157,14 @@ def drawn_means(sums: Array, sizes: Array, rng: np.random.Generator, count: int)
 def mean_interval(
     values: Array, clusters: Clusters | None = None, *, level: float = 0.95
 ) -> Interval:
-    """Return the interval of a mean score in [0, 1], cut to it: Wilson where all values are 0 or 1 and none are clustered, else Student's."""
+    """Return the interval of a mean score in [0, 1], cut to it.
+
+    Where all values are 0 or 1 and none are clustered: Wilson's, and Clopper and Pearson's below `FEW` values, where Wilson's may
+    hold too seldom. Else Student's.
+    """
     if clusters is None and is_binary(values):
-        return wilson_interval(int(values.sum()), len(values), level=level)
+        make = wilson_interval if len(values) >= FEW else exact_interval
+        return make(int(values.sum()), len(values), level=level)
     interval = t_interval(values, clusters, level=level)
     return interval.model_copy(
         update={"low": max(0.0, interval.low), "high": min(1.0, interval.high)}
