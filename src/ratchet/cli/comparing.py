@@ -96,7 +96,7 @@ def one_to_many(
         bars,
         out,
         print_json,
-        standing_plain,
+        standings_plain,
         standings_table,
         verdicts_table,
     )
@@ -107,13 +107,8 @@ def one_to_many(
     found, cheapest = standings(measured), cheapest_not_worse(measured, margin=bench.task.margin)
     called = {m.candidate.id: name for m, name in zip(measured, names, strict=True)}
     if json:
-        print_json(
-            {
-                "verdicts": [v.model_dump(mode="json") for v in verdicts],
-                "standings": [standing_plain(s) for s in found],
-                "cheapest_not_worse": cheapest.candidate.id,
-            }
-        )
+        adjusted = [verdict.model_dump(mode="json") for verdict in verdicts]
+        print_json({"verdicts": adjusted, **standings_plain(found, cheapest.candidate.id)})
         return
     out.print(verdicts_table(verdicts, called))
     out.print(standings_table(found, called, cheapest.candidate.id, bench.task.margin))
@@ -163,7 +158,7 @@ def watched(
 
 def front(task: str, json: Json = False) -> None:
     """Show quality, cost and latency of every candidate that has answered dev, and the cheapest that is not worse than the best."""
-    from ratchet.cli.show import out, print_json, standing_plain, standings_table
+    from ratchet.cli.show import out, print_json, standings_plain, standings_table
     from ratchet.measure import cheapest_not_worse, standings
     from ratchet.workbench import Workbench
 
@@ -171,12 +166,7 @@ def front(task: str, json: Json = False) -> None:
     measured = bench.measured()
     found, cheapest = standings(measured), cheapest_not_worse(measured, margin=bench.task.margin)
     if json:
-        print_json(
-            {
-                "standings": [standing_plain(s) for s in found],
-                "cheapest_not_worse": cheapest.candidate.id,
-            }
-        )
+        print_json(standings_plain(found, cheapest.candidate.id))
         return
     called = {m.candidate.id: m.candidate.note for m in measured}
     out.print(standings_table(found, called, cheapest.candidate.id, bench.task.margin))

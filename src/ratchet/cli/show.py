@@ -21,7 +21,15 @@ from rich.table import Table
 from rich.text import Text
 
 from ratchet.core import Json, Opening, Step, Verdict
-from ratchet.ladder import Changed, Rung, cost_text, gain_text, score_text
+from ratchet.ladder import (
+    COLUMNS,
+    FIGURES,
+    Changed,
+    Rung,
+    cost_text,
+    rung_cells,
+    score_text,
+)
 from ratchet.measure import Contest, Finding, Measurement, Plan, Standing
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
@@ -43,7 +51,7 @@ __all__ = [
     "show_plan",
     "show_verdict",
     "shown",
-    "standing_plain",
+    "standings_plain",
     "standings_table",
     "step_plain",
     "verdict_plain",
@@ -291,13 +299,19 @@ def standings_table(
     return table
 
 
-def standing_plain(standing: Standing) -> dict[str, Json]:
-    """Return a standing as JSON values."""
+def standings_plain(standings: Sequence[Standing], cheapest: str) -> dict[str, Json]:
+    """Return the standings, and the id of the cheapest that is not worse than the best, as JSON values."""
     return {
-        **standing.measured.plain(),
-        "cost_per_1000_usd": standing.cost_per_1000,
-        "tokens_a_call": standing.tokens_a_call,
-        "dominated_by": standing.dominated_by,
+        "standings": [
+            {
+                **standing.measured.plain(),
+                "cost_per_1000_usd": standing.cost_per_1000,
+                "tokens_a_call": standing.tokens_a_call,
+                "dominated_by": standing.dominated_by,
+            }
+            for standing in standings
+        ],
+        "cheapest_not_worse": cheapest,
     }
 
 
@@ -391,37 +405,19 @@ def short(text: str, limit: int = 240) -> str:
 def ladder_table(steps: Sequence[Step]) -> Table:
     """Return the ladder, a rung a line."""
     table = Table(title="The ladder", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for name in (
-        "",
-        "lever",
-        "what",
-        "score",
-        "gain on champion",
-        "verdict",
-        "",
-        "tokens",
-        "s",
-        "cost",
-    ):
+    for name in COLUMNS:
         table.add_column(
-            name,
-            justify="right"
-            if name in ("score", "gain on champion", "tokens", "s", "cost")
-            else "left",
+            "" if name == "kept" else name,
+            justify="right" if name in FIGURES else "left",
             no_wrap=name != "what",
         )
     for step in steps:
+        colour = "green" if step.kept else "red"
         table.add_row(
-            str(step.number),
-            step.lever,
-            Text(step.what),
-            score_text(step),
-            gain_text(step),
-            step.verdict.decision if step.verdict else "—",
-            Text("✓ kept", style="green") if step.kept else Text("✗ dropped", style="red"),
-            f"{step.spend.tokens:,}",
-            f"{step.spend.seconds:.0f}",
-            cost_text(step.spend.cost_usd),
+            *(
+                Text(text, colour if name == "kept" else "")
+                for name, text in rung_cells(step).items()
+            )
         )
     return table
 

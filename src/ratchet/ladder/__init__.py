@@ -3,10 +3,21 @@
 from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.final import open_test
-from ratchet.ladder.report import Changed, cost_text, gain_text, html_report, score_text
+from ratchet.ladder.report import (
+    COLUMNS,
+    FIGURES,
+    Changed,
+    cost_text,
+    gain_text,
+    html_report,
+    rung_cells,
+    score_text,
+)
 
 __all__ = [
     "ALPHA",
+    "COLUMNS",
+    "FIGURES",
     "Changed",
     "Ground",
     "Rung",
@@ -17,5 +28,6 @@ __all__ = [
     "html_report",
     "level_of",
     "open_test",
+    "rung_cells",
     "score_text",
 ]

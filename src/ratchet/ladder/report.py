@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from ratchet.core import Example, Step, Task, Trial
 
-__all__ = ["Changed", "cost_text", "gain_text", "html_report", "score_text"]
+__all__ = [
+    "COLUMNS",
+    "FIGURES",
+    "Changed",
+    "cost_text",
+    "gain_text",
+    "html_report",
+    "rung_cells",
+    "score_text",
+]
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1d2330;--soft:#667085;--line:#d5dae3;--paper:#fff;--kept:#0a7d4f;--dropped:#b42318;--mark:#2f5fd0}
@@ -92,43 +101,55 @@ def text(value: object) -> str:
     return html.escape(str(value))
 
 
-def table(steps: Sequence[Step]) -> str:
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "",
-            "lever",
-            "what",
-            "score",
-            "gain on champion",
-            "verdict",
-            "",
-            "tokens",
-            "seconds",
-            "cost",
-        )
-    )
-    return f"<table><tr>{head}</tr>{''.join(map(row, steps))}</table>"
+COLUMNS = (
+    "",
+    "lever",
+    "what",
+    "score",
+    "gain on champion",
+    "verdict",
+    "kept",
+    "tokens",
+    "s",
+    "cost",
+)
+"""The heads of a ladder's table, wherever it is shown."""
+FIGURES = frozenset({"score", "gain on champion", "tokens", "s", "cost"})
+"""Those that are set to the right."""
 
 
-def row(step: Step) -> str:
-    sign = "<span class=kept>✓ kept</span>" if step.kept else "<span class=dropped>✗ dropped</span>"
-    cells = [
-        step.number,
+def rung_cells(step: Step) -> dict[str, str]:
+    """Return what stands under each of `COLUMNS` for a rung."""
+    cells = (
+        str(step.number),
         step.lever,
         step.what,
         score_text(step),
         gain_text(step),
         step.verdict.decision if step.verdict else "—",
-    ]
-    ends = [f"{step.spend.tokens:,}", f"{step.spend.seconds:,.1f}", cost_text(step.spend.cost_usd)]
-    return (
-        "<tr>"
-        + "".join(f"<td>{text(cell)}</td>" for cell in cells)
-        + f"<td>{sign}</td>"
-        + "".join(f"<td class=n>{text(end)}</td>" for end in ends)
-        + "</tr>"
+        "✓ kept" if step.kept else "✗ dropped",
+        f"{step.spend.tokens:,}",
+        f"{step.spend.seconds:,.0f}",
+        cost_text(step.spend.cost_usd),
     )
+    return dict(zip(COLUMNS, cells, strict=True))
+
+
+def table(steps: Sequence[Step]) -> str:
+    head = "".join(f"<th>{'' if name == 'kept' else name}</th>" for name in COLUMNS)
+    return f"<table><tr>{head}</tr>{''.join(map(row, steps))}</table>"
+
+
+def row(step: Step) -> str:
+    return (
+        f"<tr>{''.join(cell(step, name, shown) for name, shown in rung_cells(step).items())}</tr>"
+    )
+
+
+def cell(step: Step, name: str, shown: str) -> str:
+    if name == "kept":
+        return f"<td><span class={'kept' if step.kept else 'dropped'}>{text(shown)}</span></td>"
+    return f"<td{' class=n' if name in FIGURES else ''}>{text(shown)}</td>"
 
 
 def verdict_row(step: Step) -> str:
