@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratchet.measure.sequential import Sequential, log_capital
+from ratchet import Candidate, InputField, MetricSpec, Roles, Task
+from ratchet.core.errors import DataError
+from ratchet.measure import Bench
+from ratchet.measure.sequential import Sequential, log_capital, settle
+from ratchet.metrics import make_metric
+from ratchet.testing import ScriptedModel
 
 
 def fed(pairs, *, margin=0.02):
@@ -95,3 +100,20 @@ def test_bets_pay_more_against_smaller_means(differences, mean):
     values = np.array(differences)
 
     assert log_capital(values, mean) >= log_capital(values, mean + 0.05) - 1e-9
+
+
+async def test_nothing_to_compare_on_is_named():
+    """An empty split is an error, not a verdict."""
+    task = Task(
+        name="t", instructions="Say.", inputs=(InputField(name="q"),), metric=MetricSpec(name="exact"), models=Roles(student="m")
+    )  # fmt: skip
+    model, candidate = ScriptedModel(["x"]), Candidate(model="m", user="{{q}}")
+
+    with pytest.raises(DataError, match="no examples"):
+        await settle(
+            Bench(task=task, metric=make_metric(task.metric)),
+            (candidate, model),
+            (candidate, model),
+            [],
+            split="dev",
+        )

@@ -5,6 +5,7 @@ The k-th candidate that a test split is opened for gets its interval at the conf
 """
 
 import getpass
+import os
 from datetime import UTC, datetime
 
 from scipy import integrate, stats
@@ -48,7 +49,7 @@ async def open_test(
         dataset_id=dataset_id,
         candidate_id=champion.id,
         number=number,
-        who=getpass.getuser(),
+        who=login_name(),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         dev_score=dev.score,
         dev_interval=dev.interval,
@@ -61,6 +62,14 @@ async def open_test(
     )
     add_opening(ground.engine, opening)
     return opening
+
+
+def login_name() -> str:
+    """Return who runs this process; its user number where the system has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def spread(measured: Measurement) -> float:

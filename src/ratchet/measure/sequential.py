@@ -18,6 +18,7 @@ import numpy as np
 from scipy import optimize, special
 
 from ratchet.core import Candidate, Decision, Example, Interval, Verdict
+from ratchet.core.errors import DataError
 from ratchet.measure.evaluate import Bench, evaluate
 from ratchet.measure.intervals import Array, as_array, is_binary
 from ratchet.measure.measurement import Measurement
@@ -182,7 +183,11 @@ async def settle(
     """Answer examples in random order with both candidates until the verdict stands, the examples end or the budget does.
 
     Members of one group are taken together and count as one difference, their mean.
+
+    Raises: DataError without examples; what `evaluate` raises.
     """
+    if not examples:
+        raise DataError(f"task {bench.task.name!r} has no examples in split {split!r}")
     evidence = Sequential(margin=bench.task.margin, level=level)
     units = units_of(examples, seed)
     size = max(LOOK, min(champion[1].concurrency, challenger[1].concurrency, 64))
