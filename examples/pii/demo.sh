@@ -8,7 +8,7 @@ mkdir -p "$where" && cd "$where"
 
 step() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 
-[ -f messages.jsonl ] || step python "$here/messages.py" messages.jsonl --count 600
+[ -f messages.jsonl ] || step python "$here/messages.py" messages.jsonl --count 1500
 step ratchet init .
 mkdir -p tasks/pii
 cp -n "$here/pii.yaml" tasks/pii.yaml
