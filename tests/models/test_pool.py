@@ -33,6 +33,18 @@ async def test_the_price_of_the_settings_holds() -> None:
     assert cost == 3
 
 
+@pytest.mark.parametrize(
+    ("base_url", "known"),
+    [("http://localhost:1/v1", False), ("http://[::1]:1/v1", False), ("http://127.0.0.2:1/v1", False), ("https://api.openai.com/v1", True)],
+)  # fmt: skip
+async def test_what_runs_on_this_machine_has_no_list_price(base_url: str, known: bool) -> None:
+    """A provider's price list is not meant for a model of the same name on a loopback address."""
+    async with ModelPool({"mock": EndpointSettings(base_url=base_url)}) as pool:
+        price = pool.model("mock/gpt-4o").price(1_000_000, 0)
+
+    assert (price is not None) is known
+
+
 async def test_a_model_is_opened_once() -> None:
     """The same name gives the same model, so that all calls share its connections."""
     async with ModelPool({"mock": EndpointSettings(base_url="http://127.0.0.1:1/v1")}) as pool:

@@ -1,11 +1,13 @@
 """The writer: many rows share a commit, and what could not be written is said."""
 
+import time
+
 import pytest
 import sqlalchemy as sa
 
 from ratchet.core import Score, Trial
 from ratchet.core.errors import StoreError
-from ratchet.store import TrialWriter, load_trials
+from ratchet.store import TrialWriter, load_trials, open_database
 from ratchet.store.database import transaction
 from ratchet.store.tables import scores, trials
 
@@ -70,3 +72,19 @@ def test_an_error_ends_the_work_at_the_next_put(engine: sa.Engine) -> None:
 def load_rows(engine: sa.Engine) -> list[object]:
     with engine.connect() as connection:
         return list(connection.execute(sa.select(trials)))
+
+
+def test_what_waits_to_be_written_is_bounded(monkeypatch, tmp_path) -> None:
+    """A writer that is slower than the answers makes them wait; the queue never grows beyond its bound."""
+    monkeypatch.setattr("ratchet.store.writer.MOST_WAITING", 5)
+    engine = open_database(f"sqlite:///{tmp_path / 'slow.db'}")
+    with TrialWriter(engine) as writer:
+        slow = writer._write
+        monkeypatch.setattr(writer, "_write", lambda batch: (time.sleep(0.01), slow(batch)))
+        waiting = []
+        for number in range(40):
+            writer.put(trial(number), "m_1")
+            waiting.append(writer._queue.qsize())
+
+    assert max(waiting) <= 5
+    assert len(load_trials(engine, ["c_1"], metric_id="m_1")) == 40

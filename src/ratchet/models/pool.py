@@ -1,8 +1,10 @@
 """Open models by name, each once: `local:nano`, `local:<folder>`, or `<endpoint>/<model>` for an endpoint in ratchet.toml."""
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from ratchet.core.errors import UnknownModelError, did_you_mean
 from ratchet.models.chat import ChatModel
@@ -79,6 +81,7 @@ class ModelPool:
                 f"{did_you_mean(name, meant)}"
             )
         override = (settings.price.input, settings.price.output) if settings.price else None
+        own = override is None and is_on_this_machine(settings.base_url)
         return EndpointModel(
             name,
             model,
@@ -87,8 +90,17 @@ class ModelPool:
             concurrency=settings.concurrency,
             timeout_s=settings.timeout_s,
             retries=settings.retries,
-            price=Price(model, override),
+            price=None if own else Price(model, override),
         )
+
+
+def is_on_this_machine(base_url: str) -> bool:
+    """Return whether a URL names a loopback address: no provider's price list is meant for what runs there."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
 
 
 def local_folder(name: str, root: Path) -> Path:

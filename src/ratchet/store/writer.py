@@ -23,6 +23,8 @@ __all__ = ["TrialWriter"]
 
 BATCH = 1000
 PAUSE_S = 0.05
+MOST_WAITING = 1000
+"""When so many rows wait, whoever puts another one waits too: what is held in memory does not grow with the run."""
 REFUSED = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -55,6 +57,8 @@ class TrialWriter:
 
     def put(self, trial: Trial, metric_id: str, *, answered: bool = True) -> None:
         """Queue a trial and its score; with `answered=False` the answer is stored already and only the score is new."""
+        while self._queue.qsize() >= MOST_WAITING and not self._failure:
+            time.sleep(0.002)
         if self._failure:
             raise self._failure
         self._queue.put((trial, metric_id, answered))
