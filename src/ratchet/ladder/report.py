@@ -24,8 +24,8 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:68rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}p.lead{color:var(--soft);margin:.2rem 0 1.4rem}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}
-th{color:var(--soft);font-weight:600;font-size:.85rem}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.kept{color:var(--kept);font-weight:600}.dropped{color:var(--dropped);font-weight:600}
+th{color:var(--soft);font-weight:600;font-size:.85rem}th.n{text-align:right}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.kept{color:var(--kept);font-weight:600}.dropped{color:var(--dropped);font-weight:600}td .kept,td .dropped{white-space:nowrap}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:13px/1.45 ui-monospace,monospace}details{margin:.5rem 0}summary{cursor:pointer}
 svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .soft{fill:var(--soft)}.wide{overflow-x:auto}
 """
@@ -136,7 +136,10 @@ def rung_cells(step: Step) -> dict[str, str]:
 
 
 def table(steps: Sequence[Step]) -> str:
-    head = "".join(f"<th>{'' if name == 'kept' else name}</th>" for name in COLUMNS)
+    head = "".join(
+        f"<th{' class=n' if name in FIGURES else ''}>{'' if name == 'kept' else name}</th>"
+        for name in COLUMNS
+    )
     return f"<table><tr>{head}</tr>{''.join(map(row, steps))}</table>"
 
 
