@@ -80,7 +80,7 @@ def grouped(rng: Rng, groups: int, spread: float = 0.3) -> tuple[Array, NDArray[
 
 
 def false_verdicts(rng: Rng, size: float) -> list[Outcome]:
-    runs = runs_of(2000, size)
+    runs = runs_of(10_000, size)
     found = []
     for n in (10, 30, 200):
         for graded in (False, True):
@@ -98,7 +98,7 @@ def false_verdicts(rng: Rng, size: float) -> list[Outcome]:
 
 
 def peeking(rng: Rng, size: float) -> list[Outcome]:
-    runs = runs_of(300, size)
+    runs = runs_of(2000, size)
     found = []
     for graded in (False, True):
         wrong = 0
@@ -115,7 +115,7 @@ def peeking(rng: Rng, size: float) -> list[Outcome]:
 
 
 def best_of_many(rng: Rng, size: float) -> list[Outcome]:
-    runs = runs_of(500, size)
+    runs = runs_of(3000, size)
     plain = corrected = 0
     for _ in range(runs):
         hard = rng.random(100)
@@ -132,7 +132,7 @@ def best_of_many(rng: Rng, size: float) -> list[Outcome]:
 
 
 def long_ladders(rng: Rng, size: float) -> list[Outcome]:
-    runs = runs_of(300, size)
+    runs = runs_of(2000, size)
     false_rungs = 0
     for _ in range(runs):
         hard = rng.random(100)
@@ -149,7 +149,7 @@ def long_ladders(rng: Rng, size: float) -> list[Outcome]:
 
 
 def power(rng: Rng, size: float) -> list[Outcome]:
-    runs = runs_of(1000, size)
+    runs = runs_of(5000, size)
     found = []
     for n, gain in ((100, 0.05), (300, 0.05), (1000, 0.02)):
         large = np.subtract(*pair(rng, 200_000, gain=gain)[::-1])
@@ -167,7 +167,7 @@ def power(rng: Rng, size: float) -> list[Outcome]:
 
 
 def coverage(rng: Rng, size: float) -> list[Outcome]:
-    runs = runs_of(2000, size)
+    runs = runs_of(10_000, size)
     found = []
     for n in (5, 10, 30, 200):
         for p in (0.02, 0.5, 0.9):
@@ -186,7 +186,7 @@ def coverage(rng: Rng, size: float) -> list[Outcome]:
         draws = (rng.choice([1.0, -1.0, 0.0], size=n, p=[0.15, 0.05, 0.8]) for _ in range(runs))
         held = [i.low <= 0.1 <= i.high for i in map(bonett_price_interval, draws)]
         found.append(Outcome(f"Bonett-Price, n = {n}", float(np.mean(held)), runs, 0.94, 0.985))
-    few = runs_of(400, size)
+    few = runs_of(2000, size)
     for make, name in ((t_interval, "t"), (bootstrap_interval, "BCa bootstrap")):
         for groups in (15, 60):
             intervals = (make(*grouped(rng, groups)) for _ in range(few))
@@ -197,7 +197,7 @@ def coverage(rng: Rng, size: float) -> list[Outcome]:
 
 
 def openings(rng: Rng, size: float) -> list[Outcome]:
-    runs = runs_of(1000, size)
+    runs = runs_of(5000, size)
     missed = 0
     for _ in range(runs):
         for number in range(1, 11):
@@ -211,7 +211,7 @@ def openings(rng: Rng, size: float) -> list[Outcome]:
 
 def repeats(rng: Rng, size: float) -> list[Outcome]:
     """Repeats of examples are no evidence: with ten repeats of ten examples the clustered interval still covers."""
-    runs = runs_of(1000, size)
+    runs = runs_of(5000, size)
     held = 0
     for _ in range(runs):
         hard = rng.beta(2, 2, 12)
