@@ -73,21 +73,24 @@ def exact_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
     return Interval(low=low, high=high, level=level, method=method)
 
 
-def standard_error(values: Array, clusters: Clusters | None = None) -> tuple[float, int]:
-    """Return the standard error of the mean of `values`, shape (n,), and the number of independent clusters.
+def standard_error(values: Array, clusters: Clusters | None = None) -> tuple[float, float]:
+    """Return the standard error of the mean of `values`, shape (n,), and how many clusters of one size it is worth (Kish).
 
     Values of one cluster (messages of one conversation, answers from one document) may move together; only clusters count as
-    independent. Source: Liang and Zeger (1986), the sandwich estimator with the factor G/(G-1). Without clusters it is the
-    usual standard error. NaN with fewer than two clusters.
+    independent. It is the jackknife that leaves out one cluster at a time: for few clusters of unequal sizes it is less too sure
+    of itself than the sandwich estimator, which it equals for equal sizes. Source: MacKinnon, Nielsen and Webb (2023), "Fast and
+    reliable jackknife and bootstrap methods for cluster-robust inference". Without clusters it is the usual standard error. NaN
+    with fewer than two clusters.
     """
     n = len(values)
     if clusters is None:
         return (float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan), n
-    residuals = np.bincount(clusters, values - values.mean()) if n else values
-    groups = len(residuals)
+    sums, sizes = np.bincount(clusters, values), np.bincount(clusters)
+    groups = len(sums)
     if groups < 2:  # a spread needs two
         return math.nan, groups
-    return math.sqrt(groups / (groups - 1) * float((residuals**2).sum())) / n, groups
+    left_out = (sums.sum() - sums) / (n - sizes)
+    return math.sqrt((groups - 1) * float(left_out.var())), n**2 / float((sizes**2).sum())
 
 
 def t_interval(values: Array, clusters: Clusters | None = None, *, level: float = 0.95) -> Interval:
@@ -97,7 +100,7 @@ def t_interval(values: Array, clusters: Clusters | None = None, *, level: float 
         return Interval(low=math.nan, high=math.nan, level=level, method="t")
     half = float(stats.t.ppf((1 + level) / 2, groups - 1)) * error
     mean = float(values.mean())
-    method = "t" if clusters is None else f"t, {groups} groups"
+    method = "t" if clusters is None else f"t, {int(clusters.max()) + 1} groups"
     return Interval(low=mean - half, high=mean + half, level=level, method=method)
 
 
