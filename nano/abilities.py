@@ -220,7 +220,7 @@ class Wanted:
         return f"[{self.type['items']['type']}]" if "items" in self.type else str(self.type["type"])
 
 
-def wanted(rng: Random) -> Wanted:
+def drawn_type(rng: Random) -> Wanted:
     """Return a value of some JSON type: half of them strings, else a number, a truth, one of a list, or a list."""
     shape = rng.random()
     if shape < 0.5:
@@ -246,7 +246,7 @@ def wanted(rng: Random) -> Wanted:
 
 
 def wishes(rng: Random, low: int, high: int) -> dict[str, Wanted]:
-    return {name: wanted(rng) for name in distinct(rng, key, rng.randint(low, high))}
+    return {name: drawn_type(rng) for name in distinct(rng, key, rng.randint(low, high))}
 
 
 def some(rng: Random, fields: dict[str, Wanted], most: int) -> dict[str, Wanted]:

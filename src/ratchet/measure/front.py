@@ -20,13 +20,8 @@ class Standing:
     @property
     def cost_per_1000(self) -> float | None:
         """Return dollars a thousand calls; None where a price is unknown."""
-        cost = self.measured.cost_usd
-        return None if cost is None else 1000 * cost / max(1, len(self.measured.outcomes))
-
-    @property
-    def tokens_a_call(self) -> float:
-        """Return prompt and completion tokens a call."""
-        return sum(self.measured.tokens) / max(1, len(self.measured.outcomes))
+        cost = self.measured.cost_a_call
+        return None if cost is None else 1000 * cost
 
 
 def standings(measurements: Sequence[Measurement]) -> list[Standing]:
@@ -45,12 +40,10 @@ def dominates(one: Measurement, other: Measurement) -> bool:
 
 def burdens(measured: Measurement) -> tuple[float, ...]:
     """Return what should be small: the score's negative, dollars and tokens a call, median latency."""
-    calls = max(1, len(measured.outcomes))
-    price = measured.cost_usd
     return (
         -measured.score,
-        price / calls if price else 0.0,
-        sum(measured.tokens) / calls,
+        measured.cost_a_call or 0.0,
+        measured.tokens_a_call,
         measured.latency(0.5),
     )
 
@@ -66,5 +59,5 @@ def cheapest_not_worse(measurements: Sequence[Measurement], *, margin: float) ->
     close = [
         m for m, v in zip(others, verdicts, strict=True) if v.decision in ("better", "not worse")
     ]
-    priced = all(m.cost_usd for m in measurements)
-    return min([best, *close], key=lambda m: burdens(m)[1 if priced else 2])
+    priced = all(m.cost_a_call for m in measurements)
+    return min([best, *close], key=lambda m: (m.cost_a_call or 0.0) if priced else m.tokens_a_call)

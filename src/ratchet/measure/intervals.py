@@ -129,13 +129,11 @@ def bootstrap_interval(
     if len(sums) < 2 or np.ptp(values) == 0:  # a spread needs two
         return Interval(low=math.nan, high=math.nan, level=level, method=method)
     rng = np.random.default_rng(seed)
-    means = np.sort(
-        np.concatenate(
-            [
-                drawn_means(sums, sizes, rng, RESAMPLED_AT_ONCE)
-                for _ in range(0, resamples, RESAMPLED_AT_ONCE)
-            ]
-        )
+    means = np.concatenate(
+        [
+            drawn_means(sums, sizes, rng, RESAMPLED_AT_ONCE)
+            for _ in range(0, resamples, RESAMPLED_AT_ONCE)
+        ]
     )
     mean = sums.sum() / sizes.sum()
     below = np.clip((means < mean).mean(), 1 / len(means), 1 - 1 / len(means))

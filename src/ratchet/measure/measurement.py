@@ -17,6 +17,7 @@ from ratchet.measure.intervals import (
     clusters_of,
     example_means,
     mean_interval,
+    standard_error,
 )
 from ratchet.metrics import Aggregate
 
@@ -130,6 +131,11 @@ class Measurement:
         return mean_interval(*self._values, level=level)
 
     @property
+    def error(self) -> float:
+        """Return the standard error of the score, clustered where examples share a group; NaN below two answers or groups."""
+        return standard_error(*self._values)[0]
+
+    @property
     def n(self) -> int:
         """Return the number of examples answered."""
         return len(self._values[0])
@@ -157,6 +163,20 @@ class Measurement:
             if any(cost is None for cost in costs)
             else sum(cost for cost in costs if cost is not None)
         )
+
+    @property
+    def cost_a_call(self) -> float | None:
+        """Return dollars a call; None where a price is unknown, or without trials."""
+        return (
+            None
+            if self.cost_usd is None or not self.outcomes
+            else self.cost_usd / len(self.outcomes)
+        )
+
+    @property
+    def tokens_a_call(self) -> float:
+        """Return prompt and completion tokens a call; 0 without trials."""
+        return sum(self.tokens) / max(1, len(self.outcomes))
 
     def latency(self, share: float) -> float:
         """Return the latency in seconds that `share` (0.5, 0.95) of the calls stay under; NaN without trials."""
