@@ -38,16 +38,19 @@ from ratchet.measure import (
     Finding,
     Measurement,
     Plan,
+    Progress,
+    Race,
+    RaceProgress,
     check_task,
     compare,
     compare_all,
     evaluate,
     plan,
+    race,
     recall,
     settle,
     trials_frame,
 )
-from ratchet.measure.evaluate import Progress
 from ratchet.metrics import Metric, make_metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
 from ratchet.models import ChatModel, ModelPool
@@ -78,6 +81,9 @@ class Watching:
 
     def says(self, text: str) -> None:
         """Take a line about what begins."""
+
+    def races(self, progress: RaceProgress) -> None:
+        """Take the state of a race."""
 
     def answers(self, progress: Progress) -> None:
         """Take the state of a measurement."""
@@ -244,7 +250,7 @@ class Workbench:
         """Return the prompt of a candidate, checked against the task."""
         return Prompt(self.task, candidate)
 
-    def bench(self, budget: Budget | None = None) -> Bench:
+    def bench(self, budget: Budget | None = None, pool: ModelPool | None = None) -> Bench:
         """Return where measurements of this task are made."""
         return Bench(
             task=self.task,
@@ -252,6 +258,7 @@ class Workbench:
             engine=self.engine,
             budget=budget or Budget(),
             watch=self.watching.answers,
+            pool=pool,
         )
 
     def pool(self) -> ModelPool:
@@ -301,10 +308,11 @@ class Workbench:
             raise UsageError(
                 "the test split is sealed: it is opened for a champion alone, once, at the end; measure on dev"
             )
-        bench, examples = self.bench(budget), self.split(split)
+        examples = self.split(split)
 
         async def work() -> list[Measurement]:
             async with self.pool() as pool:
+                bench = self.bench(budget, pool)
                 return [
                     await evaluate(
                         bench, c, pool.model(c.model), examples, split=split, repeats=repeats
@@ -361,12 +369,38 @@ class Workbench:
         watch: Callable[[Contest], None] | None = None,
     ) -> Contest:
         """Compare `b` with `a` on dev, looking all along, and stop as soon as the verdict stands."""
-        bench, examples = self.bench(budget), self.split("dev")
+        examples = self.split("dev")
 
         async def work() -> Contest:
             async with self.pool() as pool:
+                bench = self.bench(budget, pool)
                 first, second = ((c, pool.model(c.model)) for c in (a, b))
                 return await settle(bench, first, second, examples, split="dev", watch=watch)
+
+        return run_sync(work())
+
+    def race(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        tolerance: float = 0.01,
+        confidence: float = 0.95,
+        budget: Budget | None = None,
+    ) -> Race:
+        """Find the best of several candidates on dev, without asking all of everyone."""
+        examples = self.split("dev")
+
+        async def work() -> Race:
+            async with self.pool() as pool:
+                return await race(
+                    self.bench(budget, pool),
+                    [(candidate, pool.model(candidate.model)) for candidate in candidates],
+                    examples,
+                    split="dev",
+                    tolerance=tolerance,
+                    confidence=confidence,
+                    watch=self.watching.races,
+                )
 
         return run_sync(work())
 
@@ -411,7 +445,7 @@ class Workbench:
         evidence = Evidence(
             task=self.task,
             train=self.split("train"),
-            bench=self.bench(budget),
+            bench=self.bench(budget, pool),
             pool=pool,
             files=self.files,
             root=self._workspace.root if self._workspace else Path.cwd(),
@@ -419,7 +453,11 @@ class Workbench:
             watch=watching,
         )
         return Ground(
-            evidence=evidence, dev=self.split("dev"), engine=self.engine, watch=self.watching.climbs
+            evidence=evidence,
+            dev=self.split("dev"),
+            engine=self.engine,
+            watch=self.watching.climbs,
+            watch_race=self.watching.races,
         )
 
     def evidence(self, pool: ModelPool) -> Evidence:

@@ -1,4 +1,4 @@
-"""Commands about several candidates: `ab`, `front`."""
+"""Commands about several candidates: `ab`, `front`, `race`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ __all__ = ["add_to"]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (ab, front):
+    for command in (ab, front, race):
         app.command()(command)
 
 
@@ -172,3 +172,49 @@ def front(task: str, json: Json = False) -> None:
         return
     called = {m.candidate.id: m.candidate.note or m.candidate.model for m in measured}
     out.print(standings_table(measured, called, bench.task.margin))
+
+
+def race(
+    task: str,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--candidate",
+            help="A YAML file, an id, 'start' or 'champion'; give it again for more. By default those in tasks/<task>/, and the champion.",
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="A loss of score that does not matter: 0.01 is a point."),
+    ] = 0.01,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.999, help="How sure the pick must be.")
+    ] = 0.95,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+    json: Json = False,
+) -> None:
+    """Find the best of several candidates on dev for a fraction of all answers: losers are soon asked no more."""
+    from ratchet.cli.show import bars, err, out, print_json, race_plain, race_table
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    chosen = (
+        [bench.candidate(name) for name in candidate]
+        if candidate
+        else [*bench.variants(), bench.champion()]
+    )
+    entrants = list({one.id: one for one in chosen}.values())
+    for one in entrants:
+        bench.check_fits(one)
+    limit = budget_of(budget, max_calls)
+    with find_workspace(Path()).held(), bars() as bench.watching:
+        found = bench.race(entrants, tolerance=tolerance, confidence=confidence, budget=limit)
+    if json:
+        print_json(race_plain(found))
+        return
+    out.print(race_table(found))
+    out.print(f"[bold]{found.sentence}[/]", soft_wrap=True)
+    if found.stopped:
+        err.print(f"[yellow]stopped: {found.stopped}[/]; run the same command again to go on")

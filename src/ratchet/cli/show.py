@@ -30,7 +30,16 @@ from ratchet.ladder import (
     rung_cells,
     score_text,
 )
-from ratchet.measure import Contest, Finding, Measurement, Plan, cheapest_not_worse, standings
+from ratchet.measure import (
+    Contest,
+    Finding,
+    Measurement,
+    Plan,
+    Race,
+    RaceProgress,
+    cheapest_not_worse,
+    standings,
+)
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
 from ratchet.workbench import Watching
@@ -45,6 +54,8 @@ __all__ = [
     "openings_table",
     "out",
     "print_json",
+    "race_plain",
+    "race_table",
     "short",
     "show_changes",
     "show_measurement",
@@ -96,6 +107,16 @@ class Bars(Watching):
         self._title = text
         if not self._progress.console.is_terminal:
             self._progress.console.print(text, style="dim")
+
+    def races(self, progress: RaceProgress) -> None:
+        """Move the bar of a race: answers so far, of all that the full grid would take."""
+        cost = "" if not progress.cost_usd else f" {cost_text(progress.cost_usd)}"
+        self._move(
+            "races",
+            progress.answered,
+            progress.grid,
+            f"{progress.alive} alive, {progress.leader} leads with {100 * progress.estimate:.1f}, {100 * progress.chance:.0f} % sure{cost}",
+        )
 
     def answers(self, progress: Answered) -> None:
         """Move the bar of a measurement."""
@@ -318,6 +339,57 @@ def standings_plain(measured: Sequence[Measurement], margin: float) -> dict[str,
             for standing in standings(measured)
         ],
         "cheapest_not_worse": cheapest_not_worse(measured, margin=margin).candidate.id,
+    }
+
+
+def race_table(race: Race) -> Table:
+    """Return how a race ended, a candidate a line."""
+    table = Table(
+        title="Race", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left",
+        caption="score and interval on all examples as the model completes them; chance: to be the best, or within the tolerance of it",
+    )  # fmt: skip
+    for name in ("", "candidate", "score", "interval", "chance", "answers", "tokens a call"):
+        table.add_column(name, justify="left" if name == "candidate" else "right")
+    for rank, place in enumerate(race.places, 1):
+        measured = race.measured[place.candidate]
+        name = measured.candidate.note or measured.candidate.model
+        table.add_row(
+            str(rank),
+            Text(f"{name} ({measured.candidate.id})"),
+            f"{100 * place.estimate:.1f}",
+            f"{100 * place.low:.1f} to {100 * place.high:.1f}",
+            f"{100 * place.chance:.0f} %",
+            f"{len(measured.outcomes)} of {len(measured.examples)}",
+            f"{measured.tokens_a_call:.0f}",
+        )
+    return table
+
+
+def race_plain(race: Race) -> dict[str, Json]:
+    """Return a race as JSON values."""
+    return {
+        "sentence": race.sentence,
+        "pick": race.pick.candidate.id,
+        "tolerance": race.tolerance,
+        "regret": race.regret,
+        "level": race.level,
+        "answered": race.answered,
+        "grid": race.grid,
+        "spend": race.spend.model_dump(mode="json"),
+        "stopped": race.stopped,
+        "places": [
+            {
+                "candidate": race.measured[place.candidate].candidate.id,
+                "note": race.measured[place.candidate].candidate.note,
+                "estimate": place.estimate,
+                "low": place.low,
+                "high": place.high,
+                "chance": place.chance,
+                "answered": place.answered,
+                "missing": len(race.measured[place.candidate].missing),
+            }
+            for place in race.places
+        ],
     }
 
 

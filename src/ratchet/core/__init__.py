@@ -3,6 +3,7 @@
 from ratchet.core.budget import Budget
 from ratchet.core.candidate import Candidate, Decoding, Demonstration
 from ratchet.core.example import Example, Split
+from ratchet.core.grade import Grade
 from ratchet.core.opening import Opening
 from ratchet.core.records import Json, Record, canonical_json, content_id
 from ratchet.core.step import Spend, Step
@@ -19,6 +20,7 @@ __all__ = [
     "Demonstration",
     "Example",
     "FailureKind",
+    "Grade",
     "InputField",
     "Interval",
     "Json",

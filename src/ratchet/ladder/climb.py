@@ -15,10 +15,14 @@ from ratchet.core import Candidate, Example, Spend, Step
 from ratchet.core.errors import BudgetError, UsageError
 from ratchet.ladder.admit import admit, level_of
 from ratchet.levers import Evidence, Lever
-from ratchet.measure import Measurement, compare, evaluate
+from ratchet.measure import Measurement, Race, RaceProgress, compare, evaluate, race
 from ratchet.store import add_step, find_candidate, load_steps
 
 __all__ = ["Ground", "Rung", "climb"]
+
+
+RACED_FROM = 3
+"""So many proposals of a lever are raced, and only the winner gets a rung; of fewer each gets its own."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Ground:
     engine: sa.Engine
     watch: Callable[[Rung], None] | None = None
     """Called as each rung ends."""
+    watch_race: Callable[[RaceProgress], None] | None = None
+    """Called after each batch of a race."""
 
 
 async def climb(
@@ -99,21 +105,25 @@ async def first_rung(ground: Ground, candidate: Candidate) -> Step:
         interval=measurement.interval,
         n=measurement.n,
         kept=True,
-        spend=spend_of(measurement, (started, before), ground.evidence.bench.budget.spent),
+        spend=spend_of([measurement], (started, before), ground.evidence.bench.budget.spent),
     )
     return kept(ground, step, measurement, None)
 
 
 async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step]:
-    """Return the rungs that one lever adds: each of its proposals against the champion of that moment."""
+    """Return the rungs that one lever adds: each of its proposals against the champion of that moment, or the best of many."""
     added: list[Step] = []
     evidence, budget = ground.evidence, ground.evidence.bench.budget
     champion = champion_of(ground, steps)
     mark = (time.monotonic(), budget.spent)
-    proposals = lever.propose(champion, evidence, budget)
-    async for challenger in proposals:
+    proposals = [proposal async for proposal in lever.propose(champion, evidence, budget)]
+    raced: Race | None = None
+    if len(proposals) >= RACED_FROM:
+        raced = await raced_by(ground, lever, proposals)
+        proposals = [] if raced.stopped else [raced.pick.candidate]
+    for challenger in proposals:
         try:
-            rung = await one_rung(ground, lever, [*steps, *added], challenger, mark)
+            rung = await one_rung(ground, lever, [*steps, *added], challenger, mark, raced)
         except BudgetError:
             break
         if rung is None:
@@ -121,6 +131,20 @@ async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
         added.append(rung)
         mark = (time.monotonic(), budget.spent)
     return added
+
+
+async def raced_by(ground: Ground, lever: Lever, proposals: list[Candidate]) -> Race:
+    """Return the race between the proposals on dev."""
+    evidence = ground.evidence
+    evidence.say(f"{lever.name}: racing {len(proposals)} candidates on dev")
+    return await race(
+        evidence.bench,
+        [(proposal, evidence.pool.model(proposal.model)) for proposal in proposals],
+        ground.dev,
+        split="dev",
+        tolerance=evidence.task.margin / 2,
+        watch=ground.watch_race,
+    )
 
 
 def champion_of(ground: Ground, steps: list[Step]) -> Candidate:
@@ -135,7 +159,9 @@ async def one_rung(
     steps: list[Step],
     challenger: Candidate,
     mark: tuple[float, Spend],
+    raced: Race | None,
 ) -> Step | None:
+    """Return the rung of one challenger; where it is the winner of a race, the verdict has to hold for all who ran."""
     evidence = ground.evidence
     before = await measured(ground, champion_of(ground, steps))
     evidence.say(f"{lever.name}: measuring {challenger.note or challenger.id} on dev")
@@ -143,8 +169,10 @@ async def one_rung(
     if before.stopped or after.stopped:
         return None
     comparison = sum(step.verdict is not None for step in steps) + 1
-    verdict = compare(before, after, margin=evidence.task.margin, level=level_of(comparison))
-    spend = spend_of(after, mark, evidence.bench.budget.spent)
+    entrants = raced.measured if raced else [after]
+    level = 1 - (1 - level_of(comparison)) / len(entrants)
+    verdict = compare(before, after, margin=evidence.task.margin, level=level)
+    spend = spend_of(entrants, mark, evidence.bench.budget.spent)
     step = Step(
         task=evidence.task.name,
         number=len(steps),
@@ -157,27 +185,24 @@ async def one_rung(
         verdict=verdict,
         kept=admit(verdict, before, after),
         spend=spend,
+        tried=len(entrants),
     )
     return kept(ground, step, after, before)
 
 
-def spend_of(challenger: Measurement, mark: tuple[float, Spend], spent: Spend) -> Spend:
-    """Return what a rung took: all since `mark`, and those of the challenger's trials that were bought before."""
-    before = sum(challenger.tokens) - challenger.spend.tokens
+def spend_of(entrants: Sequence[Measurement], mark: tuple[float, Spend], spent: Spend) -> Spend:
+    """Return what a rung took: all since `mark`, and those of its challengers' trials that were bought before."""
     was = mark[1]
-    cost = (
-        None
-        if challenger.cost_usd is None
-        else (spent.cost_usd or 0)
-        - (was.cost_usd or 0)
-        + challenger.cost_usd
-        - (challenger.spend.cost_usd or 0)
-    )
+    costs = [m.cost_usd for m in entrants]
+    known = [cost for cost in costs if cost is not None]
+    older = sum(known) - sum(m.spend.cost_usd or 0 for m in entrants)
     return Spend(
-        calls=spent.calls - was.calls + len(challenger.outcomes) - challenger.bought,
-        tokens=spent.tokens - was.tokens + before,
+        calls=spent.calls - was.calls + sum(len(m.outcomes) - m.bought for m in entrants),
+        tokens=spent.tokens - was.tokens + sum(sum(m.tokens) - m.spend.tokens for m in entrants),
         seconds=time.monotonic() - mark[0],
-        cost_usd=cost,
+        cost_usd=(spent.cost_usd or 0) - (was.cost_usd or 0) + older
+        if len(known) == len(costs)
+        else None,
     )
 
 

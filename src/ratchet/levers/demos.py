@@ -56,6 +56,7 @@ class DemosLever:
             engine=evidence.bench.engine,
             budget=budget,
             watch=evidence.bench.watch,
+            pool=evidence.pool,
         )
         best: tuple[float, Candidate] | None = None
         for challenger in self._sets_of(champion, rest, rng):

@@ -1,11 +1,13 @@
 """Every number that Ratchet reports is made here."""
 
+from ratchet.measure.asking import Bench, Progress
 from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
-from ratchet.measure.evaluate import Bench, Plan, Progress, evaluate, plan, recall
+from ratchet.measure.evaluate import Plan, evaluate, plan, recall
 from ratchet.measure.front import Standing, cheapest_not_worse, standings
 from ratchet.measure.intervals import bootstrap_interval, mean_interval, t_interval, wilson_interval
 from ratchet.measure.measurement import Measurement, Missing, trials_frame
+from ratchet.measure.race import Race, RaceProgress, race
 from ratchet.measure.sequential import Contest, Sequential, settle
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "Missing",
     "Plan",
     "Progress",
+    "Race",
+    "RaceProgress",
     "Sequential",
     "Standing",
     "bootstrap_interval",
@@ -26,6 +30,7 @@ __all__ = [
     "evaluate",
     "mean_interval",
     "plan",
+    "race",
     "recall",
     "settle",
     "standings",

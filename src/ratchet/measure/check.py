@@ -11,7 +11,7 @@ from ratchet.answer import parse_answer, written_answer
 from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
 from ratchet.data import find_leaks, near_duplicates
 from ratchet.data.splits import text_of
-from ratchet.metrics import Metric
+from ratchet.metrics import JudgeMetric, Metric
 from ratchet.models import ChatReply, ToolCall
 
 __all__ = ["Finding", "check_task"]
@@ -35,7 +35,10 @@ class Finding(Record):
 
 
 def check_task(
-    task: Task, examples: Sequence[Example], metric: Metric, candidates: Sequence[Candidate] = ()
+    task: Task,
+    examples: Sequence[Example],
+    metric: Metric | JudgeMetric,
+    candidates: Sequence[Candidate] = (),
 ) -> list[Finding]:
     """Return what every check found, in a fixed order.
 
@@ -49,7 +52,6 @@ def check_task(
         (example, *parse_answer(task, spoken(task, example.reference))) for example in examples
     ]
     unreachable = [example for example, _, failure in answers if failure]
-    scores = [(e, metric.score(e, answer).value) for e, answer, failure in answers if not failure]
     return [
         leakage(examples),
         shown_answers(examples, candidates),
@@ -57,7 +59,7 @@ def check_task(
         conflicts(examples),
         *balance(task, examples),
         reachable(task, unreachable),
-        ceiling(scores),
+        ceiling(metric, [(e, answer) for e, answer, failure in answers if not failure]),
         power(examples),
     ]
 
@@ -177,8 +179,15 @@ def spoken(task: Task, reference: Json) -> ChatReply:
     return ChatReply(text=message["content"], tool_calls=calls)
 
 
-def ceiling(scores: Sequence[tuple[Example, float]]) -> Finding:
+def ceiling(metric: Metric | JudgeMetric, answers: Sequence[tuple[Example, Json]]) -> Finding:
     """Find references that the metric itself does not score 1: the ceiling of every candidate is lower."""
+    if isinstance(metric, JudgeMetric):
+        return Finding(
+            check="metric ceiling",
+            level="ok",
+            text="not looked at: the metric has judges, and asking them is paid for",
+        )
+    scores = [(example, metric.score(example, answer).value) for example, answer in answers]
     mean = sum(value for _, value in scores) / max(1, len(scores))
     return finding(
         "metric ceiling",

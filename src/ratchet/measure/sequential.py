@@ -19,7 +19,8 @@ from scipy import optimize, special
 
 from ratchet.core import Candidate, Decision, Example, Interval, Verdict
 from ratchet.core.errors import DataError
-from ratchet.measure.evaluate import Bench, evaluate
+from ratchet.measure.asking import Bench
+from ratchet.measure.evaluate import evaluate
 from ratchet.measure.intervals import Array, as_array, is_binary
 from ratchet.measure.measurement import Measurement
 from ratchet.models import ChatModel

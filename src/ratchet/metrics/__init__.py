@@ -2,6 +2,7 @@
 
 from ratchet.metrics.fields import FieldScores
 from ratchet.metrics.function import FunctionMetric
+from ratchet.metrics.judge import JudgeMetric, grading_task
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
 from ratchet.metrics.metric import Aggregate, Metric, metric_id
 from ratchet.metrics.numbers import NumberError
@@ -14,11 +15,13 @@ __all__ = [
     "ExactMatch",
     "FieldScores",
     "FunctionMetric",
+    "JudgeMetric",
     "LabelMatch",
     "Metric",
     "NormalisedMatch",
     "NumberError",
     "SpanMatch",
+    "grading_task",
     "make_metric",
     "metric_id",
 ]

@@ -1,6 +1,6 @@
 """Score a JSON object field by field."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ratchet.core import Example, FailureKind, Json, Score
 from ratchet.metrics.match import normalised
@@ -14,16 +14,25 @@ class FieldScores:
 
     Objects are compared leaf by leaf (`address.city`), lists as wholes, texts after normalisation, numbers by value. A field
     that should not be there counts as wrong, as does one that is missing.
+
+    Args:
+        only: The fields at the top that count; by default all.
     """
 
     aggregates: tuple[Aggregate, ...] = ()
 
-    def __init__(self) -> None:
-        self.id = metric_id("fields", 1, {})
+    def __init__(self, *, only: Sequence[str] | None = None) -> None:
+        self._only = None if only is None else frozenset(only)
+        self.id = metric_id("fields", 1, {} if only is None else {"only": sorted(only)})
+
+    def _leaves(self, value: Json) -> dict[str, Json]:
+        if self._only is not None and isinstance(value, dict):
+            value = {name: part for name, part in value.items() if name in self._only}
+        return dict(leaves(value))
 
     def score(self, example: Example, answer: Json) -> Score:
         """Compare the leaves of answer and reference."""
-        expected, got = dict(leaves(example.reference)), dict(leaves(answer))
+        expected, got = self._leaves(example.reference), self._leaves(answer)
         names = sorted({*expected, *got})
         right = {
             name: name in expected and name in got and same(expected[name], got[name])
@@ -49,7 +58,7 @@ class FieldScores:
         """Score 0, all fields wrong."""
         return Score(
             value=0.0,
-            parts={"fields": {name: False for name, _ in leaves(example.reference)}},
+            parts={"fields": dict.fromkeys(self._leaves(example.reference), False)},
             feedback=failure_sentence(failure),
         )
 

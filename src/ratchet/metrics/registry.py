@@ -24,6 +24,10 @@ METRICS: dict[str, Callable[..., Metric]] = {
 }
 
 
+JUDGED = "judge"
+"""The metric that needs models; it is made by the workbench, which knows them."""
+
+
 def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
     """Return the metric that a task names.
 
@@ -39,7 +43,7 @@ def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
             )
         return FunctionMetric(load_function(str(spec.options.get("path", "")), root or Path.cwd()))
     if spec.name not in METRICS:
-        known = [*METRICS, "function"]
+        known = [*METRICS, JUDGED, "function"]
         raise MetricError(
             f"unknown metric {spec.name!r}; there are {', '.join(known)}.{did_you_mean(spec.name, known)}"
         )

@@ -8,7 +8,9 @@ from ratchet.store.datasets import (
     load_examples,
     stream_examples,
 )
+from ratchet.store.grades import add_grades, load_grades
 from ratchet.store.openings import add_opening, load_openings
+from ratchet.store.races import race_start
 from ratchet.store.steps import add_step, clear_steps, load_steps
 from ratchet.store.trials import (
     find_candidate,
@@ -37,6 +39,7 @@ __all__ = [
     "TrialWriter",
     "Workspace",
     "add_dataset",
+    "add_grades",
     "add_opening",
     "add_step",
     "clear_steps",
@@ -47,12 +50,14 @@ __all__ = [
     "latest_dataset",
     "load_candidate",
     "load_examples",
+    "load_grades",
     "load_openings",
     "load_steps",
     "load_task",
     "load_trials",
     "measured_candidates",
     "open_database",
+    "race_start",
     "read_trials",
     "stream_examples",
     "write_bytes",

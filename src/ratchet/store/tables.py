@@ -7,6 +7,8 @@
     scores       what a metric said of an answer: the same key, and the metric; a new metric adds rows, pays nothing
     steps        the rungs of each task's ladder, with their verdicts
     openings     who looked at a test split when, for which champion, and what it showed
+    races        which answers were there when a race began, so that a race that is run again goes the same way
+    grades       what people said of answers: the key of the trial, and who
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
 `migrations/versions` are numbered, append-only and never edited.
@@ -18,8 +20,10 @@ __all__ = [
     "candidates",
     "datasets",
     "examples",
+    "grades",
     "metadata",
     "openings",
+    "races",
     "scores",
     "steps",
     "trials",
@@ -106,4 +110,26 @@ openings = Table(
     Column("task", String(200), nullable=False),
     Column("candidate_id", String(20), nullable=False),
     Column("body", Text, nullable=False),
+)
+
+races = Table(
+    "races",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("task", String(200), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("known", Text, nullable=False),
+)
+
+grades = Table(
+    "grades",
+    metadata,
+    Column("candidate_id", String(20), primary_key=True),
+    Column("task_id", String(20), primary_key=True),
+    Column("example_id", String(20), primary_key=True),
+    Column("repeat", Integer, primary_key=True),
+    Column("who", String(200), primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("grade", Text, nullable=False),
+    Column("at", String(32), nullable=False),
 )

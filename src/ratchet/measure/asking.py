@@ -1,0 +1,311 @@
+"""Ask a candidate for answers, score them, keep each trial, pay for none twice: what a measurement and a race are made of."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from ratchet.answer import Prompt, answer_example
+from ratchet.core import Budget, Candidate, Example, Spend, Task, Trial
+from ratchet.core.errors import BudgetError, MetricError, ReplyError
+from ratchet.measure.measurement import Measurement, Missing, Outcome
+from ratchet.metrics import JudgeMetric, Metric
+from ratchet.models import ChatModel, ModelPool
+from ratchet.store import TrialWriter, keep_candidate, read_trials
+
+__all__ = ["Asking", "Bench", "Progress", "TrialKey", "stored", "writing"]
+
+HOPELESS = 10
+"""So many calls without a reply and none with one mean that the endpoint is dead."""
+
+TrialKey = tuple[str, int]
+"""Example id and repeat: what tells the trials of one candidate apart."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress bar needs after each trial."""
+
+    done: int
+    total: int
+    score_sum: float
+    cost_usd: float | None
+    failures: int
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """Where candidates of one task are measured: the task with its metric, and where trials are kept."""
+
+    task: Task
+    metric: Metric | JudgeMetric
+    engine: sa.Engine | None = None
+    """The database; None keeps nothing."""
+    budget: Budget = field(default_factory=Budget)
+    watch: Callable[[Progress], None] | None = None
+    """Called after each trial."""
+    pool: ModelPool | None = None
+    """Where judges find their models, for a metric that has judges."""
+
+
+def stored(bench: Bench, candidate: Candidate) -> Iterator[Trial]:
+    if bench.engine is None:
+        return iter(())
+    return read_trials(
+        bench.engine, [candidate.id], metric_id=bench.metric.id, task_id=bench.task.asking_id
+    )
+
+
+def writing(bench: Bench) -> AbstractContextManager[TrialWriter | None]:
+    """Return the writer of a measurement or race, to be entered; None where nothing is kept."""
+    return nullcontext() if bench.engine is None else TrialWriter(bench.engine)
+
+
+class Asking:
+    """One candidate's answers while they are asked for.
+
+    Args:
+        bench: Where they are kept and scored.
+        candidate: Who answers.
+        model: Its model.
+        writer: Takes the trials, where there is a database.
+    """
+
+    def __init__(
+        self, bench: Bench, candidate: Candidate, model: ChatModel, writer: TrialWriter | None
+    ) -> None:
+        self.bench, self.candidate, self.model, self.writer = bench, candidate, model, writer
+        self.prompt = Prompt(bench.task, candidate)
+        if bench.engine is not None:
+            keep_candidate(bench.engine, candidate)
+        self.unscored: dict[TrialKey, Trial] = {}
+        """Answers that are paid for and wait for a judge."""
+        self.outcomes: dict[TrialKey, Outcome] = {}
+        self.kept: dict[TrialKey, Trial] = {}
+        """Whole trials, where there is no database to read them from."""
+        self.missing: list[Missing] = []
+        self.bought, self.scored_now, self.total, self.unpriced = 0, 0, 0, False
+        self.tokens, self.dollars = 0, 0.0
+        """What its own answers took in this run."""
+        self.score_sum, self.failures = 0.0, 0
+        self.stopped: str | None = None
+        self.last_error: ReplyError | None = None
+        self.metric_error: Exception | None = None
+        self.votes: Votes | None = None
+        if isinstance(bench.metric, JudgeMetric):
+            self.votes = Votes(bench, bench.metric, writer)
+
+    def reuse(self, wanted: dict[TrialKey, Example]) -> None:
+        self.total = len(wanted)
+        for trial in stored(self.bench, self.candidate):
+            example = wanted.get((trial.example_id, trial.repeat))
+            if example is None:
+                continue
+            if trial.score:
+                self.record(trial, is_new=False, answered=False)
+            elif self.votes:
+                self.unscored[trial.example_id, trial.repeat] = trial
+            else:
+                self.record(self.scored(trial, example), is_new=True, answered=False)
+
+    def scored(self, trial: Trial, example: Example) -> Trial:
+        metric = self.bench.metric
+        if trial.failure:
+            score = metric.failed(example, trial.failure)
+        else:
+            assert not isinstance(metric, JudgeMetric)  # those are asked by `judged`
+            score = metric.score(example, trial.answer)
+        return trial.model_copy(update={"score": score})
+
+    async def judged(self, trial: Trial, example: Example) -> Trial:
+        if self.votes is None or trial.failure:
+            return self.scored(trial, example)
+        score = await self.votes.metric.judge(example, trial.answer, self.votes.ask)
+        return trial.model_copy(update={"score": score})
+
+    def record(self, trial: Trial, *, is_new: bool, answered: bool) -> None:
+        key, outcome = (trial.example_id, trial.repeat), Outcome.of(trial)
+        self.outcomes[key] = outcome
+        if self.writer is None:
+            self.kept[key] = trial
+        elif is_new:
+            self.writer.put(trial, self.bench.metric.id, answered=answered)
+        self.score_sum += outcome.value
+        self.failures += trial.failure is not None
+        if self.bench.watch:
+            done = len(self.outcomes) + len(self.missing)
+            self.bench.watch(
+                Progress(
+                    done,
+                    self.total,
+                    self.score_sum,
+                    self.bench.budget.dollars,
+                    self.failures + len(self.missing),
+                )
+            )
+
+    async def all(self, todo: list[tuple[Example, int]]) -> None:
+        """Answer what is left, as many at once as the model allows; the first error that is no missing reply ends it."""
+        queue = iter(todo)
+        workers = min(self.model.concurrency, len(todo))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self.work(queue))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        if self.metric_error:  # calls that were in flight have come back, and are kept
+            raise self.metric_error
+
+    async def work(self, queue: Iterator[tuple[Example, int]]) -> None:
+        for example, repeat in queue:
+            if self.metric_error or self.stopped:
+                return
+            await self.one(example, repeat)
+
+    async def one(self, example: Example, repeat: int) -> None:
+        """Answer and score one example; where its answer is there, only score it."""
+        there = self.unscored.pop((example.id, repeat), None)
+        try:
+            trial = there or await self.answered(example, repeat)
+        except ReplyError as error:
+            self.miss(example, error)
+            return
+        except BudgetError as error:
+            self.stopped = str(error)
+            return
+        try:
+            self.record(await self.judged(trial, example), is_new=True, answered=there is None)
+            self.scored_now += 1
+            return
+        except ReplyError as error:
+            self.miss(example, error)
+        except BudgetError as error:
+            self.stopped = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever the metric raises, the answers are paid for
+            self.metric_error = error
+        finally:
+            if there is None and (example.id, repeat) not in self.outcomes and self.writer:
+                self.writer.put(trial, self.bench.metric.id)
+
+    async def answered(self, example: Example, repeat: int) -> Trial:
+        trial = await paid(self.bench.budget, self.prompt, self.model, example, repeat)
+        self.bought += 1
+        self.unpriced = self.unpriced or trial.usage.cost_usd is None
+        self.tokens += trial.usage.prompt_tokens + trial.usage.completion_tokens
+        self.dollars += trial.usage.cost_usd or 0.0
+        return trial
+
+    def miss(self, example: Example, error: ReplyError) -> None:
+        """Count an example as missing; give up where nothing came back yet.
+
+        Raises: ReplyError if so.
+        """
+        self.last_error = error
+        self.missing.append(Missing(example.id, error.kind, str(error)))
+        if len(self.missing) >= HOPELESS and not self.scored_now:
+            raise error
+
+    def check_alive(self, asked: bool) -> None:
+        if asked and self.last_error and not self.outcomes:
+            raise self.last_error
+
+    def check_budget(self) -> None:
+        """Refuse a budget that would never bind, or that is spent before anything is there.
+
+        Raises: BudgetError.
+        """
+        budget = self.bench.budget
+        if budget.cost_usd is not None and self.model.price(1, 1) is None:
+            raise BudgetError(
+                f"the price of {self.model.name} is unknown, so a budget in dollars would never bind; set price = {{ input = …, "
+                "output = … }} for its endpoint in ratchet.toml, or use --max-calls"
+            )
+        if not self.outcomes and budget.is_spent():
+            raise BudgetError("the budget is spent before the first call; raise --budget")
+
+    def measurement(
+        self, keys: Sequence[TrialKey], examples: Sequence[Example], *, split: str, spend: Spend
+    ) -> Measurement:
+        """Return what came of it, outcomes in the order of `keys`."""
+        outcomes = [self.outcomes[key] for key in keys if key in self.outcomes]
+        return Measurement(
+            candidate=self.candidate,
+            split=split,
+            metric_id=self.bench.metric.id,
+            examples=list(examples),
+            outcomes=outcomes,
+            read=self.trials_of([(outcome.example_id, outcome.repeat) for outcome in outcomes]),
+            missing=self.missing,
+            aggregates=self.bench.metric.aggregates,
+            bought=self.bought,
+            spend=spend,
+            stopped=self.stopped,
+        )
+
+    def trials_of(self, keys: list[TrialKey]) -> Callable[[], list[Trial]]:
+        """Return what reads the trials of `keys` back."""
+        bench, candidate, kept = self.bench, self.candidate, self.kept
+
+        def read() -> list[Trial]:
+            found = {(trial.example_id, trial.repeat): trial for trial in stored(bench, candidate)}
+            return [(kept or found)[key] for key in keys]
+
+        return read
+
+
+async def paid(
+    budget: Budget, prompt: Prompt, model: ChatModel, example: Example, repeat: int
+) -> Trial:
+    """Return a trial that the budget is charged for.
+
+    Raises: BudgetError if it does not allow one more call; ReplyError if none came back.
+    """
+    if not budget.begin():
+        raise BudgetError("the budget is spent")
+    try:
+        trial = await answer_example(prompt, model, example, repeat=repeat)
+    finally:
+        budget.end()
+    usage = trial.usage
+    budget.charge(
+        calls=1, tokens=usage.prompt_tokens + usage.completion_tokens, cost_usd=usage.cost_usd
+    )
+    return trial
+
+
+class Votes:
+    """What the judges of a metric said: kept, and each vote paid for once.
+
+    Raises: MetricError if there are no models to judge with.
+    """
+
+    def __init__(self, bench: Bench, metric: JudgeMetric, writer: TrialWriter | None) -> None:
+        if bench.pool is None:
+            raise MetricError("the metric has judges, and no models are at hand for them")
+        self.metric = metric
+        self._bench, self._pool, self._writer = bench, bench.pool, writer
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._kept: dict[tuple[str, str, int], Trial] = {}
+        if bench.engine is not None:
+            for judge in metric.judges:
+                keep_candidate(bench.engine, judge)
+            ids = [judge.id for judge in metric.judges]
+            trials = read_trials(bench.engine, ids, task_id=metric.grading.asking_id)
+            self._kept = {(t.candidate_id, t.example_id, t.repeat): t for t in trials}
+
+    async def ask(self, prompt: Prompt, example: Example, repeat: int) -> Trial:
+        """Return a judge's vote."""
+        judge = prompt.candidate
+        key = (judge.id, example.id, repeat)
+        if key not in self._kept:
+            model = self._pool.model(judge.model)
+            turn = self._turns.setdefault(judge.model, asyncio.Semaphore(model.concurrency))
+            async with turn:
+                trial = await paid(self._bench.budget, prompt, model, example, repeat)
+            self._kept[key] = trial
+            if self._writer:
+                self._writer.put(trial, self.metric.id)
+        return self._kept[key]
