@@ -2,6 +2,7 @@
 
 from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, ToolCall
 from ratchet.models.endpoint import EndpointModel
+from ratchet.models.family import family_of
 from ratchet.models.pool import NANO, ModelPool, local_folder
 from ratchet.models.prices import Price
 
@@ -14,5 +15,6 @@ __all__ = [
     "ModelPool",
     "Price",
     "ToolCall",
+    "family_of",
     "local_folder",
 ]
