@@ -30,7 +30,7 @@ from ratchet.core import (
 from ratchet.core.errors import CandidateError, UsageError
 from ratchet.core.running import run_sync
 from ratchet.data import split_examples
-from ratchet.ladder import Changed, Ground, Rung, climb, html_report, open_test
+from ratchet.ladder import Changed, Ground, Rung, climb, html_report, judge_metric, open_test
 from ratchet.levers import Evidence, Lever, Watcher
 from ratchet.measure import (
     Bench,
@@ -51,8 +51,9 @@ from ratchet.measure import (
     settle,
     trials_frame,
 )
-from ratchet.metrics import Metric, make_metric
+from ratchet.metrics import JudgeMetric, Metric, make_metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
+from ratchet.metrics.registry import JUDGED
 from ratchet.models import ChatModel, ModelPool
 from ratchet.store import (
     Workspace,
@@ -109,6 +110,13 @@ def workspace_pool(
     )
 
 
+def metric_of(task: Task, workspace: Workspace | None) -> Metric | JudgeMetric:
+    """Return the metric that a task names, with its judges where it has some."""
+    if task.metric.name == JUDGED:
+        return judge_metric(task, workspace)
+    return make_metric(task.metric, root=workspace.root if workspace else None)
+
+
 class Workbench:
     """One task, ready to work on."""
 
@@ -117,7 +125,7 @@ class Workbench:
         task: Task,
         examples: Sequence[Example],
         *,
-        metric: Metric,
+        metric: Metric | JudgeMetric,
         engine: sa.Engine,
         files: Path,
         workspace: Workspace | None = None,
@@ -140,7 +148,7 @@ class Workbench:
         """Return the task `name` of the workspace that `path` is in, with its newest examples."""
         workspace = find_workspace(Path(path))
         task = workspace.load_task(name)
-        metric = make_metric(task.metric, root=workspace.root)
+        metric = metric_of(task, workspace)
         examples = load_examples(workspace.database, latest_dataset(workspace.database, name))
         return cls(
             task,
@@ -158,7 +166,7 @@ class Workbench:
         task: Task,
         examples: Sequence[Example],
         *,
-        metric: ScoreFunction | Metric | None = None,
+        metric: ScoreFunction | Metric | JudgeMetric | None = None,
         models: Mapping[str, ChatModel] | None = None,
     ) -> "Workbench":
         """Return a workbench for a task made in Python; trials are kept in memory, and examples without a split get one.
@@ -169,8 +177,9 @@ class Workbench:
             metric: A metric, or a function of inputs, reference and answer; by default the one that the task names.
             models: Models by name, beside `local:…`.
         """
+        chosen: Metric | JudgeMetric
         if metric is None:
-            chosen = make_metric(task.metric)
+            chosen = metric_of(task, None)
         elif inspect.isfunction(metric):
             chosen = FunctionMetric(metric)
         else:

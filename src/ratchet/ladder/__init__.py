@@ -3,6 +3,7 @@
 from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.final import open_test
+from ratchet.ladder.judges import judge_metric, judge_named, judge_names
 from ratchet.ladder.report import (
     COLUMNS,
     FIGURES,
@@ -26,6 +27,9 @@ __all__ = [
     "cost_text",
     "gain_text",
     "html_report",
+    "judge_metric",
+    "judge_named",
+    "judge_names",
     "level_of",
     "open_test",
     "rung_cells",

@@ -15,7 +15,7 @@ from ratchet.metrics import JudgeMetric, Metric
 from ratchet.models import ChatModel, ModelPool
 from ratchet.store import TrialWriter, keep_candidate, read_trials
 
-__all__ = ["Asking", "Bench", "Progress", "TrialKey", "stored", "writing"]
+__all__ = ["Asking", "Bench", "Progress", "TrialKey", "Votes", "stored", "writing"]
 
 HOPELESS = 10
 """So many calls without a reply and none with one mean that the endpoint is dead."""
@@ -95,7 +95,7 @@ class Asking:
         self.metric_error: Exception | None = None
         self.votes: Votes | None = None
         if isinstance(bench.metric, JudgeMetric):
-            self.votes = Votes(bench, bench.metric, writer)
+            self.votes = Votes(bench, bench.metric.grading, bench.metric.judges, writer)
 
     def reuse(self, wanted: dict[TrialKey, Example]) -> None:
         self.total = len(wanted)
@@ -122,7 +122,8 @@ class Asking:
     async def judged(self, trial: Trial, example: Example) -> Trial:
         if self.votes is None or trial.failure:
             return self.scored(trial, example)
-        score = await self.votes.metric.judge(example, trial.answer, self.votes.ask)
+        assert isinstance(self.bench.metric, JudgeMetric)  # what the votes are for
+        score = await self.bench.metric.judge(example, trial.answer, self.votes.ask)
         return trial.model_copy(update={"score": score})
 
     def record(self, trial: Trial, *, is_new: bool, answered: bool) -> None:
@@ -277,23 +278,28 @@ async def paid(
 
 
 class Votes:
-    """What the judges of a metric said: kept, and each vote paid for once.
+    """What judges said: kept, and each vote paid for once.
 
+    Args:
+        bench: Where they are kept, and who pays.
+        task: What the judges do: a grading task, or one of pairs.
+        judges: Its candidates.
+        writer: Takes the votes, where there is a database.
     Raises: MetricError if there are no models to judge with.
     """
 
-    def __init__(self, bench: Bench, metric: JudgeMetric, writer: TrialWriter | None) -> None:
+    def __init__(
+        self, bench: Bench, task: Task, judges: Sequence[Candidate], writer: TrialWriter | None
+    ) -> None:
         if bench.pool is None:
             raise MetricError("the metric has judges, and no models are at hand for them")
-        self.metric = metric
         self._bench, self._pool, self._writer = bench, bench.pool, writer
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._kept: dict[tuple[str, str, int], Trial] = {}
         if bench.engine is not None:
-            for judge in metric.judges:
+            for judge in judges:
                 keep_candidate(bench.engine, judge)
-            ids = [judge.id for judge in metric.judges]
-            trials = read_trials(bench.engine, ids, task_id=metric.grading.asking_id)
+            trials = read_trials(bench.engine, [j.id for j in judges], task_id=task.asking_id)
             self._kept = {(t.candidate_id, t.example_id, t.repeat): t for t in trials}
 
     async def ask(self, prompt: Prompt, example: Example, repeat: int) -> Trial:
@@ -307,5 +313,5 @@ class Votes:
                 trial = await paid(self._bench.budget, prompt, model, example, repeat)
             self._kept[key] = trial
             if self._writer:
-                self._writer.put(trial, self.metric.id)
+                self._writer.put(trial, self._bench.metric.id)
         return self._kept[key]

@@ -2,7 +2,7 @@
 
 from ratchet.metrics.fields import FieldScores
 from ratchet.metrics.function import FunctionMetric
-from ratchet.metrics.judge import JudgeMetric, grading_task
+from ratchet.metrics.judge import JudgeMetric, grading_task, pairing_task, written
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
 from ratchet.metrics.metric import Aggregate, Metric, metric_id
 from ratchet.metrics.numbers import NumberError
@@ -24,4 +24,6 @@ __all__ = [
     "grading_task",
     "make_metric",
     "metric_id",
+    "pairing_task",
+    "written",
 ]

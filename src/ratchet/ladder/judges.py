@@ -1,0 +1,87 @@
+"""The judges that a task's metric names: candidates of the task "grade this", with the champion of that task where it has a ladder."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ratchet.answer import starting_candidate
+from ratchet.core import Candidate, Json, Task
+from ratchet.core.errors import MetricError, did_you_mean
+from ratchet.metrics import JudgeMetric, grading_task
+from ratchet.store import Workspace, find_candidate, load_candidate, load_steps
+
+__all__ = ["judge_metric", "judge_named", "judge_names"]
+
+OPTIONS = ("rubric", "scale", "reference", "task", "judges", "repeats")
+
+
+def judge_metric(task: Task, workspace: Workspace | None = None) -> JudgeMetric:
+    """Return the metric of a task whose answers are graded by models.
+
+    The options are `rubric` (with `scale` and `reference`), or `task`, the name of a grading task in the workspace; `judges`, by
+    default the grading task's champion or the task's teacher; and `repeats`.
+
+    Raises: MetricError if an option is unknown, or no judge is named.
+    """
+    options = task.metric.options
+    for name in sorted(options.keys() - set(OPTIONS)):
+        raise MetricError(
+            f"metric 'judge' has no option {name!r}; its options are {', '.join(OPTIONS)}.{did_you_mean(name, OPTIONS)}"
+        )
+    names = judge_names(task)
+    own = options.get("task")
+    if own is not None:
+        if workspace is None:
+            raise MetricError(
+                f"metric 'judge': task {own!r} is looked for in a workspace, and this is none"
+            )
+        grading = workspace.load_task(str(own))
+    else:
+        if not names:
+            raise MetricError(
+                "metric 'judge' needs a model: name it in metric.options.judges, or set models.teacher of the task"
+            )
+        grading = grading_task(
+            task,
+            rubric=str(options.get("rubric", "")),
+            scale=options.get("scale", "pass_fail"),
+            reference=bool(options.get("reference", True)),
+            model=names[0],
+        )
+    judges = [judge_named(name, grading, workspace) for name in names or ["champion"]]
+    return JudgeMetric(grading, judges, repeats=int(options.get("repeats", 1)))
+
+
+def judge_names(task: Task) -> list[str]:
+    """Return the judges that a task's metric names; else its teacher, unless the grading task is one of the workspace."""
+    named: Json = task.metric.options.get("judges", [])
+    names = [named] if isinstance(named, str) else list(named)
+    if not names and "task" not in task.metric.options and task.models.teacher:
+        return [task.models.teacher]
+    return [str(name) for name in names]
+
+
+def judge_named(name: str, grading: Task, workspace: Workspace | None) -> Candidate:
+    """Return the judge that is meant by `champion`, `start`, a YAML file, a candidate's id, or a model's name."""
+    start = starting_candidate(grading)
+    known: dict[str, Callable[[], Candidate]] = {
+        "start": lambda: start,
+        "champion": lambda: champion(grading, start, workspace),
+    }
+    if name in known:
+        return known[name]()
+    if name.endswith((".yaml", ".yml")):
+        parts = {key: getattr(start, key) for key in ("model", "system", "user", "decoding")}
+        path = (workspace.root if workspace else Path()) / name
+        return load_candidate(path, defaults={**parts, "note": path.stem})
+    if name.startswith("c_") and workspace is not None:
+        return find_candidate(workspace.database, name)
+    return start.changed(model=name, note=name)
+
+
+def champion(grading: Task, start: Candidate, workspace: Workspace | None) -> Candidate:
+    kept: Sequence[str] = []
+    if workspace is not None:
+        kept = [s.candidate_id for s in load_steps(workspace.database, grading.name) if s.kept]
+    if not kept or workspace is None:
+        return start
+    return find_candidate(workspace.database, kept[-1])
