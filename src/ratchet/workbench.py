@@ -20,48 +20,69 @@ from ratchet.core import (
     Budget,
     Candidate,
     Example,
+    Grade,
     Opening,
     Split,
     Step,
     Task,
+    Trial,
     Verdict,
     content_id,
 )
 from ratchet.core.errors import CandidateError, UsageError
 from ratchet.core.running import run_sync
 from ratchet.data import split_examples
-from ratchet.ladder import Changed, Ground, Rung, climb, html_report, judge_metric, open_test
+from ratchet.ladder import (
+    Changed,
+    Ground,
+    Rung,
+    climb,
+    html_report,
+    judge_metric,
+    judge_named,
+    open_test,
+)
 from ratchet.levers import Evidence, Lever, Watcher
 from ratchet.measure import (
     Bench,
+    Calibration,
     Contest,
+    Duels,
     Finding,
     Measurement,
     Plan,
     Progress,
     Race,
     RaceProgress,
+    Rating,
+    calibrate,
     check_task,
     compare,
     compare_all,
     evaluate,
+    judged_bouts,
+    own_family,
     plan,
     race,
+    rank,
     recall,
+    scored_bouts,
     settle,
     trials_frame,
 )
-from ratchet.metrics import JudgeMetric, Metric, make_metric
+from ratchet.metrics import JudgeMetric, Metric, make_metric, pairing_task
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
 from ratchet.metrics.registry import JUDGED
 from ratchet.models import ChatModel, ModelPool
 from ratchet.store import (
     Workspace,
+    add_grades,
     find_candidate,
     find_workspace,
     latest_dataset,
     load_candidate,
     load_examples,
+    load_grades,
     load_openings,
     load_steps,
     load_trials,
@@ -412,6 +433,88 @@ class Workbench:
                 )
 
         return run_sync(work())
+
+    def rank(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        judge: str | None = None,
+        rubric: str | None = None,
+        budget: Budget | None = None,
+    ) -> tuple[list[Rating], list[Measurement], Duels | None]:
+        """Return the candidates ranked on dev, strongest first, with their measurements.
+
+        Args:
+            candidates: Whom to rank; all are measured first.
+            judge: A model, a YAML file or an id, to compare answers in pairs; without one the higher score wins.
+            rubric: What a good answer is, for the judge; by default that of the task's metric.
+            budget: What may be spent.
+        Raises: UsageError for fewer than two candidates; MetricError for a judge without a rubric.
+        """
+        if len(candidates) < 2:  # a rank takes two
+            raise UsageError("name at least two candidates to rank")
+        spending = budget or Budget()
+        measured = self.measure_all(candidates, budget=spending)
+        if judge is None:
+            bouts = scored_bouts(measured)
+            return rank(bouts, len(measured)), measured, None
+        chosen = judge
+        said = rubric or str(self.task.metric.options.get("rubric", ""))
+        task = pairing_task(self.task, rubric=said, model=judge)
+        candidate = judge_named(judge, task, self._workspace)
+
+        async def work() -> Duels:
+            self.watching.says(f"{chosen}: judging pairs of answers")
+            async with self.pool() as pool:
+                bench = self.bench(spending, pool)
+                return await judged_bouts(bench, task, candidate, measured, self.split("dev"))
+
+        duels = run_sync(work())
+        return rank(duels.bouts, len(measured)), measured, duels
+
+    def grades(self) -> list[Grade]:
+        """Return people's grades of answers to this task."""
+        return load_grades(self.engine, self.task.asking_id)
+
+    def add_grades(self, grades: Sequence[Grade]) -> None:
+        """Keep people's grades; the later one of the same person counts."""
+        add_grades(self.engine, grades)
+
+    def answers(self, candidate: Candidate) -> list[tuple[Example, Trial]]:
+        """Return the stored answers of a candidate on dev, in the order of the examples."""
+        trials = load_trials(
+            self.engine, [candidate.id], metric_id=self.metric.id, task_id=self.task.asking_id
+        )
+        found = {trial.example_id: trial for trial in trials if trial.repeat == 0}
+        return [(e, found[e.id]) for e in self.split("dev") if e.id in found]
+
+    def calibrate(
+        self, candidates: Sequence[Candidate] = (), *, budget: Budget | None = None
+    ) -> Calibration:
+        """Return how the judges of the task's metric compare with people's grades, and the scores corrected by these.
+
+        Args:
+            candidates: Whose answers; by default all that people have graded.
+            budget: What may be spent on answers and votes that are not there yet.
+        Raises: UsageError if the metric has no judges; DataError if people graded nothing.
+        """
+        if not isinstance(self.metric, JudgeMetric):
+            raise UsageError(
+                f"the metric of task {self.task.name!r} is {self.task.metric.name}, which has no judges to calibrate"
+            )
+        grades = self.grades()
+        chosen = list(candidates) or [
+            find_candidate(self.engine, name)
+            for name in dict.fromkeys(g.candidate_id for g in grades)
+        ]
+        measured = self.measure_all(chosen, budget=budget) if chosen else []
+        return calibrate(self.metric, measured, grades)
+
+    def warnings(self, candidates: Sequence[Candidate]) -> list[str]:
+        """Return what must be said beside any figure of these candidates: that a judge grades its own family."""
+        if not isinstance(self.metric, JudgeMetric):
+            return []
+        return own_family(self.metric.names, [candidate.model for candidate in candidates])
 
     def final(self, *, budget: Budget | None = None) -> Opening:
         """Open the sealed test split for the champion, once; the same champion's opening is read again, not made again."""

@@ -37,6 +37,7 @@ def ab(
     json: Json = False,
 ) -> None:
     """Compare candidates on the same dev examples: a paired verdict, and the examples that each of them wins."""
+    from ratchet.cli.show import warn
     from ratchet.core.errors import UsageError
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
@@ -55,6 +56,7 @@ def ab(
             one_to_one(bench, (first, others[0]), (a, b[0]), limit, json=json)
         else:
             one_to_many(bench, first, others, [a, *b], limit, json=json)
+    warn(bench.warnings([first, *others]))
 
 
 def one_to_one(
@@ -195,7 +197,7 @@ def race(
     json: Json = False,
 ) -> None:
     """Find the best of several candidates on dev for a fraction of all answers: losers are soon asked no more."""
-    from ratchet.cli.show import bars, err, out, print_json, race_plain, race_table
+    from ratchet.cli.show import bars, err, out, print_json, race_plain, race_table, warn
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
@@ -211,6 +213,7 @@ def race(
     limit = budget_of(budget, max_calls)
     with find_workspace(Path()).held(), bars() as bench.watching:
         found = bench.race(entrants, tolerance=tolerance, confidence=confidence, budget=limit)
+    warn(bench.warnings(entrants))
     if json:
         print_json(race_plain(found))
         return

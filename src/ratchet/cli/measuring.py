@@ -60,7 +60,7 @@ def measure(
     json: Json = False,
 ) -> None:
     """Measure a candidate: score with interval, failures, tokens, cost, latency."""
-    from ratchet.cli.show import bars, print_json, show_measurement, show_plan
+    from ratchet.cli.show import bars, print_json, show_measurement, show_plan, warn
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
@@ -76,6 +76,7 @@ def measure(
             chosen, split, repeats=repeats, budget=budget_of(budget, max_calls)
         )
     print_json(measured.plain()) if json else show_measurement(measured)
+    warn(bench.warnings([chosen]))
 
 
 def show(

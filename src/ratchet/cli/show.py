@@ -31,12 +31,15 @@ from ratchet.ladder import (
     score_text,
 )
 from ratchet.measure import (
+    Calibration,
     Contest,
+    Duels,
     Finding,
     Measurement,
     Plan,
     Race,
     RaceProgress,
+    Rating,
     cheapest_not_worse,
     standings,
 )
@@ -47,6 +50,7 @@ from ratchet.workbench import Watching
 __all__ = [
     "Bars",
     "bars",
+    "calibration_plain",
     "contest_line",
     "err",
     "findings_table",
@@ -56,8 +60,12 @@ __all__ = [
     "print_json",
     "race_plain",
     "race_table",
+    "ratings_plain",
+    "ratings_table",
     "short",
+    "show_calibration",
     "show_changes",
+    "show_duels",
     "show_measurement",
     "show_plan",
     "show_verdict",
@@ -67,6 +75,7 @@ __all__ = [
     "step_plain",
     "verdict_plain",
     "verdicts_table",
+    "warn",
     "warn_stopped",
 ]
 
@@ -182,6 +191,7 @@ def show_plan(plan: Plan) -> None:
     cost = "unknown price" if plan.cost_usd is None else cost_text(plan.cost_usd)
     out.print(
         f"{plan.calls} calls ({plan.kept} trials are there already), {sign}{plan.prompt_tokens:,} prompt + ≈{plan.completion_tokens:,} completion tokens, {cost}"
+        + (f"; and up to {plan.judged} votes of judges" if plan.judged else "")
     )
 
 
@@ -391,6 +401,160 @@ def race_plain(race: Race) -> dict[str, Json]:
             for place in race.places
         ],
     }
+
+
+def warn(texts: Sequence[str]) -> None:
+    """Print warnings on the error stream."""
+    for text in texts:
+        err.print(Text(text, "yellow"))
+
+
+def show_calibration(found: Calibration) -> None:
+    """Print how a judge compares with people."""
+    agreed = found.agreement
+    out.print(
+        f"[bold]judge and people agree on {100 * agreed.share:.0f} % of {agreed.n} grades[/]; Cohen's kappa {figure(agreed.kappa)}, "
+        f"Krippendorff's alpha {figure(agreed.alpha)}, between people {figure(agreed.between_people)}"
+    )
+    table = Table("people \\ judge", *map(str, found.grades), box=SIMPLE_HEAD, pad_edge=False)
+    for grade, row in zip(found.grades, agreed.table, strict=True):
+        table.add_row(str(grade), *(f"{count:.0f}" for count in row))
+    out.print(table)
+    for lean in found.leans:
+        low, high = 100 * lean.interval.low, 100 * lean.interval.high
+        sure = "" if lean.is_proven else " (no evidence)"
+        out.print(
+            f"kinder to {lean.what} by {100 * lean.effect:+.1f} points [{low:+.1f}, {high:+.1f}]{sure}",
+            markup=False,
+        )
+    scores = Table(
+        title="Scores as people would give them",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in ("candidate", "judged", "corrected", "interval", "graded by people"):
+        scores.add_column(name, justify="left" if name == "candidate" else "right")
+    for one in found.corrected:
+        name = one.measured.candidate.note or one.measured.candidate.model
+        scores.add_row(
+            Text(f"{name} ({one.measured.candidate.id})"),
+            f"{100 * one.measured.score:.1f}",
+            "n/a" if math.isnan(one.score) else f"{100 * one.score:.1f}",
+            "too few"
+            if math.isnan(one.score)
+            else f"{100 * one.interval.low:.1f} to {100 * one.interval.high:.1f}",
+            f"{one.graded} of {len(one.measured.outcomes)}",
+        )
+    out.print(scores)
+    warn(found.warnings)
+
+
+def figure(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.2f}"
+
+
+def calibration_plain(found: Calibration) -> dict[str, Json]:
+    """Return a calibration as JSON values."""
+    agreed = found.agreement
+    return {
+        "n": agreed.n,
+        "agreement": agreed.share,
+        "kappa": agreed.kappa,
+        "alpha": agreed.alpha,
+        "alpha_between_people": agreed.between_people,
+        "grades": list(found.grades),
+        "confusion": agreed.table.tolist(),
+        "leans": [
+            {"what": lean.what, "effect": lean.effect, **lean.interval.model_dump(mode="json")}
+            for lean in found.leans
+        ],
+        "scores": [
+            {
+                "candidate": one.measured.candidate.id,
+                "judged": one.measured.score,
+                "corrected": one.score,
+                "graded": one.graded,
+                "n": len(one.measured.outcomes),
+                **one.interval.model_dump(mode="json"),
+            }
+            for one in found.corrected
+        ],
+        "warnings": found.warnings,
+    }
+
+
+def ratings_table(ratings: Sequence[Rating], measured: Sequence[Measurement]) -> Table:
+    """Return the ranking, a candidate a line."""
+    table = Table(
+        title="Ranking", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left",
+        caption="strength: Bradley-Terry on Elo's scale; ranks and intervals: 95 % of bootstrap samples over examples",
+    )  # fmt: skip
+    for name in ("rank", "candidate", "strength", "interval", "Elo", "won/lost/tied", "score"):
+        table.add_column(name, justify="left" if name == "candidate" else "right")
+    for rating in ratings:
+        one = measured[rating.candidate]
+        table.add_row(
+            rating.ranks,
+            Text(f"{one.candidate.note or one.candidate.model} ({one.candidate.id})"),
+            f"{rating.strength:.0f}",
+            f"{rating.interval.low:.0f} to {rating.interval.high:.0f}",
+            f"{rating.elo:.0f}",
+            f"{rating.wins}/{rating.losses}/{rating.ties}",
+            f"{100 * one.score:.1f}",
+        )
+    return table
+
+
+def show_duels(duels: Duels) -> None:
+    """Print how far a judge of pairs can be trusted."""
+    share, interval = duels.position
+    out.print(
+        f"{duels.asked} pairs were judged in both orders; on {duels.contradictions} the judge contradicted itself: ties. "
+        f"It chose what stood first in {100 * share:.0f} % of its votes ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
+        if duels.asked
+        else "no pair needed a judge"
+    )
+    if duels.without_vote:
+        err.print(f"[yellow]{duels.without_vote} pairs got no usable vote[/] and are left out")
+    if duels.stopped:
+        err.print(f"[yellow]stopped: {duels.stopped}[/]; run the same command again to go on")
+
+
+def ratings_plain(
+    ratings: Sequence[Rating], measured: Sequence[Measurement], duels: Duels | None
+) -> dict[str, Json]:
+    """Return a ranking as JSON values."""
+    plain: dict[str, Json] = {
+        "ratings": [
+            {
+                "candidate": measured[rating.candidate].candidate.id,
+                "score": measured[rating.candidate].score,
+                "strength": rating.strength,
+                "low": rating.interval.low,
+                "high": rating.interval.high,
+                "elo": rating.elo,
+                "rank": rating.rank,
+                "best_rank": rating.best_rank,
+                "worst_rank": rating.worst_rank,
+                "wins": rating.wins,
+                "losses": rating.losses,
+                "ties": rating.ties,
+            }
+            for rating in ratings
+        ]
+    }
+    if duels:
+        share, interval = duels.position
+        plain["judge"] = {
+            "pairs": duels.asked,
+            "contradictions": duels.contradictions,
+            "without_vote": duels.without_vote,
+            "first": share,
+            **interval.model_dump(mode="json"),
+            "stopped": duels.stopped,
+        }
+    return plain
 
 
 SIGNS = {"ok": Text("✓", "green"), "warning": Text("!", "yellow"), "error": Text("✗", "red")}

@@ -1,18 +1,24 @@
 """Every number that Ratchet reports is made here."""
 
 from ratchet.measure.asking import Bench, Progress
+from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, own_family
 from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
+from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
 from ratchet.measure.evaluate import Plan, evaluate, plan, recall
 from ratchet.measure.front import Standing, cheapest_not_worse, standings
 from ratchet.measure.intervals import bootstrap_interval, mean_interval, t_interval, wilson_interval
 from ratchet.measure.measurement import Measurement, Missing, trials_frame
 from ratchet.measure.race import Race, RaceProgress, race
+from ratchet.measure.ratings import Bout, Rating, rank
 from ratchet.measure.sequential import Contest, Sequential, settle
 
 __all__ = [
     "Bench",
+    "Bout",
+    "Calibration",
     "Contest",
+    "Duels",
     "Finding",
     "Measurement",
     "Missing",
@@ -20,18 +26,25 @@ __all__ = [
     "Progress",
     "Race",
     "RaceProgress",
+    "Rating",
     "Sequential",
     "Standing",
     "bootstrap_interval",
+    "calibrate",
     "cheapest_not_worse",
     "check_task",
     "compare",
     "compare_all",
+    "corrected_mean",
     "evaluate",
+    "judged_bouts",
     "mean_interval",
+    "own_family",
     "plan",
     "race",
+    "rank",
     "recall",
+    "scored_bouts",
     "settle",
     "standings",
     "t_interval",

@@ -7,12 +7,25 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ratchet.core import Interval
+from ratchet.core import Grade, Interval, Json, Trial
+from ratchet.core.errors import DataError
 from ratchet.measure.agreement import cohen_kappa, confusion, krippendorff_alpha
-from ratchet.measure.intervals import Array, Clusters, standard_error
+from ratchet.measure.intervals import Array, Clusters, as_array, clusters_of, standard_error
+from ratchet.measure.measurement import Measurement
+from ratchet.metrics import JudgeMetric, written
 from ratchet.models import family_of
 
-__all__ = ["Agreement", "Lean", "agreement", "corrected_mean", "leans", "own_family"]
+__all__ = [
+    "Agreement",
+    "Calibration",
+    "Corrected",
+    "Lean",
+    "agreement",
+    "calibrate",
+    "corrected_mean",
+    "leans",
+    "own_family",
+]
 
 FEWEST = 5
 """With fewer graded answers nothing is corrected, and no lean is told."""
@@ -178,3 +191,98 @@ def own_family(judges: Sequence[str], models: Sequence[str]) -> list[str]:
         for model in dict.fromkeys(models)
         if family_of(judge) == family_of(model)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """One candidate's judged score, and what people would have said of it."""
+
+    measured: Measurement
+    graded: int
+    """Answers that people graded."""
+    score: float
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """A judge held against people."""
+
+    agreement: Agreement
+    leans: list[Lean]
+    corrected: list[Corrected]
+    grades: tuple[Json, ...]
+    warnings: list[str]
+
+
+def calibrate(
+    metric: JudgeMetric, measured: Sequence[Measurement], grades: Sequence[Grade]
+) -> Calibration:
+    """Return how the judges of `metric` compare with people on the candidates' answers, and the scores corrected by people.
+
+    Args:
+        metric: The metric with judges.
+        measured: The candidates' measurements under it.
+        grades: People's grades of these answers, on the metric's scale; those of other answers are left out.
+    Raises: DataError if people graded none of these answers.
+    """
+    steps = len(metric.grades) - 1
+    rows = [
+        (one, trial, trial.score.value)
+        for one in measured
+        for trial in one.trials
+        if trial.score and not trial.failure  # an answer that failed is judged by nobody
+    ]
+    place = {(one.candidate.id, t.example_id, t.repeat): k for k, (one, t, _) in enumerate(rows)}
+    people = sorted({grade.who for grade in grades})
+    given = np.full((len(people), len(rows)), math.nan)
+    for grade in grades:
+        k = place.get((grade.candidate_id, grade.example_id, grade.repeat))
+        if k is not None:
+            given[people.index(grade.who), k] = grade.value
+    seen = ~np.isnan(given).all(0) if people else np.zeros(len(rows), bool)
+    if not seen.any():
+        raise DataError(
+            "people have graded none of these answers yet; grade some with: ratchet grade"
+        )
+    judged = as_array([value for _, _, value in rows])
+    human = np.full(len(rows), math.nan)
+    human[seen] = np.nanmean(given[:, seen], axis=0)
+    families = {family_of(name) for name in metric.names}
+    own = np.array([family_of(one.candidate.model) in families for one, _, _ in rows])
+    lengths = as_array([len(written(t.answer)) for _, t, _ in rows])
+    return Calibration(
+        agreement=agreement(
+            list(given[:, seen] * steps), np.rint(judged[seen] * steps), len(metric.grades)
+        ),
+        leans=leans(human[seen], judged[seen], lengths[seen], list(own[seen])),
+        corrected=[corrected(one, rows, human, judged) for one in measured],
+        grades=metric.grades,
+        warnings=own_family(metric.names, [one.candidate.model for one in measured]),
+    )
+
+
+def corrected(
+    one: Measurement, rows: Sequence[tuple[Measurement, Trial, float]], human: Array, judged: Array
+) -> Corrected:
+    """Return one candidate's corrected score: answers that failed count as 0, as they do in the judged score."""
+    mine = np.array([row[0] is one for row in rows])
+    seen = ~np.isnan(human)
+    groups = [one.groups[row[1].example_id] for row in rows]
+    chosen, rest = np.flatnonzero(mine & seen), np.flatnonzero(mine & ~seen)
+    score, interval = corrected_mean(
+        human[chosen],
+        judged[chosen],
+        judged[rest],
+        clusters_of([groups[k] for k in chosen]),
+        clusters_of([groups[k] for k in rest]),
+    )
+    share = float(mine.sum()) / max(1, len(one.outcomes))
+    return Corrected(
+        measured=one,
+        graded=len(chosen),
+        score=score * share,
+        interval=interval.model_copy(
+            update={"low": interval.low * share, "high": interval.high * share}
+        ),
+    )

@@ -29,6 +29,7 @@ AT_ONCE = 64
 class Duels:
     """What a judge said of pairs of answers."""
 
+    judge: Candidate
     bouts: list[Bout]
     asked: int = 0
     """Pairs that the judge saw, in both orders."""
@@ -78,7 +79,7 @@ async def judged_bouts(
         examples: The examples that they were measured on.
     Raises: ReplyError if the judge gave no reply at all.
     """
-    found, prompt = Duels(bouts=[]), Prompt(task, judge)
+    found, prompt = Duels(judge=judge, bouts=[]), Prompt(task, judge)
     answers = [{t.example_id: t for t in one.trials if t.repeat == 0} for one in measured]
     pairs = [
         (example, a, b)

@@ -12,6 +12,7 @@ from ratchet.core import Candidate, Example, Spend, Trial
 from ratchet.core.errors import DataError
 from ratchet.measure.asking import Asking, Bench, stored, writing
 from ratchet.measure.measurement import Measurement
+from ratchet.metrics import JudgeMetric
 from ratchet.models import ChatModel
 
 __all__ = ["Plan", "evaluate", "fewer_collections", "plan", "recall"]
@@ -31,6 +32,8 @@ class Plan:
     counted: bool
     """Whether prompt tokens were counted by the model's own tokenizer; completion tokens are always an estimate."""
     cost_usd: float | None
+    judged: int = 0
+    """Votes of judges, at most, that come on top, for a metric that has judges."""
 
 
 def plan(
@@ -43,8 +46,14 @@ def plan(
 ) -> Plan:
     """Return calls, tokens and cost of a measurement, from a sample of the examples; the references stand for the answers."""
     prompt = Prompt(bench.task, candidate)
-    there = {(trial.example_id, trial.repeat) for trial in stored(bench, candidate)}
-    wanted = [e for e in examples for repeat in range(repeats) if (e.id, repeat) not in there]
+    scored = {
+        (trial.example_id, trial.repeat): trial.score is not None
+        for trial in stored(bench, candidate)
+    }
+    wanted = [e for e in examples for repeat in range(repeats) if (e.id, repeat) not in scored]
+    unscored = len(wanted) + sum(
+        not scored.get((e.id, r), True) for e in examples for r in range(repeats)
+    )
     sample = wanted[:: max(1, len(wanted) // SAMPLE)][:SAMPLE]
     counts = [model.count_tokens(prompt.request(example)) for example in sample]
     answers = [len(str(written_answer(bench.task, example.reference, 0))) / 4 for example in sample]
@@ -58,6 +67,7 @@ def plan(
         completion_tokens=completion_tokens,
         counted=all(exact for _, exact in counts),
         cost_usd=model.price(prompt_tokens, completion_tokens),
+        judged=unscored * bench.metric.votes if isinstance(bench.metric, JudgeMetric) else 0,
     )
 
 

@@ -205,6 +205,11 @@ class JudgeMetric:
         """Return the models that judge."""
         return tuple(judge.model for judge in self.judges)
 
+    @property
+    def votes(self) -> int:
+        """Return how many votes an answer gets."""
+        return len(self.judges) * self.repeats
+
     def graded(self, example: Example, answer: Json) -> Example:
         """Return what the judge gets to see."""
         known = {

@@ -1,0 +1,331 @@
+"""Commands about judges and people: `judge` makes the task "grade this", `grade` takes people's grades, `calibrate`, `rank`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ratchet.core import Candidate, Example, Grade, Trial
+    from ratchet.workbench import Workbench
+
+__all__ = ["add_to"]
+
+Candidates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--candidate", help="A YAML file, an id, 'start' or 'champion'; give it again for more."
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (judge, grade, calibrate, rank):
+        app.command()(command)
+
+
+def judge(
+    task: str,
+    rubric: Annotated[str, typer.Option(help="What a good answer is, in words.")],
+    model: Annotated[
+        str | None, typer.Option(help="The judge's model; by default the task's teacher.")
+    ] = None,
+    scale: Annotated[str, typer.Option(help="pass_fail, or grade (1 to 5).")] = "pass_fail",
+    reference: Annotated[bool, typer.Option(help="Whether the judge sees the reference.")] = True,
+) -> None:
+    """Make the task "grade this" for a task's answers, so that its judge can be measured and improved like anything else."""
+    from typing import cast
+
+    from ratchet.cli.show import out
+    from ratchet.core.errors import UsageError
+    from ratchet.metrics import grading_task
+    from ratchet.metrics.judge import Scale
+    from ratchet.store import find_workspace
+
+    workspace = find_workspace(Path())
+    graded = workspace.load_task(task)
+    chosen = model or graded.models.teacher
+    if not chosen:
+        raise UsageError("name the judge's model with --model, or set models.teacher of the task")
+    made = grading_task(
+        graded, rubric=rubric, scale=cast("Scale", scale), reference=reference, model=chosen
+    )
+    if workspace.task_path(made.name).exists():
+        raise UsageError(
+            f"{workspace.task_path(made.name)} is there already; edit it, or remove it first"
+        )
+    path = workspace.save_task(made)
+    out.print(f"written: {path}")
+    out.print(
+        f"to score {task} by it, put into its file:\n\nmetric:\n  name: judge\n  options:\n    task: {made.name}\n",
+        markup=False,
+    )
+    out.print(
+        f"then: ratchet measure {task}; and hold the judge against people: ratchet grade {task}"
+    )
+
+
+def grade(
+    task: str,
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV, JSONL, …: columns example and grade, and candidate and who where they differ."
+        ),
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="Whose answers; by default the champion's.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Answers to grade at the terminal.")] = 20,
+    who: Annotated[str | None, typer.Option(help="Your name; by default the login name.")] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write all grades as examples of the grading task to a .jsonl file, and end."
+        ),
+    ] = None,
+) -> None:
+    """Grade answers as a person: from a file, or one after another at the terminal, drawn at random, without seeing the judge."""
+    from ratchet.cli.show import out
+    from ratchet.ladder.final import login_name
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    if export:
+        written = write_examples(bench, export)
+        out.print(f"{export}: {written} graded answers")
+        out.print(
+            f"next: ratchet import {export} --task {bench.task.name}-judge --answer graded",
+            markup=False,
+        )
+        return
+    name = who or login_name()
+    with find_workspace(Path()).held():
+        if file:
+            given = grades_of_file(bench, file, candidate, name)
+            bench.add_grades(given)
+            out.print(f"{len(given)} grades kept")
+        else:
+            ask_grades(bench, bench.candidate(candidate), count, name)
+    out.print(f"next: ratchet calibrate {task}")
+
+
+def scale_of(bench: "Workbench") -> "tuple[object, ...]":
+    """Return the grades of the metric's judges; pass and fail where it has none."""
+    from ratchet.metrics import JudgeMetric
+    from ratchet.metrics.judge import SCALES
+
+    return bench.metric.grades if isinstance(bench.metric, JudgeMetric) else SCALES["pass_fail"][0]
+
+
+def grades_of_file(
+    bench: "Workbench", file: Path, candidate: str | None, who: str
+) -> "list[Grade]":
+    from ratchet.core import Grade
+    from ratchet.core.errors import DataError
+    from ratchet.data import good_rows
+    from ratchet.metrics.judge import grade_value
+
+    scale, given = scale_of(bench), []
+    known = {
+        key: e.id for e in bench.examples for key in (e.id, e.name) if key and e.split != "test"
+    }
+    candidates: dict[str | None, Candidate] = {}
+    for row in good_rows(file, skip_bad=False, skipped=[]):
+        values = row.values
+        if not {"example", "grade"} <= values.keys():
+            raise DataError(
+                f"{file}: grades need the columns example and grade; there are {', '.join(values)}"
+            )
+        example = str(values["example"])
+        if example not in known:
+            raise DataError(
+                f"{file}, row {row.number}: task {bench.task.name!r} has no example {example!r}"
+            )
+        name = str(values["candidate"]) if values.get("candidate") else candidate
+        if name not in candidates:
+            candidates[name] = bench.candidate(name)
+        try:
+            value = grade_value(values["grade"], scale)
+        except ValueError as error:
+            raise DataError(f"{file}, row {row.number}: {error}") from error
+        given.append(
+            Grade(
+                candidate_id=candidates[name].id,
+                task_id=bench.task.asking_id,
+                example_id=known[example],
+                who=str(values.get("who") or who),
+                grade=values["grade"],
+                value=value,
+            )
+        )
+    return given
+
+
+def ask_grades(bench: "Workbench", candidate: "Candidate", count: int, who: str) -> None:
+    """Ask for grades of random answers that this person has not graded; each is kept as it is given."""
+    from random import Random
+
+    from rich.text import Text
+
+    from ratchet.cli.show import out
+    from ratchet.core import Grade
+    from ratchet.core.errors import UsageError
+    from ratchet.metrics.judge import grade_value, written
+
+    scale = scale_of(bench)
+    mine = {(g.candidate_id, g.example_id) for g in bench.grades() if g.who == who}
+    answers = [
+        (example, trial)
+        for example, trial in bench.answers(candidate)
+        if (candidate.id, example.id) not in mine and not trial.failure
+    ]
+    if not answers:
+        raise UsageError(
+            f"there is no answer of {candidate.id} that {who} has not graded; make some with: ratchet measure {bench.task.name}"
+        )
+    Random(candidate.id + who).shuffle(answers)
+    choices = ", ".join(map(str, scale))
+    for number, (example, trial) in enumerate(answers[:count], 1):
+        out.rule(f"{number} of {min(count, len(answers))}")
+        for name, value in example.inputs.items():
+            out.print(Text.assemble((f"{name}: ", "dim"), written(value)))
+        out.print(Text.assemble(("reference: ", "dim"), written(example.reference)))
+        out.print(Text.assemble(("answer: ", "bold"), written(trial.answer)))
+        while True:
+            said = typer.prompt(
+                f"grade ({choices}; Enter leaves it out)", default="", show_default=False
+            )
+            if not said.strip():
+                break
+            try:
+                value = grade_value(said, scale)
+            except ValueError as error:
+                out.print(f"[yellow]{error}[/]")
+                continue
+            given = next(one for one in scale if str(one) == said.strip())
+            bench.add_grades(
+                [
+                    Grade(
+                        candidate_id=candidate.id,
+                        task_id=bench.task.asking_id,
+                        example_id=example.id,
+                        who=who,
+                        grade=given,
+                        value=value,
+                    )
+                ]
+            )
+            break
+
+
+def write_examples(bench: "Workbench", path: Path) -> int:
+    """Write each graded answer as an example of the grading task; where people differ, each grade is one."""
+    import json as json_module
+
+    from ratchet.core.errors import UsageError
+    from ratchet.metrics.judge import written
+    from ratchet.store import write_text
+
+    answers: dict[str, dict[str, tuple[Example, Trial]]] = {}
+    rows = []
+    for one in bench.grades():
+        if one.candidate_id not in answers:
+            found = bench.answers(bench.candidate(one.candidate_id))
+            answers[one.candidate_id] = {example.id: (example, trial) for example, trial in found}
+        if one.example_id in answers[one.candidate_id]:
+            example, trial = answers[one.candidate_id][one.example_id]
+            rows.append(
+                {
+                    **example.inputs,
+                    "answer": written(trial.answer),
+                    "reference": written(example.reference),
+                    "graded": {"reason": "", "grade": one.grade},
+                }
+            )
+    if not rows:
+        raise UsageError(
+            f"people have graded nothing yet; begin with: ratchet grade {bench.task.name}"
+        )
+    write_text(path, "".join(json_module.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return len(rows)
+
+
+def calibrate(
+    task: str,
+    candidate: Candidates = None,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+    json: Json = False,
+) -> None:
+    """Hold the judges of a task's metric against people: agreement, leanings, and the scores that people would have given."""
+    from ratchet.cli.show import bars, calibration_plain, print_json, show_calibration
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    chosen = [bench.candidate(name) for name in candidate or ()]
+    with find_workspace(Path()).held(), bars() as bench.watching:
+        found = bench.calibrate(chosen, budget=budget_of(budget, max_calls))
+    print_json(calibration_plain(found)) if json else show_calibration(found)
+
+
+def rank(
+    task: str,
+    candidate: Candidates = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            help="A model, a YAML file or an id that compares answers in pairs; else scores are compared."
+        ),
+    ] = None,
+    rubric: Annotated[
+        str | None,
+        typer.Option(help="What a good answer is; by default that of the task's metric."),
+    ] = None,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+    json: Json = False,
+) -> None:
+    """Rank candidates by pairwise outcomes: Bradley-Terry and Elo, with ranks as sure as they are ("2–4")."""
+    from ratchet.cli.show import (
+        bars,
+        out,
+        print_json,
+        ratings_plain,
+        ratings_table,
+        show_duels,
+        warn,
+        warn_stopped,
+    )
+    from ratchet.measure import own_family
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    chosen: Sequence[Candidate] = (
+        [bench.candidate(name) for name in candidate]
+        if candidate
+        else [*bench.variants(), bench.champion()]
+    )
+    with find_workspace(Path()).held(), bars() as bench.watching:
+        ratings, measured, duels = bench.rank(
+            list({one.id: one for one in chosen}.values()),
+            judge=judge,
+            rubric=rubric,
+            budget=budget_of(budget, max_calls),
+        )
+    if json:
+        print_json(ratings_plain(ratings, measured, duels))
+        return
+    out.print(ratings_table(ratings, measured))
+    if duels:
+        show_duels(duels)
+        warn(own_family([duels.judge.model], [m.candidate.model for m in measured]))
+    warn_stopped(measured)
