@@ -63,7 +63,7 @@ def corrected_mean(
     tuning = 0.0
     spread = float(np.concatenate([judged, rest]).var(ddof=1))
     if m > 1 and spread > 0:
-        shared = float(np.cov(people, judged)[0, 1])
+        shared = float(np.cov(people, judged, ddof=0)[0, 1])
         tuning = min(1.0, max(0.0, shared / ((1 + n / m) * spread)))
     corrected = people - tuning * judged
     mean = float(corrected.mean()) + (tuning * float(rest.mean()) if tuning else 0.0)
