@@ -6,6 +6,7 @@ import pytest
 
 import ratchet
 from ratchet.core.errors import UsageError
+from ratchet.ladder import level_of as ratchet_level
 from ratchet.levers import DemosLever, PromptLever
 from ratchet.testing import ScriptedModel
 
@@ -125,3 +126,34 @@ def test_the_report_is_one_page_that_fetches_nothing(bench, tmp_path):
     assert "<script" not in page
     assert "http" not in page
     assert "✓ kept" in page
+
+
+def test_many_proposals_are_raced_and_one_verdict_holds_for_all(bench):
+    """Of six templates the one that works gets the rung; the others are asked only part of dev, and each call is counted once."""
+    dull = [bench.start().changed(system=f"Answer. {k}", note=f"dull {k}") for k in range(5)]
+    steps = bench.climb([PromptLever([*dull, careful(bench)])])
+
+    model = bench._models["scripted"]
+    assert [(s.lever, s.kept, s.tried) for s in steps] == [("start", True, 1), ("prompt", True, 6)]
+    assert steps[1].verdict.interval.level == pytest.approx(1 - (1 - ratchet_level(1)) / 6)
+    assert steps[1].spend.calls == len(model.requests) - steps[0].spend.calls
+    assert len(model.requests) < 7 * len(bench.split("dev"))
+    assert bench.champion().system == "Answer carefully."
+
+
+def test_a_race_that_ran_out_of_money_goes_on(bench):
+    """The budget ends in the middle of a race: no rung yet; climbing again finishes it, and asks nothing twice."""
+    dull = [bench.start().changed(system=f"Answer. {k}", note=f"dull {k}") for k in range(5)]
+    lever = PromptLever([*dull, careful(bench)])
+    bench.climb([])
+    assert len(bench.climb([lever], budget=ratchet.Budget(calls=60))) == 1
+
+    steps = bench.climb([lever])
+
+    asked = [
+        (r.messages[0]["content"], r.messages[-1]["content"])
+        for r in bench._models["scripted"].requests
+    ]
+    assert len(asked) == len(set(asked))
+    assert steps[1].tried == 6
+    assert steps[1].spend.calls == len(asked) - steps[0].spend.calls
