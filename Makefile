@@ -42,7 +42,7 @@ layers: install ## Check that no floor imports from above
 	$(BIN)/lint-imports --no-cache | tail -4
 
 proof: install ## Run our statistical claims again; writes docs/proof.md
-	$(BIN)/python benchmarks/proof/run.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/proof/run.py
 
 bench: install ## Measure throughput side by side with a bare loop
 	$(BIN)/python benchmarks/throughput/run.py

@@ -3,24 +3,41 @@
 Every claim draws its own random numbers from its name, so that one claim can be run again alone and gives the same figures.
 """
 
+import itertools
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from ratchet.ladder import level_of
-from ratchet.measure.compare import bonett_price_interval, holm, mcnemar_p, paired_t_p, power_of
+from ratchet.measure.calibrate import corrected_mean
+from ratchet.measure.compare import (
+    bonett_price_interval,
+    holm,
+    mcnemar_p,
+    mcnemar_power,
+    paired_t_p,
+)
 from ratchet.measure.intervals import (
     bootstrap_interval,
     mean_interval,
     t_interval,
 )
+from ratchet.measure.ratings import Bout, bradley_terry, rank, won
+from ratchet.measure.selection import Selection
 from ratchet.measure.sequential import Sequential
 
 __all__ = ["CLAIMS", "Claim", "Outcome"]
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+"""Real data, which is not part of the project."""
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator
@@ -35,11 +52,18 @@ class Outcome:
     runs: int
     low: float
     high: float
+    spread: float | None = None
+    """Standard deviation over runs, where the share is a mean of other things than yes and no."""
 
     @property
     def error(self) -> float:
-        """Return three standard errors of the share, at the promised bound that is nearer to a half."""
-        bound = min((b for b in (self.low, self.high) if 0 < b < 1), key=lambda b: abs(b - 0.5))
+        """Return three standard errors of the share: for yes and no at the promised bound that is nearer to a half."""
+        if self.spread is not None:
+            return 3 * self.spread / math.sqrt(self.runs)
+        bounds = [b for b in (self.low, self.high) if 0 < b < 1]
+        if not bounds:  # nothing was promised
+            return 0.0
+        bound = min(bounds, key=lambda b: abs(b - 0.5))
         return 3 * math.sqrt(bound * (1 - bound) / self.runs)
 
     @property
@@ -56,6 +80,13 @@ class Claim:
     promise: str
     run: Callable[[Rng, float], list[Outcome]]
     """Takes random numbers and the share of the full number of runs to make."""
+    needs: str | None = None
+    """The folder of real data beside the repository that it draws from."""
+
+    @property
+    def can_run(self) -> bool:
+        """Return whether its data is there."""
+        return self.needs is None or (DATA / self.needs).is_dir()
 
     def outcomes(self, size: float = 1.0) -> list[Outcome]:
         """Return what came out; the seed is the checksum of the name."""
@@ -153,8 +184,8 @@ def power(rng: Rng, size: float) -> list[Outcome]:
     found = []
     for n, gain in ((100, 0.05), (300, 0.05), (1000, 0.02)):
         large = np.subtract(*pair(rng, 200_000, gain=gain)[::-1])
-        effect, spread = float(large.mean()), float(large.std())
-        promised = power_of(effect, spread / math.sqrt(n)) or 0.0
+        effect = float(large.mean())
+        promised = mcnemar_power(float((large > 0).mean()), float((large < 0).mean()), n)
         right = 0
         for _ in range(runs):
             a, b = pair(rng, n, gain=gain)
@@ -162,7 +193,7 @@ def power(rng: Rng, size: float) -> list[Outcome]:
         what = (
             f"McNemar, n = {n}, true difference {100 * effect:.1f} points, foretold {promised:.2f}"
         )
-        found.append(Outcome(what, right / runs, runs, promised - 0.08, promised + 0.05))
+        found.append(Outcome(what, right / runs, runs, promised - 0.02, promised + 0.02))
     return found
 
 
@@ -187,12 +218,23 @@ def coverage(rng: Rng, size: float) -> list[Outcome]:
         held = [i.low <= 0.1 <= i.high for i in map(bonett_price_interval, draws)]
         found.append(Outcome(f"Bonett-Price, n = {n}", float(np.mean(held)), runs, 0.94, 0.985))
     few = runs_of(2000, size)
-    for make, name in ((t_interval, "t"), (bootstrap_interval, "BCa bootstrap")):
-        for groups in (15, 60):
-            intervals = (make(*grouped(rng, groups)) for _ in range(few))
-            held = [i.low <= 0 <= i.high for i in intervals]
-            low = 0.94 if name == "t" else 0.9
-            found.append(Outcome(f"{name}, {groups} groups", float(np.mean(held)), few, low, 0.97))
+    for make, name, groups in (
+        (t_interval, "t", 15),
+        (t_interval, "t", 60),
+        (bootstrap_interval, "BCa bootstrap", 30),
+        (bootstrap_interval, "BCa bootstrap", 60),
+    ):
+        intervals = (make(*grouped(rng, groups)) for _ in range(few))
+        held = [i.low <= 0 <= i.high for i in intervals]
+        found.append(Outcome(f"{name}, {groups} groups", float(np.mean(held)), few, 0.94, 0.97))
+    for n in (30, 100):
+        intervals = (bootstrap_interval(rng.beta(1, 4, n)) for _ in range(few))
+        held = [i.low <= 0.2 <= i.high for i in intervals]
+        found.append(
+            Outcome(
+                f"BCa bootstrap, skewed scores, n = {n}", float(np.mean(held)), few, 0.935, 0.965
+            )
+        )
     return found
 
 
@@ -223,6 +265,169 @@ def repeats(rng: Rng, size: float) -> list[Outcome]:
     ]
 
 
+def world(rng: Rng, accuracies: Array, n: int, shared: float) -> Array:
+    """Return 0/1 scores, shape (candidates, n): `shared` is what all candidates have in common of a latent normal score."""
+    own = rng.standard_normal((len(accuracies), n))
+    latent = math.sqrt(shared) * rng.standard_normal(n) + math.sqrt(1 - shared) * own
+    return (latent < norm.ppf(accuracies)[:, None]).astype(np.float64)
+
+
+def raced(scores: Array, seed: int, *, batch: int, ahead: int) -> tuple[int, int, bool]:
+    """Return the pick of a race, how many answers it took, and whether its bound on the regret held at every look.
+
+    `ahead` batches are under way at once, as when answers take their time.
+    """
+    selection = Selection(*scores.shape, seed=seed)
+    means, held = scores.mean(1), True
+    flying = [selection.ask(batch)]
+    while flying:
+        for cell in flying.pop(0):
+            selection.put(cell, float(scores[cell]))
+        while len(flying) < ahead and (cells := selection.ask(batch)):
+            flying.append(cells)
+        if is_time_to_look(selection):
+            held &= selection.regret() >= means.max() - means[selection.pick] - 1e-9
+    held &= selection.regret() >= means.max() - means[selection.pick] - 1e-9
+    return selection.pick, int(selection.seen.sum()), held
+
+
+def is_time_to_look(selection: Selection) -> bool:
+    """Return whether to look at the bound now: every tenth batch or so, as it costs more than the batch."""
+    return int(selection.seen.sum()) % 10 == 0
+
+
+def halved(rng: Rng, scores: Array, budget: int) -> tuple[int, int]:
+    """Return the pick of successive halving, and how many answers it took: an equal share of the budget a round.
+
+    Source: Karnin, Koren and Somekh (2013), "Almost optimal exploration in multi-armed bandits"; the examples are shared.
+    """
+    alive, n = np.arange(len(scores)), scores.shape[1]
+    order, rounds = rng.permutation(n), math.ceil(math.log2(len(scores)))
+    reach = used = 0
+    for _ in range(rounds):
+        more = min(n - reach, max(1, budget // (rounds * len(alive))))
+        reach, used = reach + more, used + more * len(alive)
+        means = scores[alive][:, order[:reach]].mean(1)
+        alive = alive[np.argsort(-means, kind="stable")[: math.ceil(len(alive) / 2)]]
+    return int(alive[0]), used
+
+
+def races(rng: Rng, size: float) -> list[Outcome]:
+    runs = max(6, round(300 * size))
+    found = []
+    for shared, correlation in ((0.58, 0.38), (0.84, 0.61)):
+        worlds = [world(rng, rng.uniform(0.6, 0.75, 32), 500, shared) for _ in range(runs)]
+        found += race_outcomes(rng, worlds, f"answers correlate {correlation}", 0.2)
+    return found
+
+
+def race_outcomes(rng: Rng, worlds: list[Array], name: str, most: float) -> list[Outcome]:
+    """Return how often races and successive halving are right, within a point of the best, and what they take of the grid."""
+    grid, runs = worlds[0].size, len(worlds)
+
+    def is_right(scores: Array, pick: int) -> bool:
+        means = scores.mean(1)
+        return bool(means[pick] >= means.max() - 0.01 - 1e-12)
+
+    ended = [raced(scores, seed, batch=16, ahead=1) for seed, scores in enumerate(worlds)]
+    used = np.array([taken for _, taken, _ in ended]) / grid
+    right = [is_right(s, pick) for s, (pick, _, _) in zip(worlds, ended, strict=True)]
+    others = [halved(rng, scores, round(used.mean() * grid)) for scores in worlds]
+    theirs = [is_right(s, pick) for s, (pick, _) in zip(worlds, others, strict=True)]
+    cost = float(np.mean([taken for _, taken in others])) / grid
+    return [
+        Outcome(f"{name}: the pick is within a point of the best", float(np.mean(right)), runs, 0.95, 1.0),
+        Outcome(f"{name}: share of the full grid", float(used.mean()), runs, 0.0, most, float(used.std())),
+        Outcome(f"{name}: the bound on the regret fails at some look", 1 - float(np.mean([h for *_, h in ended])), runs, 0.0, 0.05),
+        Outcome(f"{name}: successive halving, {cost:.3f} of the grid, is right", float(np.mean(theirs)), runs, 0.0, 1.0),
+    ]  # fmt: skip
+
+
+def real_prompts(rng: Rng, size: float) -> list[Outcome]:
+    """Races between 32 real prompts: their accuracies as measured, their answers drawn."""
+    runs = max(6, round(150 * size))
+    populations = [
+        column
+        for file in sorted(
+            (DATA / "prompts/multi_prompt/data/paraphrases-accuracies").rglob("*.csv")
+        )
+        for column in np.genfromtxt(file, delimiter=",", skip_header=1, filling_values=np.nan).T[1:]
+        if np.isfinite(column).sum() >= 32 and 0.2 <= np.nanmax(column) <= 0.98
+    ]
+    worlds = []
+    for _ in range(runs):
+        column = populations[rng.integers(len(populations))]
+        chosen = rng.choice(column[np.isfinite(column)], 32, replace=False)
+        worlds.append(world(rng, np.clip(chosen, 0.005, 0.995), 500, 0.7))
+    return race_outcomes(rng, worlds, f"prompts of {len(populations)} populations", 0.25)
+
+
+def judged_scores(rng: Rng, size: float) -> list[Outcome]:
+    """The corrected mean of judges, three of them poor, of 885 real pairs: how often people prefer the first answer."""
+    runs = runs_of(2000, size)
+    files = sorted((DATA / "judges" / "llmbar").glob("*.json"))
+    pairs = [pair for file in files for pair in json.loads(file.read_text("utf-8"))]
+    people = np.array([float(pair["label"] == 1) for pair in pairs])
+    truth = float(people.mean())
+    found = []
+    for name, judge in JUDGES.items():
+        judged = np.array([judge(pair) for pair in pairs])
+        held, widths = [], []
+        for _ in range(runs):
+            drawn = rng.integers(len(pairs), size=400)
+            few, rest = drawn[:60], drawn[60:]
+            _, interval = corrected_mean(people[few], judged[few], judged[rest])
+            held.append(interval.low <= truth <= interval.high)
+            widths.append(interval.high - interval.low)
+        what = (
+            f"{name} says {100 * judged.mean():.0f} %, people {100 * truth:.0f} %; 60 graded, 340 not: "
+            f"± {50 * float(np.mean(widths)):.1f} points"
+        )
+        found.append(Outcome(what, float(np.mean(held)), runs, 0.935, 0.97))
+    return found
+
+
+def words(text: str) -> set[str]:
+    return set(text.lower().split())
+
+
+JUDGES: dict[str, Callable[[dict[str, Any]], float]] = {
+    "the longer answer": lambda p: float(len(p["output_1"]) > len(p["output_2"])),
+    "more words of the question": lambda p: float(
+        len(words(p["output_1"]) & words(p["input"]))
+        > len(words(p["output_2"]) & words(p["input"]))
+    ),
+    "always the first": lambda _: 1.0,
+    "one that errs on every fifth pair": lambda p: float(
+        (p["label"] == 1) != (crc32(p["output_1"].encode()) % 5 == 0)
+    ),
+}
+
+
+def rankings(rng: Rng, size: float) -> list[Outcome]:
+    runs = max(20, round(400 * size))
+    strengths = np.array([0.0, 0.0, 0.4, 0.8])
+
+    def bouts(examples: int) -> list[Bout]:
+        drawn = strengths + rng.logistic(size=(examples, len(strengths)))
+        return [
+            Bout(a, b, 0.5 if abs(row[a] - row[b]) < 0.4 else float(row[a] > row[b]), str(k))
+            for k, row in enumerate(drawn)
+            for a, b in itertools.combinations(range(len(strengths)), 2)
+        ]
+
+    truth = bradley_terry(won(bouts(20_000), len(strengths)))
+    held, ranked = [], []
+    for _ in range(runs):
+        ratings = rank(bouts(60), len(strengths), resamples=200)
+        held += [r.interval.low <= truth[r.candidate] <= r.interval.high for r in ratings]
+        ranked += [r.best_rank == r.rank == r.worst_rank == 1 for r in ratings if r.candidate != 3]
+    return [
+        Outcome("strengths of four candidates, 60 examples", float(np.mean(held)), runs, 0.92, 0.98),
+        Outcome("one that is not the best is surely ranked first", float(np.mean(ranked)), len(ranked), 0.0, 0.05),
+    ]  # fmt: skip
+
+
 CLAIMS = (
     Claim("false verdicts", "two equal candidates are told apart in at most 5 % of comparisons (5.5 % with groups)", false_verdicts),
     Claim("peeking", "the same, though one looks all along", peeking),
@@ -232,4 +437,8 @@ CLAIMS = (
     Claim("coverage", "95 % intervals hold the truth 95 % of the time, small samples and the ends of the scale included", coverage),
     Claim("openings", "the intervals of ten openings of a test split hold together with 95 %", openings),
     Claim("repeats", "repeating examples adds no false certainty", repeats),
+    Claim("races", "32 candidates with accuracies from 0.60 to 0.75 on 500 examples: the pick is right in 95 % of races, for a fifth of the grid", races),
+    Claim("real prompts", "the same between prompts whose accuracies were measured on real models", real_prompts, needs="prompts/multi_prompt"),
+    Claim("judged scores", "a judge's mean, corrected by 60 grades of people, covers what people would say, however poor the judge", judged_scores, needs="judges/llmbar"),
+    Claim("rankings", "intervals of strengths hold the truth, and nobody is surely first who is not", rankings),
 )  # fmt: skip

@@ -8,6 +8,8 @@ from benchmarks.proof.claims import CLAIMS, Outcome
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 def test_claims_hold(claim):
     """With forty runs and a few more every claim holds, within the wider error of so few."""
+    if not claim.can_run:
+        pytest.skip(f"the data is not at hand: {claim.needs}")
     for outcome in claim.outcomes(0.004):
         assert outcome.holds, outcome
 

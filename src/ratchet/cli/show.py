@@ -265,10 +265,14 @@ def show_verdict(verdict: Verdict, a: str, b: str) -> None:
     if verdict.bootstrap and not math.isnan(verdict.bootstrap.low):
         low, high = 100 * verdict.bootstrap.low, 100 * verdict.bootstrap.high
         notes.append(f"{verdict.bootstrap.method} {low:+.1f} to {high:+.1f}")
-    if verdict.power is not None and verdict.visible is not None:
+    if verdict.power is not None:
         notes.append(
-            f"a new sample of this size would settle a difference like this with {100 * verdict.power:.0f} % chance, "
-            f"and one of {100 * verdict.visible:.1f} points with 80 %"
+            f"a new sample of this size would settle a difference like this with {100 * verdict.power:.0f} % chance"
+            + (
+                f", and one of {100 * verdict.visible:.1f} points with 80 %"
+                if verdict.visible
+                else ""
+            )
         )
     if notes:
         out.print(Text("; ".join(notes), style="dim"))

@@ -113,10 +113,28 @@ def compare(
         ties=int((differences == 0).sum()),
         margin=margin,
         decision=decide(effect, interval, p_value, margin=margin, n=groups, level=level),
-        power=power_of(effect, error, level=level),
-        visible=visible_difference(error, level=level),
-        settle_n=settling_n(differences, clusters),
+        **foretold(pairs, error, level),
     )
+
+
+def foretold(pairs: Pairs, error: float, level: float) -> dict[str, float | int | None]:
+    """Return what a new sample would settle: the verdict's `power`, `visible` and `settle_n`, by the test that it would use."""
+    differences = pairs.differences
+    if pairs.binary:
+        n = len(differences)
+        wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
+        return {
+            "power": mcnemar_power(wins / n, losses / n, n, level=level) if wins + losses else None,
+            "visible": mcnemar_visible((wins + losses) / n, n, level=level) if n else None,
+            "settle_n": mcnemar_n(wins / n, losses / n, level=level) if n else None,
+        }
+    return {
+        "power": power_of(
+            float(differences.mean()) if len(differences) else math.nan, error, level=level
+        ),
+        "visible": visible_difference(error, level=level),
+        "settle_n": settling_n(differences, pairs.clusters),
+    }
 
 
 def compare_all(
@@ -222,6 +240,63 @@ def bonett_price_interval(differences: Array, *, level: float = 0.95) -> Interva
         level=level,
         method="Bonett-Price",
     )
+
+
+def mcnemar_power(up: float, down: float, n: int, *, level: float = 0.95) -> float:
+    """Return the chance that exact McNemar on n examples finds a difference in the right direction.
+
+    Args:
+        up: The chance that the challenger alone is right.
+        down: The chance that the champion alone is right.
+        n: How many examples.
+        level: Of the test.
+    """
+    share = up + down
+    if share == 0:
+        return 0.0
+    spread = math.sqrt(n * share * (1 - share))
+    low, high = max(0, int(n * share - 6 * spread)), min(n, math.ceil(n * share + 6 * spread))
+    discordant = np.arange(low, high + 1)
+    edge = np.asarray(stats.binom.ppf((1 - level) / 2, discordant, 0.5))
+    is_over = np.asarray(stats.binom.cdf(edge, discordant, 0.5)) > (1 - level) / 2
+    found = stats.binom.cdf(edge - is_over, discordant, min(up, down) / share)
+    return float((stats.binom.pmf(discordant, n, share) * found).sum())
+
+
+def mcnemar_n(up: float, down: float, *, level: float = 0.95, power: float = 0.8) -> int | None:
+    """Return how many examples give exact McNemar the wanted power; None where none would."""
+    if up == down:
+        return None
+    most = FEWEST
+    while mcnemar_power(up, down, most, level=level) < power:
+        most *= 2
+    least = most // 2
+    while most - least > max(1, most // 100):
+        middle = (least + most) // 2
+        if mcnemar_power(up, down, middle, level=level) < power:
+            least = middle
+        else:
+            most = middle
+    return most
+
+
+def mcnemar_visible(
+    share: float, n: int, *, level: float = 0.95, power: float = 0.8
+) -> float | None:
+    """Return the smallest difference that exact McNemar finds with the wanted power, where two candidates disagree on `share`.
+
+    None where even a difference as large as `share` would not be found.
+    """
+    if mcnemar_power(share, 0.0, n, level=level) < power:
+        return None
+    low, high = 0.0, share
+    while high - low > 5e-4:
+        middle = (low + high) / 2
+        if mcnemar_power((share + middle) / 2, (share - middle) / 2, n, level=level) < power:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def power_of(effect: float, error: float, *, level: float = 0.95) -> float | None:
