@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         split_examples,
         to_examples,
     )
+    from ratchet.judging import Judging
     from ratchet.levers import DemosLever, PromptLever, TuneLever
     from ratchet.measure import Measurement
     from ratchet.tuning import LoraSettings
@@ -69,6 +70,7 @@ _PLACES = {
         "split_examples",
         "to_examples",
     ),
+    "judging": ("Judging",),
     "levers": ("DemosLever", "PromptLever", "TuneLever"),
     "measure": ("Measurement",),
     "tuning": ("LoraSettings",),
@@ -86,6 +88,7 @@ __all__ = [
     "Example",
     "InputField",
     "Interval",
+    "Judging",
     "LoraSettings",
     "Measurement",
     "MetricSpec",

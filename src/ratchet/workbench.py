@@ -11,7 +11,7 @@ import inspect
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
@@ -20,12 +20,10 @@ from ratchet.core import (
     Budget,
     Candidate,
     Example,
-    Grade,
     Opening,
     Split,
     Step,
     Task,
-    Trial,
     Verdict,
     content_id,
 )
@@ -35,107 +33,55 @@ from ratchet.data import split_examples
 from ratchet.ladder import (
     Changed,
     Ground,
-    Rung,
+    changed_by,
     climb,
     html_report,
-    judge_metric,
-    judge_named,
+    metric_of,
     open_test,
 )
 from ratchet.levers import Evidence, Lever, Watcher
 from ratchet.measure import (
     Bench,
-    Calibration,
     Contest,
-    Duels,
     Finding,
     Measurement,
     Plan,
-    Progress,
     Race,
-    RaceProgress,
-    Rating,
-    calibrate,
     check_task,
     compare,
     compare_all,
     evaluate,
-    judged_bouts,
     own_family,
     plan,
     race,
-    rank,
     recall,
-    scored_bouts,
     settle,
     trials_frame,
 )
-from ratchet.metrics import JudgeMetric, Metric, make_metric, pairing_task
+from ratchet.metrics import JudgeMetric, Metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
-from ratchet.metrics.registry import JUDGED
-from ratchet.models import ChatModel, ModelPool
+from ratchet.models import ChatModel, ModelPool, workspace_pool
 from ratchet.store import (
     Workspace,
-    add_grades,
     find_candidate,
     find_workspace,
     latest_dataset,
     load_candidate,
     load_examples,
-    load_grades,
     load_openings,
     load_steps,
     load_trials,
     measured_candidates,
     open_database,
 )
+from ratchet.watching import Watching
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Watching", "Workbench", "workspace_pool"]
+__all__ = ["Workbench"]
 
 CHANGES_SHOWN = 5
-
-
-class Watching:
-    """What someone who watches may want to know; every method does nothing until it is overridden."""
-
-    def says(self, text: str) -> None:
-        """Take a line about what begins."""
-
-    def races(self, progress: RaceProgress) -> None:
-        """Take the state of a race."""
-
-    def answers(self, progress: Progress) -> None:
-        """Take the state of a measurement."""
-
-    def trains(
-        self, progress: Any
-    ) -> None:  # TuningProgress; naming it here would load nothing but is not needed
-        """Take the state of a training run."""
-
-    def climbs(self, rung: Rung) -> None:
-        """Take a rung that just ended."""
-
-
-def workspace_pool(
-    workspace: Workspace, models: Mapping[str, ChatModel] | None = None
-) -> ModelPool:
-    """Return the models of a workspace, and those that are handed over."""
-    return ModelPool(
-        workspace.settings.endpoints,
-        adapters=workspace.files / "adapters",
-        root=workspace.root,
-        ready=models,
-    )
-
-
-def metric_of(task: Task, workspace: Workspace | None) -> Metric | JudgeMetric:
-    """Return the metric that a task names, with its judges where it has some."""
-    if task.metric.name == JUDGED:
-        return judge_metric(task, workspace)
-    return make_metric(task.metric, root=workspace.root if workspace else None)
 
 
 class Workbench:
@@ -152,14 +98,9 @@ class Workbench:
         workspace: Workspace | None = None,
         models: Mapping[str, ChatModel] | None = None,
     ) -> None:
-        self.task, self.examples, self.metric, self.engine, self.files = (
-            task,
-            list(examples),
-            metric,
-            engine,
-            files,
-        )
-        self._workspace, self._models = workspace, dict(models or {})
+        self.task, self.examples, self.metric = task, list(examples), metric
+        self.engine, self.files = engine, files
+        self.workspace, self._models = workspace, dict(models or {})
         self.watching = Watching()
 
     @classmethod
@@ -269,11 +210,11 @@ class Workbench:
 
     def variants(self) -> list[Candidate]:
         """Return the candidates in `tasks/<task>/`, in the order of their file names."""
-        if self._workspace is None:
+        if self.workspace is None:
             return []
         return [
             self._from_file(path)
-            for path in sorted((self._workspace.root / "tasks" / self.task.name).glob("*.yaml"))
+            for path in sorted((self.workspace.root / "tasks" / self.task.name).glob("*.yaml"))
         ]
 
     def prompt(self, candidate: Candidate) -> Prompt:
@@ -293,8 +234,8 @@ class Workbench:
 
     def pool(self) -> ModelPool:
         """Return the models, to be closed by the caller."""
-        if self._workspace:
-            return workspace_pool(self._workspace, self._models)
+        if self.workspace:
+            return workspace_pool(self.workspace, self._models)
         return ModelPool(adapters=self.files / "adapters", ready=self._models)
 
     def plan(self, candidate: Candidate, split: Split = "dev", *, repeats: int = 1) -> Plan:
@@ -434,82 +375,6 @@ class Workbench:
 
         return run_sync(work())
 
-    def rank(
-        self,
-        candidates: Sequence[Candidate],
-        *,
-        judge: str | None = None,
-        rubric: str | None = None,
-        budget: Budget | None = None,
-    ) -> tuple[list[Rating], list[Measurement], Duels | None]:
-        """Return the candidates ranked on dev, strongest first, with their measurements.
-
-        Args:
-            candidates: Whom to rank; all are measured first.
-            judge: A model, a YAML file or an id, to compare answers in pairs; without one the higher score wins.
-            rubric: What a good answer is, for the judge; by default that of the task's metric.
-            budget: What may be spent.
-        Raises: UsageError for fewer than two candidates; MetricError for a judge without a rubric.
-        """
-        if len(candidates) < 2:  # a rank takes two
-            raise UsageError("name at least two candidates to rank")
-        spending = budget or Budget()
-        measured = self.measure_all(candidates, budget=spending)
-        if judge is None:
-            bouts = scored_bouts(measured)
-            return rank(bouts, len(measured)), measured, None
-        chosen = judge
-        said = rubric or str(self.task.metric.options.get("rubric", ""))
-        task = pairing_task(self.task, rubric=said, model=judge)
-        candidate = judge_named(judge, task, self._workspace)
-
-        async def work() -> Duels:
-            self.watching.says(f"{chosen}: judging pairs of answers")
-            async with self.pool() as pool:
-                bench = self.bench(spending, pool)
-                return await judged_bouts(bench, task, candidate, measured, self.split("dev"))
-
-        duels = run_sync(work())
-        return rank(duels.bouts, len(measured)), measured, duels
-
-    def grades(self) -> list[Grade]:
-        """Return people's grades of answers to this task."""
-        return load_grades(self.engine, self.task.asking_id)
-
-    def add_grades(self, grades: Sequence[Grade]) -> None:
-        """Keep people's grades; the later one of the same person counts."""
-        add_grades(self.engine, grades)
-
-    def answers(self, candidate: Candidate) -> list[tuple[Example, Trial]]:
-        """Return the stored answers of a candidate on dev, in the order of the examples."""
-        trials = load_trials(
-            self.engine, [candidate.id], metric_id=self.metric.id, task_id=self.task.asking_id
-        )
-        found = {trial.example_id: trial for trial in trials if trial.repeat == 0}
-        return [(e, found[e.id]) for e in self.split("dev") if e.id in found]
-
-    def calibrate(
-        self, candidates: Sequence[Candidate] = (), *, budget: Budget | None = None
-    ) -> Calibration:
-        """Return how the judges of the task's metric compare with people's grades, and the scores corrected by these.
-
-        Args:
-            candidates: Whose answers; by default all that people have graded.
-            budget: What may be spent on answers and votes that are not there yet.
-        Raises: UsageError if the metric has no judges; DataError if people graded nothing.
-        """
-        if not isinstance(self.metric, JudgeMetric):
-            raise UsageError(
-                f"the metric of task {self.task.name!r} is {self.task.metric.name}, which has no judges to calibrate"
-            )
-        grades = self.grades()
-        chosen = list(candidates) or [
-            find_candidate(self.engine, name)
-            for name in dict.fromkeys(g.candidate_id for g in grades)
-        ]
-        measured = self.measure_all(chosen, budget=budget) if chosen else []
-        return calibrate(self.metric, measured, grades)
-
     def warnings(self, candidates: Sequence[Candidate]) -> list[str]:
         """Return what must be said beside any figure of these candidates: that a judge grades its own family."""
         if not isinstance(self.metric, JudgeMetric):
@@ -518,7 +383,7 @@ class Workbench:
 
     def final(self, *, budget: Budget | None = None) -> Opening:
         """Open the sealed test split for the champion, once; the same champion's opening is read again, not made again."""
-        if self._workspace is None:
+        if self.workspace is None:
             dataset = content_id("d", sorted(e.id for e in self.examples))
         else:
             dataset = latest_dataset(self.engine, self.task.name).id
@@ -560,7 +425,7 @@ class Workbench:
             bench=self.bench(budget, pool),
             pool=pool,
             files=self.files,
-            root=self._workspace.root if self._workspace else Path.cwd(),
+            root=self.workspace.root if self.workspace else Path.cwd(),
             tried=frozenset(step.candidate_id for step in self.steps()),
             watch=watching,
         )
@@ -590,26 +455,7 @@ class Workbench:
             metric_id=verdict.metric_id,
             task_id=self.task.asking_id,
         )
-        by_key = {(t.candidate_id, t.example_id): t for t in trials if t.repeat == 0 and t.score}
-        found = []
-        for example in self.split("dev"):
-            before, after = (
-                by_key.get((c, example.id)) for c in (verdict.champion_id, verdict.challenger_id)
-            )
-            if (
-                before
-                and after
-                and before.score
-                and after.score
-                and before.score.value != after.score.value
-            ):
-                found.append(
-                    (after.score.value - before.score.value, Changed(example, before, after))
-                )
-        found.sort(key=lambda pair: (pair[0], pair[1].example.id))
-        won = [pair for pair in reversed(found) if pair[0] > 0][:limit]
-        lost = [pair for pair in found if pair[0] < 0][:limit]
-        return [changed for _, changed in (*won, *lost)]
+        return changed_by(verdict, trials, self.split("dev"), limit)
 
     def trials_frame(self, candidate: Candidate) -> "pl.DataFrame":
         """Return the stored trials of a candidate under this task's metric, one row a trial.

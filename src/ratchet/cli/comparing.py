@@ -67,14 +67,8 @@ def one_to_one(
     *,
     json: bool,
 ) -> None:
-    from ratchet.cli.show import (
-        bars,
-        print_json,
-        show_changes,
-        show_verdict,
-        verdict_plain,
-        warn_stopped,
-    )
+    from ratchet.cli.figures import show_changes, show_verdict, verdict_plain
+    from ratchet.cli.show import bars, print_json, warn_stopped
     from ratchet.measure import compare
 
     with bars() as bench.watching:
@@ -98,15 +92,8 @@ def one_to_many(
     *,
     json: bool,
 ) -> None:
-    from ratchet.cli.show import (
-        bars,
-        out,
-        print_json,
-        standings_plain,
-        standings_table,
-        verdicts_table,
-        warn_stopped,
-    )
+    from ratchet.cli.figures import standings_plain, standings_table, verdicts_table
+    from ratchet.cli.show import bars, out, print_json, warn_stopped
 
     with bars() as bench.watching:
         verdicts, measured = bench.compare_all(first, others, budget=budget)
@@ -128,14 +115,8 @@ def watched(
     *,
     json: bool,
 ) -> None:
-    from ratchet.cli.show import (
-        contest_line,
-        err,
-        print_json,
-        show_changes,
-        show_verdict,
-        verdict_plain,
-    )
+    from ratchet.cli.figures import contest_line, show_changes, show_verdict, verdict_plain
+    from ratchet.cli.show import err, print_json
     from ratchet.measure import Contest
 
     def look(contest: Contest) -> None:
@@ -164,7 +145,8 @@ def watched(
 
 def front(task: str, json: Json = False) -> None:
     """Show quality, cost and latency of every candidate that has answered dev, and the cheapest that is not worse than the best."""
-    from ratchet.cli.show import out, print_json, standings_plain, standings_table
+    from ratchet.cli.figures import standings_plain, standings_table
+    from ratchet.cli.show import out, print_json
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
@@ -197,7 +179,8 @@ def race(
     json: Json = False,
 ) -> None:
     """Find the best of several candidates on dev for a fraction of all answers: losers are soon asked no more."""
-    from ratchet.cli.show import bars, err, out, print_json, race_plain, race_table, warn
+    from ratchet.cli.figures import race_plain, race_table
+    from ratchet.cli.show import bars, err, out, print_json, warn
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 

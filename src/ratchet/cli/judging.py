@@ -92,6 +92,7 @@ def grade(
 ) -> None:
     """Grade answers as a person: from a file, or one after another at the terminal, drawn at random, without seeing the judge."""
     from ratchet.cli.show import out
+    from ratchet.judging import Judging
     from ratchet.ladder.final import login_name
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
@@ -109,7 +110,7 @@ def grade(
     with find_workspace(Path()).held():
         if file:
             given = grades_of_file(bench, file, candidate, name)
-            bench.add_grades(given)
+            Judging(bench).add_grades(given)
             out.print(f"{len(given)} grades kept")
         else:
             ask_grades(bench, bench.candidate(candidate), count, name)
@@ -177,13 +178,14 @@ def ask_grades(bench: "Workbench", candidate: "Candidate", count: int, who: str)
     from ratchet.cli.show import out
     from ratchet.core import Grade
     from ratchet.core.errors import UsageError
+    from ratchet.judging import Judging
     from ratchet.metrics.judge import grade_value, written
 
     scale = scale_of(bench)
-    mine = {(g.candidate_id, g.example_id) for g in bench.grades() if g.who == who}
+    mine = {(g.candidate_id, g.example_id) for g in Judging(bench).grades() if g.who == who}
     answers = [
         (example, trial)
-        for example, trial in bench.answers(candidate)
+        for example, trial in Judging(bench).answers(candidate)
         if (candidate.id, example.id) not in mine and not trial.failure
     ]
     if not answers:
@@ -210,7 +212,7 @@ def ask_grades(bench: "Workbench", candidate: "Candidate", count: int, who: str)
                 out.print(f"[yellow]{error}[/]")
                 continue
             given = next(one for one in scale if str(one) == said.strip())
-            bench.add_grades(
+            Judging(bench).add_grades(
                 [
                     Grade(
                         candidate_id=candidate.id,
@@ -230,14 +232,15 @@ def write_examples(bench: "Workbench", path: Path) -> int:
     import json as json_module
 
     from ratchet.core.errors import UsageError
+    from ratchet.judging import Judging
     from ratchet.metrics.judge import written
     from ratchet.store import write_text
 
     answers: dict[str, dict[str, tuple[Example, Trial]]] = {}
     rows = []
-    for one in bench.grades():
+    for one in Judging(bench).grades():
         if one.candidate_id not in answers:
-            found = bench.answers(bench.candidate(one.candidate_id))
+            found = Judging(bench).answers(bench.candidate(one.candidate_id))
             answers[one.candidate_id] = {example.id: (example, trial) for example, trial in found}
         if one.example_id in answers[one.candidate_id]:
             example, trial = answers[one.candidate_id][one.example_id]
@@ -265,14 +268,16 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Hold the judges of a task's metric against people: agreement, leanings, and the scores that people would have given."""
-    from ratchet.cli.show import bars, calibration_plain, print_json, show_calibration
+    from ratchet.cli.figures import calibration_plain, show_calibration
+    from ratchet.cli.show import bars, print_json
+    from ratchet.judging import Judging
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
     chosen = [bench.candidate(name) for name in candidate or ()]
     with find_workspace(Path()).held(), bars() as bench.watching:
-        found = bench.calibrate(chosen, budget=budget_of(budget, max_calls))
+        found = Judging(bench).calibrate(chosen, budget=budget_of(budget, max_calls))
     print_json(calibration_plain(found)) if json else show_calibration(found)
 
 
@@ -294,16 +299,9 @@ def rank(
     json: Json = False,
 ) -> None:
     """Rank candidates by pairwise outcomes: Bradley-Terry and Elo, with ranks as sure as they are ("2–4")."""
-    from ratchet.cli.show import (
-        bars,
-        out,
-        print_json,
-        ratings_plain,
-        ratings_table,
-        show_duels,
-        warn,
-        warn_stopped,
-    )
+    from ratchet.cli.figures import ratings_plain, ratings_table, show_duels
+    from ratchet.cli.show import bars, out, print_json, warn, warn_stopped
+    from ratchet.judging import Judging
     from ratchet.measure import own_family
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
@@ -315,7 +313,7 @@ def rank(
         else [*bench.variants(), bench.champion()]
     )
     with find_workspace(Path()).held(), bars() as bench.watching:
-        ratings, measured, duels = bench.rank(
+        ratings, measured, duels = Judging(bench).rank(
             list({one.id: one for one in chosen}.values()),
             judge=judge,
             rubric=rubric,

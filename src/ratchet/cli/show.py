@@ -20,61 +20,39 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.core import Json, Opening, Step, Verdict
+from ratchet.core import Json, Opening, Step
 from ratchet.ladder import (
     COLUMNS,
     FIGURES,
-    Changed,
     Rung,
     cost_text,
     rung_cells,
     score_text,
 )
 from ratchet.measure import (
-    Calibration,
-    Contest,
-    Duels,
     Finding,
     Measurement,
     Plan,
-    Race,
     RaceProgress,
-    Rating,
-    cheapest_not_worse,
-    standings,
 )
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
-from ratchet.workbench import Watching
+from ratchet.watching import Watching
 
 __all__ = [
     "Bars",
     "bars",
-    "calibration_plain",
-    "contest_line",
     "err",
     "findings_table",
     "ladder_table",
     "openings_table",
     "out",
     "print_json",
-    "race_plain",
-    "race_table",
-    "ratings_plain",
-    "ratings_table",
     "short",
-    "show_calibration",
-    "show_changes",
-    "show_duels",
     "show_measurement",
     "show_plan",
-    "show_verdict",
     "shown",
-    "standings_plain",
-    "standings_table",
     "step_plain",
-    "verdict_plain",
-    "verdicts_table",
     "warn",
     "warn_stopped",
 ]
@@ -252,313 +230,10 @@ def warn_stopped(measured: Sequence[Measurement]) -> None:
         )
 
 
-def show_verdict(verdict: Verdict, a: str, b: str) -> None:
-    """Print a verdict in words and figures."""
-    out.print(f"[bold]{verdict.sentence}[/]")
-    out.print(
-        f"A {100 * verdict.champion_score:.1f} ({a})   B {100 * verdict.challenger_score:.1f} ({b})"
-    )
-    out.print(
-        f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.3g}; margin {100 * verdict.margin:.1f} points"
-    )
-    notes = []
-    if verdict.bootstrap and not math.isnan(verdict.bootstrap.low):
-        low, high = 100 * verdict.bootstrap.low, 100 * verdict.bootstrap.high
-        notes.append(f"{verdict.bootstrap.method} {low:+.1f} to {high:+.1f}")
-    if verdict.power is not None:
-        notes.append(
-            f"a new sample of this size would settle a difference like this with {100 * verdict.power:.0f} % chance"
-            + (
-                f", and one of {100 * verdict.visible:.1f} points with 80 %"
-                if verdict.visible
-                else ""
-            )
-        )
-    if notes:
-        out.print(Text("; ".join(notes), style="dim"))
-
-
-def verdict_plain(verdict: Verdict, changes: Sequence[Changed]) -> dict[str, Json]:
-    """Return a verdict as JSON values, with its sentence and the ids of examples that each side wins."""
-    gains = {
-        c.example.id: c.after.score.value - c.before.score.value
-        for c in changes
-        if c.after.score and c.before.score
-    }
-    return {
-        **verdict.model_dump(mode="json"),
-        "sentence": verdict.sentence,
-        "a_wins": [name for name, gain in gains.items() if gain < 0],
-        "b_wins": [name for name, gain in gains.items() if gain > 0],
-    }
-
-
-def verdicts_table(verdicts: Sequence[Verdict], names: dict[str, str]) -> Table:
-    """Return the verdicts of several challengers against one champion, a challenger a line."""
-    champion = names[verdicts[0].champion_id]
-    table = Table(
-        title=f"Against {champion}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        caption="p by Holm's adjustment; the intervals hold together", caption_justify="left",
-    )  # fmt: skip
-    for name in ("challenger", "verdict", "effect", "interval", "won/lost/tied", "p"):
-        table.add_column(name, justify="left" if name in ("challenger", "verdict") else "right")
-    for verdict in verdicts:
-        low, high = 100 * verdict.interval.low, 100 * verdict.interval.high
-        table.add_row(
-            Text(names[verdict.challenger_id]),
-            verdict.decision + (f" ({verdict.missing} missing)" if verdict.missing else ""),
-            f"{100 * verdict.effect:+.1f}",
-            f"{low:+.1f} to {high:+.1f}",
-            f"{verdict.wins}/{verdict.losses}/{verdict.ties}",
-            f"{verdict.adjusted_p:.3g}",
-        )
-    return table
-
-
-def standings_table(measured: Sequence[Measurement], names: dict[str, str], margin: float) -> Table:
-    """Return quality, cost and latency, a candidate a line, and which is the cheapest that is not worse than the best."""
-    cheapest = cheapest_not_worse(measured, margin=margin).candidate.id
-    table = Table(
-        title="Quality, cost, latency", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        caption=f"cheapest that is not worse than the best by {100 * margin:.1f} points: {names[cheapest]} ({cheapest})",
-        caption_justify="left",
-    )  # fmt: skip
-    for name in ("candidate", "score", "per 1,000 calls", "tokens a call", "p50 s", "p95 s", ""):
-        table.add_column(name, justify="left" if name in ("candidate", "") else "right")
-    for standing in standings(measured):
-        one, by = standing.measured, standing.dominated_by
-        half = 50 * (one.interval.high - one.interval.low)
-        table.add_row(
-            Text(f"{names[one.candidate.id]} ({one.candidate.id})"),
-            f"{100 * one.score:.1f} ± {half:.1f}",
-            cost_text(standing.cost_per_1000),
-            f"{one.tokens_a_call:.0f}",
-            f"{one.latency(0.5):.3f}",
-            f"{one.latency(0.95):.3f}",
-            "on the front" if by is None else Text(f"dominated by {by}", style="dim"),
-        )
-    return table
-
-
-def standings_plain(measured: Sequence[Measurement], margin: float) -> dict[str, Json]:
-    """Return the standings, and the id of the cheapest that is not worse than the best, as JSON values."""
-    return {
-        "standings": [
-            {
-                **standing.measured.plain(),
-                "cost_per_1000_usd": standing.cost_per_1000,
-                "tokens_a_call": standing.measured.tokens_a_call,
-                "dominated_by": standing.dominated_by,
-            }
-            for standing in standings(measured)
-        ],
-        "cheapest_not_worse": cheapest_not_worse(measured, margin=margin).candidate.id,
-    }
-
-
-def race_table(race: Race) -> Table:
-    """Return how a race ended, a candidate a line."""
-    table = Table(
-        title="Race", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left",
-        caption="score and interval on all examples as the model completes them; chance: to be the best, or within the tolerance of it",
-    )  # fmt: skip
-    for name in ("", "candidate", "score", "interval", "chance", "answers", "tokens a call"):
-        table.add_column(name, justify="left" if name == "candidate" else "right")
-    for rank, place in enumerate(race.places, 1):
-        measured = race.measured[place.candidate]
-        name = measured.candidate.note or measured.candidate.model
-        table.add_row(
-            str(rank),
-            Text(f"{name} ({measured.candidate.id})"),
-            f"{100 * place.estimate:.1f}",
-            f"{100 * place.low:.1f} to {100 * place.high:.1f}",
-            f"{100 * place.chance:.0f} %",
-            f"{len(measured.outcomes)} of {len(measured.examples)}",
-            f"{measured.tokens_a_call:.0f}",
-        )
-    return table
-
-
-def race_plain(race: Race) -> dict[str, Json]:
-    """Return a race as JSON values."""
-    return {
-        "sentence": race.sentence,
-        "pick": race.pick.candidate.id,
-        "tolerance": race.tolerance,
-        "regret": race.regret,
-        "level": race.level,
-        "answered": race.answered,
-        "grid": race.grid,
-        "spend": race.spend.model_dump(mode="json"),
-        "stopped": race.stopped,
-        "places": [
-            {
-                "candidate": race.measured[place.candidate].candidate.id,
-                "note": race.measured[place.candidate].candidate.note,
-                "estimate": place.estimate,
-                "low": place.low,
-                "high": place.high,
-                "chance": place.chance,
-                "answered": place.answered,
-                "missing": len(race.measured[place.candidate].missing),
-            }
-            for place in race.places
-        ],
-    }
-
-
 def warn(texts: Sequence[str]) -> None:
     """Print warnings on the error stream."""
     for text in texts:
         err.print(Text(text, "yellow"))
-
-
-def show_calibration(found: Calibration) -> None:
-    """Print how a judge compares with people."""
-    agreed = found.agreement
-    out.print(
-        f"[bold]judge and people agree on {100 * agreed.share:.0f} % of {agreed.n} grades[/]; Cohen's kappa {figure(agreed.kappa)}, "
-        f"Krippendorff's alpha {figure(agreed.alpha)}, between people {figure(agreed.between_people)}"
-    )
-    table = Table("people \\ judge", *map(str, found.grades), box=SIMPLE_HEAD, pad_edge=False)
-    for grade, row in zip(found.grades, agreed.table, strict=True):
-        table.add_row(str(grade), *(f"{count:.0f}" for count in row))
-    out.print(table)
-    for lean in found.leans:
-        low, high = 100 * lean.interval.low, 100 * lean.interval.high
-        sure = "" if lean.is_proven else " (no evidence)"
-        out.print(
-            f"kinder to {lean.what} by {100 * lean.effect:+.1f} points [{low:+.1f}, {high:+.1f}]{sure}",
-            markup=False,
-        )
-    scores = Table(
-        title="Scores as people would give them",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for name in ("candidate", "judged", "corrected", "interval", "graded by people"):
-        scores.add_column(name, justify="left" if name == "candidate" else "right")
-    for one in found.corrected:
-        name = one.measured.candidate.note or one.measured.candidate.model
-        scores.add_row(
-            Text(f"{name} ({one.measured.candidate.id})"),
-            f"{100 * one.measured.score:.1f}",
-            "n/a" if math.isnan(one.score) else f"{100 * one.score:.1f}",
-            "too few"
-            if math.isnan(one.score)
-            else f"{100 * one.interval.low:.1f} to {100 * one.interval.high:.1f}",
-            f"{one.graded} of {len(one.measured.outcomes)}",
-        )
-    out.print(scores)
-    warn(found.warnings)
-
-
-def figure(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.2f}"
-
-
-def calibration_plain(found: Calibration) -> dict[str, Json]:
-    """Return a calibration as JSON values."""
-    agreed = found.agreement
-    return {
-        "n": agreed.n,
-        "agreement": agreed.share,
-        "kappa": agreed.kappa,
-        "alpha": agreed.alpha,
-        "alpha_between_people": agreed.between_people,
-        "grades": list(found.grades),
-        "confusion": agreed.table.tolist(),
-        "leans": [
-            {"what": lean.what, "effect": lean.effect, **lean.interval.model_dump(mode="json")}
-            for lean in found.leans
-        ],
-        "scores": [
-            {
-                "candidate": one.measured.candidate.id,
-                "judged": one.measured.score,
-                "corrected": one.score,
-                "graded": one.graded,
-                "n": len(one.measured.outcomes),
-                **one.interval.model_dump(mode="json"),
-            }
-            for one in found.corrected
-        ],
-        "warnings": found.warnings,
-    }
-
-
-def ratings_table(ratings: Sequence[Rating], measured: Sequence[Measurement]) -> Table:
-    """Return the ranking, a candidate a line."""
-    table = Table(
-        title="Ranking", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left",
-        caption="strength: Bradley-Terry on Elo's scale; ranks and intervals: 95 % of bootstrap samples over examples",
-    )  # fmt: skip
-    for name in ("rank", "candidate", "strength", "interval", "Elo", "won/lost/tied", "score"):
-        table.add_column(name, justify="left" if name == "candidate" else "right")
-    for rating in ratings:
-        one = measured[rating.candidate]
-        table.add_row(
-            rating.ranks,
-            Text(f"{one.candidate.note or one.candidate.model} ({one.candidate.id})"),
-            f"{rating.strength:.0f}",
-            f"{rating.interval.low:.0f} to {rating.interval.high:.0f}",
-            f"{rating.elo:.0f}",
-            f"{rating.wins}/{rating.losses}/{rating.ties}",
-            f"{100 * one.score:.1f}",
-        )
-    return table
-
-
-def show_duels(duels: Duels) -> None:
-    """Print how far a judge of pairs can be trusted."""
-    share, interval = duels.position
-    out.print(
-        f"{duels.asked} pairs were judged in both orders; on {duels.contradictions} the judge contradicted itself: ties. "
-        f"It chose what stood first in {100 * share:.0f} % of its votes ({100 * interval.low:.0f} to {100 * interval.high:.0f})"
-        if duels.asked
-        else "no pair needed a judge"
-    )
-    if duels.without_vote:
-        err.print(f"[yellow]{duels.without_vote} pairs got no usable vote[/] and are left out")
-    if duels.stopped:
-        err.print(f"[yellow]stopped: {duels.stopped}[/]; run the same command again to go on")
-
-
-def ratings_plain(
-    ratings: Sequence[Rating], measured: Sequence[Measurement], duels: Duels | None
-) -> dict[str, Json]:
-    """Return a ranking as JSON values."""
-    plain: dict[str, Json] = {
-        "ratings": [
-            {
-                "candidate": measured[rating.candidate].candidate.id,
-                "score": measured[rating.candidate].score,
-                "strength": rating.strength,
-                "low": rating.interval.low,
-                "high": rating.interval.high,
-                "elo": rating.elo,
-                "rank": rating.rank,
-                "best_rank": rating.best_rank,
-                "worst_rank": rating.worst_rank,
-                "wins": rating.wins,
-                "losses": rating.losses,
-                "ties": rating.ties,
-            }
-            for rating in ratings
-        ]
-    }
-    if duels:
-        share, interval = duels.position
-        plain["judge"] = {
-            "pairs": duels.asked,
-            "contradictions": duels.contradictions,
-            "without_vote": duels.without_vote,
-            "first": share,
-            **interval.model_dump(mode="json"),
-            "stopped": duels.stopped,
-        }
-    return plain
 
 
 SIGNS = {"ok": Text("✓", "green"), "warning": Text("!", "yellow"), "error": Text("✗", "red")}
@@ -595,49 +270,6 @@ def openings_table(openings: Sequence[Opening]) -> Table:
             f"{low:.1f} to {high:.1f}",
         )
     return table
-
-
-def contest_line(contest: Contest) -> str:
-    """Return where a contest stands, in a line."""
-    evidence, verdict = contest.evidence, contest.verdict()
-    low, high = 100 * verdict.interval.low, 100 * verdict.interval.high
-    text = f"{verdict.n} examples: {100 * verdict.effect:+.1f} points ({low:+.1f} to {high:+.1f}), evidence {evidence.e_value():.3g} of {1 / (1 - evidence.level):.0f}, {verdict.decision}"
-    if evidence.is_settled() or (expected := contest.expected_cost()) is None:
-        return text
-    calls, dollars = expected
-    return f"{text}; at this rate about {calls} more calls" + (
-        f", {cost_text(dollars)}" if dollars else ""
-    )
-
-
-def show_changes(changes: Sequence[Changed]) -> None:
-    """Print examples that B wins, and examples that A wins."""
-    for title, sign in (("B wins", 1), ("A wins", -1)):
-        rows = [
-            c
-            for c in changes
-            if sign
-            * (
-                (c.after.score.value if c.after.score else 0)
-                - (c.before.score.value if c.before.score else 0)
-            )
-            > 0
-        ]
-        if not rows:
-            continue
-        table = Table(title=title, title_justify="left", show_lines=True)
-        for name in ("example", "reference", "A", "B"):
-            table.add_column(name, overflow="fold", max_width=50)
-        for changed in rows:
-            inputs = "\n".join(str(value) for value in changed.example.inputs.values())
-            cells = [
-                short(inputs),
-                short(str(changed.example.reference)),
-                shown(changed.before.output, changed.before.failure),
-                shown(changed.after.output, changed.after.failure),
-            ]
-            table.add_row(*(Text(cell) for cell in cells))
-        out.print(table)
 
 
 def shown(output: str, failure: str | None) -> str:

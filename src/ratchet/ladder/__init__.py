@@ -3,11 +3,12 @@
 from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.final import open_test
-from ratchet.ladder.judges import judge_metric, judge_named, judge_names
+from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of
 from ratchet.ladder.report import (
     COLUMNS,
     FIGURES,
     Changed,
+    changed_by,
     cost_text,
     gain_text,
     html_report,
@@ -23,6 +24,7 @@ __all__ = [
     "Ground",
     "Rung",
     "admit",
+    "changed_by",
     "climb",
     "cost_text",
     "gain_text",
@@ -31,6 +33,7 @@ __all__ = [
     "judge_named",
     "judge_names",
     "level_of",
+    "metric_of",
     "open_test",
     "rung_cells",
     "score_text",

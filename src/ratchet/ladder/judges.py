@@ -6,10 +6,11 @@ from pathlib import Path
 from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Json, Task
 from ratchet.core.errors import MetricError, did_you_mean
-from ratchet.metrics import JudgeMetric, grading_task
+from ratchet.metrics import JudgeMetric, Metric, grading_task, make_metric
+from ratchet.metrics.registry import JUDGED
 from ratchet.store import Workspace, find_candidate, load_candidate, load_steps
 
-__all__ = ["judge_metric", "judge_named", "judge_names"]
+__all__ = ["judge_metric", "judge_named", "judge_names", "metric_of"]
 
 OPTIONS = ("rubric", "scale", "reference", "task", "judges", "repeats")
 
@@ -85,3 +86,10 @@ def champion(grading: Task, start: Candidate, workspace: Workspace | None) -> Ca
     if not kept or workspace is None:
         return start
     return find_candidate(workspace.database, kept[-1])
+
+
+def metric_of(task: Task, workspace: Workspace | None) -> Metric | JudgeMetric:
+    """Return the metric that a task names, with its judges where it has some."""
+    if task.metric.name == JUDGED:
+        return judge_metric(task, workspace)
+    return make_metric(task.metric, root=workspace.root if workspace else None)

@@ -2,15 +2,16 @@
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ratchet.core import Example, Step, Task, Trial
+from ratchet.core import Example, Step, Task, Trial, Verdict
 
 __all__ = [
     "COLUMNS",
     "FIGURES",
     "Changed",
+    "changed_by",
     "cost_text",
     "gain_text",
     "html_report",
@@ -38,6 +39,25 @@ class Changed:
     example: Example
     before: Trial
     after: Trial
+
+
+def changed_by(
+    verdict: Verdict, trials: Iterable[Trial], examples: Iterable[Example], limit: int
+) -> list[Changed]:
+    """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first."""
+    by_key = {(t.candidate_id, t.example_id): t for t in trials if t.repeat == 0 and t.score}
+    found = []
+    for example in examples:
+        before = by_key.get((verdict.champion_id, example.id))
+        after = by_key.get((verdict.challenger_id, example.id))
+        if before and after and before.score and after.score:
+            gain = after.score.value - before.score.value
+            if gain:
+                found.append((gain, Changed(example, before, after)))
+    found.sort(key=lambda pair: (pair[0], pair[1].example.id))
+    won = [pair for pair in reversed(found) if pair[0] > 0][:limit]
+    lost = [pair for pair in found if pair[0] < 0][:limit]
+    return [changed for _, changed in (*won, *lost)]
 
 
 def score_text(step: Step) -> str:

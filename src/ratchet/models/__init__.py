@@ -3,7 +3,7 @@
 from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, ToolCall
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.family import family_of
-from ratchet.models.pool import NANO, ModelPool, local_folder
+from ratchet.models.pool import NANO, ModelPool, local_folder, workspace_pool
 from ratchet.models.prices import Price
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "ToolCall",
     "family_of",
     "local_folder",
+    "workspace_pool",
 ]

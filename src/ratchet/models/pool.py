@@ -10,9 +10,9 @@ from ratchet.core.errors import UnknownModelError, did_you_mean
 from ratchet.models.chat import ChatModel
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.prices import Price
-from ratchet.store import EndpointSettings
+from ratchet.store import EndpointSettings, Workspace
 
-__all__ = ["NANO", "ModelPool", "local_folder"]
+__all__ = ["NANO", "ModelPool", "local_folder", "workspace_pool"]
 
 NANO = Path(__file__).parent / "nano"
 
@@ -115,3 +115,15 @@ def local_folder(name: str, root: Path) -> Path:
             f"unknown model {name!r}: {folder} holds no config.json; name local:nano, or local:<folder> with a model that transformers can load"
         )
     return folder
+
+
+def workspace_pool(
+    workspace: Workspace, models: Mapping[str, ChatModel] | None = None
+) -> ModelPool:
+    """Return the models of a workspace, and those that are handed over."""
+    return ModelPool(
+        workspace.settings.endpoints,
+        adapters=workspace.files / "adapters",
+        root=workspace.root,
+        ready=models,
+    )
