@@ -21,10 +21,8 @@ from ratchet.measure.twoway import Forecast, TwoWay
 
 __all__ = ["Cell", "Place", "Selection", "regret_bound"]
 
-FIRST = 15
+FIRST = 10
 """Examples that every candidate answers at the start."""
-INFORMED = 0.75
-"""The share of a candidate's next examples that the model chooses; the rest keep to the random order, which the bound stands on."""
 DRAWS = 600
 STAKES = np.geomspace(0.02, 0.49, 8)
 
@@ -154,13 +152,11 @@ class Selection:
         ]
 
     def _examples(self, candidate: int, count: int) -> list[int]:
-        """Return the examples that a candidate answers next: the least foreseeable, and the next ones of the random order."""
+        """Return the examples that a candidate answers next: the least foreseeable, in the random order where they are alike."""
         queue = self.order[~self._closed[candidate, self.order]]
         expected = self.forecast.expected[candidate, queue]
-        informed = queue[np.argsort(-expected * (1 - expected), kind="stable")]
-        chosen = informed[: round(count * INFORMED)]
-        others = queue[np.isin(queue, chosen, invert=True)][: count - len(chosen)]
-        return [*map(int, chosen), *map(int, others)]
+        surest_last = np.argsort(-expected * (1 - expected), kind="stable")
+        return [int(j) for j in queue[surest_last[:count]]]
 
     def places(self) -> list[Place]:
         """Return all candidates, best first."""
