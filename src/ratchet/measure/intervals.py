@@ -154,9 +154,9 @@ def bootstrap_interval(
 
 def drawn_means(sums: Array, sizes: Array, rng: np.random.Generator, count: int) -> Array:
     """Return the means of `count` samples of the clusters with replacement."""
-    times = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=count)
-    drawn: Array = (times @ sums) / (times @ sizes)
-    return drawn
+    drawn = rng.integers(len(sums), size=(count, len(sums)), dtype=np.int32)
+    means: Array = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    return means
 
 
 def mean_interval(
