@@ -375,10 +375,12 @@ class Workbench:
 
         return run_sync(work())
 
-    def warnings(self, candidates: Sequence[Candidate]) -> list[str]:
-        """Return what must be said beside any figure of these candidates: that a judge grades its own family."""
+    def warnings(self, candidates: Sequence[Candidate] | None = None) -> list[str]:
+        """Return what must be said beside figures of these candidates, or of the ladder's: that a judge grades its own family."""
         if not isinstance(self.metric, JudgeMetric):
             return []
+        if candidates is None:
+            candidates = [find_candidate(self.engine, step.candidate_id) for step in self.steps()]
         return own_family(self.metric.names, [candidate.model for candidate in candidates])
 
     def final(self, *, budget: Budget | None = None) -> Opening:
@@ -486,7 +488,8 @@ class Workbench:
             raise UsageError(
                 f"task {self.task.name!r} has no ladder yet; make one with: ratchet climb {self.task.name}"
             )
-        return html_report(self.task, steps, {step.number: self.changes(step) for step in steps})
+        changes = {step.number: self.changes(step) for step in steps}
+        return html_report(self.task, steps, changes, self.warnings())
 
     def check_fits(self, candidate: Candidate) -> None:
         """Refuse a candidate that does not fit the task, before anything is paid for."""

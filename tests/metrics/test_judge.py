@@ -116,6 +116,7 @@ def test_a_jury_means_and_shows_its_spread() -> None:
     assert score.value == (1.0 + 0.25) / 2
     assert [vote["grade"] for vote in score.parts["votes"]] == [5, 5, 2, 2]
     assert score.parts["spread"] == 0.375
+    assert measured.totals == {"spread_of_votes": 0.375, "replies_without_vote": 0.0}
     assert len(models["kind"].requests) == 40
 
 

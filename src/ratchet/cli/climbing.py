@@ -196,7 +196,7 @@ def ladder(
     json: Json = False,
 ) -> None:
     """Show the rungs: lever, score, gain, verdict, kept or dropped, and what each took."""
-    from ratchet.cli.show import out, print_json, step_plain
+    from ratchet.cli.show import out, print_json, step_plain, warn
     from ratchet.core.errors import UsageError
     from ratchet.store import clear_steps, find_workspace, write_text
     from ratchet.workbench import Workbench
@@ -216,6 +216,7 @@ def ladder(
         print_json([step_plain(step) for step in steps])
         return
     show_ladder(steps)
+    warn(bench.warnings())
     if report:
         out.print(f"report: {report.resolve()}")
 

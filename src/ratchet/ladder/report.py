@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ratchet.core import Example, Step, Task, Trial, Verdict
@@ -86,13 +86,19 @@ def cost_text(cost_usd: float | None) -> str:
     )  # cents
 
 
-def html_report(task: Task, steps: Sequence[Step], changes: dict[int, Sequence[Changed]]) -> str:
+def html_report(
+    task: Task,
+    steps: Sequence[Step],
+    changes: Mapping[int, Sequence[Changed]],
+    warnings: Sequence[str] = (),
+) -> str:
     """Return the page.
 
     Args:
         task: The task.
         steps: Its ladder.
         changes: For rungs by number, examples that were fixed or broken.
+        warnings: What must be said beside the figures.
     """
     champion = next((step for step in reversed(steps) if step.kept), None)
     lead = f"{len(steps)} rungs" + (
@@ -101,6 +107,7 @@ def html_report(task: Task, steps: Sequence[Step], changes: dict[int, Sequence[C
     total = f"{sum(s.spend.tokens for s in steps):,} tokens, {sum(s.spend.seconds for s in steps):,.0f} s"
     body = [
         f"<h1>{text(task.name)}</h1><p class=lead>{text(lead)}; {text(total)} in all. Scores are points of 100 on dev; intervals 95 % unless said.</p>",
+        *(f"<p class=dropped>{text(warning)}</p>" for warning in warnings),
         f"<div class=wide>{chart(steps)}</div>",
         "<h2>The ladder</h2><div class=wide>" + table(steps) + "</div>",
         "<h2>Verdicts</h2><table>"

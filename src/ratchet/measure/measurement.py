@@ -268,6 +268,12 @@ def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]
         return dict(
             zip(("micro_precision", "micro_recall", "micro_f1"), micro_f1(*counts), strict=True)
         )
+    if kind == "votes":
+        spreads = [p["spread"] for p in parts if "spread" in p]
+        return {
+            "spread_of_votes": float(as_array(spreads).mean()) if spreads else math.nan,
+            "replies_without_vote": float(sum(p.get("without_vote", 0) for p in parts)),
+        }
     differences = [p["difference"] for p in parts if "difference" in p]
     return {"mean_absolute_error": float(as_array(differences).mean()) if differences else math.nan}
 

@@ -180,7 +180,7 @@ class JudgeMetric:
         repeats: Votes of each judge on each answer.
     """
 
-    aggregates: tuple[Aggregate, ...] = ()
+    aggregates: tuple[Aggregate, ...] = ("votes",)
 
     def __init__(self, grading: Task, judges: Sequence[Candidate], *, repeats: int = 1) -> None:
         if not judges:

@@ -6,7 +6,7 @@ from ratchet.core import Example, FailureKind, Json, Score, content_id
 
 __all__ = ["Aggregate", "Metric", "metric_id"]
 
-Aggregate = Literal["macro F1", "micro F1", "mean absolute error"]
+Aggregate = Literal["macro F1", "micro F1", "mean absolute error", "votes"]
 """Figures over a whole split, made by `measure` from the parts of the scores."""
 
 
