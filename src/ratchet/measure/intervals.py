@@ -17,6 +17,7 @@ __all__ = [
     "clusters_of",
     "exact_interval",
     "example_means",
+    "expanded",
     "is_binary",
     "mean_interval",
     "standard_error",
@@ -145,11 +146,15 @@ def bootstrap_interval(
     squares = float((influence**2).sum())
     skew = float((influence**3).sum()) / (6 * squares**1.5) if squares else 0.0
     bias = float(stats.norm.ppf(below))
-    units = len(sums)
-    reach = float(stats.t.ppf((1 + level) / 2, units - 1)) * math.sqrt(units / (units - 1))
+    reach = expanded(level, len(sums))
     z = bias + np.array([-reach, reach])
     low, high = np.quantile(means, stats.norm.cdf(bias + z / (1 - skew * z)))
     return Interval(low=float(low), high=float(high), level=level, method=method)
+
+
+def expanded(level: float, units: int) -> float:
+    """Return how many standard errors of `units` bootstrapped units the ends lie from the middle: more than the normal's, for few."""
+    return float(stats.t.ppf((1 + level) / 2, units - 1)) * math.sqrt(units / (units - 1))
 
 
 def drawn_means(sums: Array, sizes: Array, rng: np.random.Generator, count: int) -> Array:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 from scipy.special import expit
 
 from ratchet.core import Interval
-from ratchet.measure.intervals import Array
+from ratchet.measure.intervals import Array, expanded
 
 __all__ = ["Bout", "Rating", "bradley_terry", "elo", "rank"]
 
@@ -129,7 +130,8 @@ def rank(
         ]
     )
     ranks = 1 + (drawn[:, None, :] > drawn[:, :, None] + 1e-9).sum(2)
-    tails = [(1 - level) / 2, (1 + level) / 2]
+    reach = expanded(level, max(2, len(tables)))
+    tails = stats.norm.cdf([-reach, reach])
     low, high = np.quantile(drawn, tails, axis=0)
     best, worst = np.quantile(ranks, tails, axis=0, method="nearest")
     order = np.argsort(-strength, kind="stable")
