@@ -21,6 +21,7 @@ from ratchet.core import (
     Candidate,
     Example,
     Opening,
+    Release,
     Split,
     Step,
     Task,
@@ -38,6 +39,7 @@ from ratchet.ladder import (
     html_report,
     metric_of,
     open_test,
+    promote,
 )
 from ratchet.levers import Evidence, Lever, Watcher
 from ratchet.measure import (
@@ -398,6 +400,11 @@ class Workbench:
                 )
 
         return run_sync(work())
+
+    def promote(self, candidate: str | None = None, *, name: str | None = None) -> Release:
+        """Serve a candidate (by default the champion) under a name, by default the task's."""
+        chosen = self.candidate(candidate)
+        return promote(self.engine, self.task, chosen, name=name or self.task.name)
 
     def openings(self) -> list[Opening]:
         """Return who opened the test split, when, and what it showed."""

@@ -6,6 +6,7 @@ from ratchet.core.example import Example, Split
 from ratchet.core.grade import Grade
 from ratchet.core.opening import Opening
 from ratchet.core.records import Json, Record, canonical_json, content_id
+from ratchet.core.release import Release
 from ratchet.core.step import Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
 from ratchet.core.trial import FailureKind, Score, Trial, Usage
@@ -27,6 +28,7 @@ __all__ = [
     "MetricSpec",
     "Opening",
     "Record",
+    "Release",
     "Roles",
     "Score",
     "Spend",

@@ -4,6 +4,7 @@ from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.final import open_test
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of
+from ratchet.ladder.release import promote
 from ratchet.ladder.report import (
     COLUMNS,
     FIGURES,
@@ -35,6 +36,7 @@ __all__ = [
     "level_of",
     "metric_of",
     "open_test",
+    "promote",
     "rung_cells",
     "score_text",
 ]

@@ -1,5 +1,6 @@
 """What it is to be a model: one method that answers a chat request. Every model — remote, local or scripted — is this."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,6 +23,8 @@ class ChatRequest:
     top_p: float = 1.0
     max_tokens: int = 512
     seed: int | None = None
+    stop: tuple[str, ...] = ()
+    """Texts at which the reply ends; they are not part of it."""
     adapter: str | None = None
     """The id of a LoRA adapter, for local models."""
 
@@ -55,6 +58,13 @@ class ChatModel(Protocol):
         """Return the reply.
 
         Raises: ReplyError if none came after all retries; AccessError and UnknownModelError at once.
+        """
+        ...
+
+    def stream(self, request: ChatRequest) -> AsyncIterator["str | ChatReply"]:
+        """Yield the reply's text piece by piece as it is made, then the whole reply.
+
+        Raises: as `chat`; once a piece has been yielded nothing is tried again.
         """
         ...
 

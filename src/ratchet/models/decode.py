@@ -57,6 +57,7 @@ def decode(
     end: int,
     pick: Picker = greedy,
     mask: Mask | None = None,
+    watch: Callable[[int, list[int]], bool] | None = None,
 ) -> list[list[int]]:
     """Return the new tokens of each row, the end token included where the row came to it.
 
@@ -67,12 +68,14 @@ def decode(
         end: The token that ends a row.
         pick: How a token is chosen.
         mask: What rules tokens out before one is chosen.
+        watch: Called with a row and its tokens after each of them; a row ends where it returns True.
     """
     attention = encoded["attention_mask"]
     new: list[list[int]] = [[] for _ in limits]
     rows, last = list(range(len(limits))), None
     ids, positions = encoded["input_ids"], (attention.cumsum(-1) - 1).clamp(min=0)
     cache = None
+    ended: set[int] = set()
     with torch.inference_mode():
         while rows:
             out = model(
@@ -89,9 +92,15 @@ def decode(
             picked = pick(logits)
             last = picked.tolist()
             for row, token in zip(rows, last, strict=True):
-                if not is_done(new[row], limits[row], end):
+                if not is_done(new[row], limits[row], end) and row not in ended:
                     new[row].append(token)
-            live = [i for i, row in enumerate(rows) if not is_done(new[row], limits[row], end)]
+                    if watch and watch(row, new[row]):
+                        ended.add(row)
+            live = [
+                i
+                for i, row in enumerate(rows)
+                if not is_done(new[row], limits[row], end) and row not in ended
+            ]
             if not live:
                 break
             if len(live) <= SHRINK_AT * len(rows):

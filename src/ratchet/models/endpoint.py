@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import AsyncIterator
 from typing import Self
 
 import aiohttp
@@ -94,6 +95,60 @@ class EndpointModel:
                 await asyncio.sleep(pause)
         raise last
 
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
+        """Yield the text as the endpoint sends it, then the whole reply; only before the first piece is a call tried again."""
+        body = {**self._body(request), "stream": True, "stream_options": {"include_usage": True}}
+        deadline = time.monotonic() + self._timeout_s
+        for attempt in range(self._retries + 1):
+            begun = False
+            try:
+                async for piece in self._streamed(orjson.dumps(body), deadline - time.monotonic()):
+                    begun = True
+                    yield piece
+            except _Again as again:
+                pause = again.after_s if again.after_s is not None else 0.5 * 2**attempt
+                late = time.monotonic() + pause >= deadline
+                if begun or late or attempt == self._retries:
+                    raise again.error from again
+                await asyncio.sleep(pause)
+            else:
+                return
+
+    async def _streamed(self, body: bytes, left_s: float) -> AsyncIterator[str | ChatReply]:
+        started, gathered = time.perf_counter(), Gathered()
+        try:
+            timeout = aiohttp.ClientTimeout(total=max(0.001, left_s))
+            async with self._open().post(self._url, data=body, timeout=timeout) as response:
+                if response.status != 200:  # the one good status of this API
+                    content = await response.read()
+                    raise self._refused(
+                        response.status, content, response.headers.get("Retry-After")
+                    )
+                async for line in response.content:
+                    if piece := gathered.take(line):
+                        yield piece
+        except TimeoutError as error:
+            raise ReplyError(
+                f"{self.name}: the reply was not complete within {self._timeout_s:g} s; raise timeout_s in ratchet.toml",
+                kind="timeout",
+            ) from error
+        except aiohttp.ClientPayloadError as error:
+            raise _Again(self._cut()) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _Again(self._unreachable(error)) from error
+        if gathered.finish is None:
+            raise _Again(self._cut())
+        prompt, completion = gathered.prompt_tokens, gathered.completion_tokens
+        usage = Usage(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cost_usd=self.price(prompt, completion) if prompt else None,
+        )
+        yield gathered.reply(usage, time.perf_counter() - started)
+
+    def _cut(self) -> ReplyError:
+        return ReplyError(f"{self.name}: the reply was cut off on the way", kind="truncated")
+
     def _body(self, request: ChatRequest) -> dict[str, Json]:
         body: dict[str, Json] = {
             "model": self._model,
@@ -105,6 +160,8 @@ class EndpointModel:
             body["top_p"] = request.top_p
         if request.seed is not None:
             body["seed"] = request.seed
+        if request.stop:
+            body["stop"] = list(request.stop)
         if request.tools:
             body["tools"] = request.tools
         if request.tool_choice:
@@ -229,6 +286,51 @@ class EndpointModel:
         finish = choice.get("finish_reason") or "stop"
         return ChatReply(
             text=text, tool_calls=calls, finish_reason=finish, usage=usage, latency_s=latency_s
+        )
+
+
+class Gathered:
+    """What has come of a streamed reply."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.finish: str | None = None
+        self.prompt_tokens = self.completion_tokens = 0
+        self._calls: dict[int, list[str]] = {}
+
+    def take(self, line: bytes) -> str:
+        """Take a line of the stream, and return the text that it brings; lines that are no data bring none."""
+        if not line.startswith(b"data:") or line.strip() == b"data: [DONE]":
+            return ""
+        try:
+            body = orjson.loads(line[5:])
+        except ValueError:
+            return ""
+        used = body.get("usage") or {}
+        self.prompt_tokens = int(used.get("prompt_tokens") or self.prompt_tokens)
+        self.completion_tokens = int(used.get("completion_tokens") or self.completion_tokens)
+        for choice in body.get("choices") or ():
+            delta = choice.get("delta") or {}
+            self.finish = choice.get("finish_reason") or self.finish
+            for call in delta.get("tool_calls") or ():
+                parts = self._calls.setdefault(int(call.get("index") or 0), ["", ""])
+                said = call.get("function") or {}
+                parts[0] += said.get("name") or ""
+                parts[1] += said.get("arguments") or ""
+            if isinstance(piece := delta.get("content"), str):
+                self.text += piece
+                return piece
+        return ""
+
+    def reply(self, usage: Usage, latency_s: float) -> ChatReply:
+        """Return the whole reply."""
+        calls = [ToolCall(name=name, arguments=said) for name, said in self._calls.values()]
+        return ChatReply(
+            text=self.text,
+            tool_calls=tuple(calls),
+            finish_reason=self.finish or "stop",
+            usage=usage,
+            latency_s=latency_s,
         )
 
 

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 import warnings
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,8 @@ class _Waiting:
     prompt: str
     future: "Future[ChatReply]"
     since: float
+    emit: Callable[[str], None] | None = None
+    """Takes the text piece by piece, on the thread that generates."""
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -108,14 +111,41 @@ class LocalModel:
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; it waits for the batch that it joins."""
+        return await asyncio.wrap_future(self._enter(request).future)
+
+    def _enter(self, request: ChatRequest, emit: Callable[[str], None] | None = None) -> _Waiting:
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name=f"ratchet-{self.name}", daemon=True
             )
             self._thread.start()
-        item = _Waiting(request, self._prompt(request), Future(), time.perf_counter())
+        item = _Waiting(request, self._prompt(request), Future(), time.perf_counter(), emit)
         self._queue.put(item)
-        return await asyncio.wrap_future(item.future)
+        return item
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
+        """Yield the text as it is generated, then the whole reply; with tools the text comes at the end, as it may be a call."""
+        if request.tools:
+            whole = await self.chat(request)
+            if whole.text:
+                yield whole.text
+            yield whole
+            return
+        loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+        def emit(piece: str) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        item = self._enter(request, emit)
+        item.future.add_done_callback(lambda _: loop.call_soon_threadsafe(pieces.put_nowait, None))
+        sent = 0
+        while (piece := await pieces.get()) is not None:
+            sent += len(piece)
+            yield piece
+        reply = await asyncio.wrap_future(item.future)
+        if rest := reply.text[sent:]:
+            yield rest
+        yield reply
 
     def _prompt(self, request: ChatRequest) -> str:
         text = self._tokenizer.apply_chat_template(
@@ -180,7 +210,9 @@ class LocalModel:
         try:
             self._engine = self._engine or _Engine(self._folder, self._adapters)
             replies = self._engine.generate(
-                [item.request for item in batch], [item.prompt for item in batch]
+                [item.request for item in batch],
+                [item.prompt for item in batch],
+                [item.emit for item in batch],
             )
         except Exception as error:  # noqa: BLE001 - handed to those who wait
             for item in batch:
@@ -223,6 +255,12 @@ def reply(text: str, finish: str, usage: Usage, latency_s: float) -> ChatReply:
     )
 
 
+def cut_at(text: str, stop: tuple[str, ...]) -> int | None:
+    """Return where the first of the stops begins, or None."""
+    places = [place for one in stop if (place := text.find(one)) >= 0]
+    return min(places, default=None)
+
+
 class _Engine:
     """The weights, and one batch at a time through them."""
 
@@ -233,7 +271,10 @@ class _Engine:
         self._guide = guide(self._tokenizer, self._model.config.vocab_size)
 
     def generate(
-        self, requests: list[ChatRequest], prompts: list[str]
+        self,
+        requests: list[ChatRequest],
+        prompts: list[str],
+        emits: list[Callable[[str], None] | None],
     ) -> list[tuple[str, int, int, str]]:
         """Return text, prompt tokens, completion tokens and finish reason a request; all share adapter and sampling."""
         first = requests[0]
@@ -253,14 +294,54 @@ class _Engine:
             end=end,
             pick=pick,
             mask=Constraint(self._guide, grammars, end) if any(grammars) else None,
+            watch=self._watch(requests, emits, end),
         )
         lengths = encoded["attention_mask"].sum(1).tolist()
-        return [self._finished(ids, length, end) for ids, length in zip(new, lengths, strict=True)]
+        return [
+            self._finished(ids, length, end, request.stop)
+            for ids, length, request in zip(new, lengths, requests, strict=True)
+        ]
 
-    def _finished(self, ids: list[int], prompt_tokens: int, end: int) -> tuple[str, int, int, str]:
+    def _finished(
+        self, ids: list[int], prompt_tokens: int, end: int, stop: tuple[str, ...]
+    ) -> tuple[str, int, int, str]:
         complete = bool(ids) and ids[-1] == end
-        text = self._tokenizer.decode(ids[:-1] if complete else ids, skip_special_tokens=False)
-        return text, prompt_tokens, len(ids), "stop" if complete else "length"
+        text = self._text(ids, end)
+        cut = cut_at(text, stop)
+        finish = "stop" if complete or cut is not None else "length"
+        return text if cut is None else text[:cut], prompt_tokens, len(ids), finish
+
+    def _text(self, ids: list[int], end: int) -> str:
+        shown = ids[:-1] if ids and ids[-1] == end else ids
+        text: str = self._tokenizer.decode(shown, skip_special_tokens=False)
+        return text
+
+    def _watch(
+        self,
+        requests: list[ChatRequest],
+        emits: list[Callable[[str], None] | None],
+        end: int,
+    ) -> Callable[[int, list[int]], bool] | None:
+        """Return what hands out pieces of text and looks for stops; None where nobody wants either."""
+        if not any(emits) and not any(request.stop for request in requests):
+            return None
+        sent = [0] * len(requests)
+
+        def watch(row: int, ids: list[int]) -> bool:
+            emit, stop = emits[row], requests[row].stop
+            if emit is None and not stop:
+                return False
+            text = self._text(ids, end)
+            cut = cut_at(text, stop)
+            if emit and not text.endswith("\ufffd"):  # half a character
+                held = max((len(s) - 1 for s in stop), default=0)
+                until = max(sent[row], len(text) - held) if cut is None else cut
+                if until > sent[row]:
+                    emit(text[sent[row] : until])
+                    sent[row] = until
+            return cut is not None
+
+        return watch
 
     def _adapted(self, adapter: str | None) -> "PreTrainedModel":
         if adapter is None and self._peft is None:

@@ -11,6 +11,7 @@ from ratchet.store.datasets import (
 from ratchet.store.grades import add_grades, load_grades
 from ratchet.store.openings import add_opening, load_openings
 from ratchet.store.races import race_start
+from ratchet.store.releases import add_release, load_releases
 from ratchet.store.steps import add_step, clear_steps, load_steps
 from ratchet.store.trials import (
     find_candidate,
@@ -41,6 +42,7 @@ __all__ = [
     "add_dataset",
     "add_grades",
     "add_opening",
+    "add_release",
     "add_step",
     "clear_steps",
     "create_workspace",
@@ -52,6 +54,7 @@ __all__ = [
     "load_examples",
     "load_grades",
     "load_openings",
+    "load_releases",
     "load_steps",
     "load_task",
     "load_trials",

@@ -9,21 +9,41 @@
     openings     who looked at a test split when, for which champion, and what it showed
     races        which answers were there when a race began, so that a race that is run again goes the same way
     grades       what people said of answers: the key of the trial, and who
+    releases     which candidate is served under a name, each promotion a row
+    requests     what passed through the gateway: one row a request, its body apart
+    bodies       requests and replies, compressed
+    feedback     what was said of replies afterwards
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
 `migrations/versions` are numbered, append-only and never edited.
 """
 
-from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 __all__ = [
+    "bodies",
     "candidates",
     "datasets",
     "examples",
+    "feedback",
     "grades",
     "metadata",
     "openings",
     "races",
+    "releases",
+    "requests",
     "scores",
     "steps",
     "trials",
@@ -132,4 +152,46 @@ grades = Table(
     Column("value", Float, nullable=False),
     Column("grade", Text, nullable=False),
     Column("at", String(32), nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("model", String(200), nullable=False, index=True),
+    Column("candidate_id", String(20)),
+    Column("status", Integer, nullable=False),
+    Column("problem", Text),
+    Column("streamed", Boolean, nullable=False),
+    Column("end_user", String(200)),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("cost_usd", Float),
+    Column("latency_s", Float, nullable=False),
+)
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("request_id", String(40), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("request_id", String(40), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("body", Text, nullable=False),
 )

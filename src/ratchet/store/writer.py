@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import orjson
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from ratchet.core import Json, Trial
 from ratchet.store.database import transaction, upsert
 from ratchet.store.tables import scores, trials
 
-__all__ = ["TrialWriter"]
+__all__ = ["BatchWriter", "TrialWriter", "storable"]
 
 BATCH = 1000
 PAUSE_S = 0.05
@@ -28,15 +28,18 @@ MOST_WAITING = 1000
 REFUSED = re.compile("[\x00\ud800-\udfff]")
 
 
-class TrialWriter:
-    """Write trials with their scores in batches; use as a context manager, which waits for the last commit.
+Row = TypeVar("Row")
+
+
+class BatchWriter(Generic[Row]):
+    """Write rows in batches on a thread of its own; use as a context manager, which waits for the last commit.
 
     Raises: StoreError from `put` or on leaving, if a batch could not be written.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._queue: queue.SimpleQueue[tuple[Trial, str, bool] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="ratchet-writer", daemon=True)
 
@@ -55,25 +58,29 @@ class TrialWriter:
         if self._failure and error is None:
             raise self._failure
 
-    def put(self, trial: Trial, metric_id: str, *, answered: bool = True) -> None:
-        """Queue a trial and its score; with `answered=False` the answer is stored already and only the score is new."""
+    def add(self, row: Row) -> None:
+        """Queue a row; wait where too many wait already."""
         while self._queue.qsize() >= MOST_WAITING and not self._failure:
             time.sleep(0.002)
         if self._failure:
             raise self._failure
-        self._queue.put((trial, metric_id, answered))
+        self._queue.put(row)
+
+    def write(self, batch: list[Row]) -> None:
+        """Write a batch in one transaction."""
+        raise NotImplementedError
 
     def _run(self) -> None:
         try:
             while (first := self._queue.get()) is not None:
                 batch, ended = self._gather(first)
-                self._write(batch)
+                self.write(batch)
                 if ended:
                     return
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._failure = error
 
-    def _gather(self, first: tuple[Trial, str, bool]) -> tuple[list[tuple[Trial, str, bool]], bool]:
+    def _gather(self, first: Row) -> tuple[list[Row], bool]:
         batch, until = [first], time.monotonic() + PAUSE_S
         while len(batch) < BATCH and (left := until - time.monotonic()) > 0:
             try:
@@ -85,7 +92,16 @@ class TrialWriter:
             batch.append(item)
         return batch, False
 
-    def _write(self, batch: list[tuple[Trial, str, bool]]) -> None:
+
+class TrialWriter(BatchWriter[tuple[Trial, str, bool]]):
+    """Write trials with their scores."""
+
+    def put(self, trial: Trial, metric_id: str, *, answered: bool = True) -> None:
+        """Queue a trial and its score; with `answered=False` the answer is stored already and only the score is new."""
+        self.add((trial, metric_id, answered))
+
+    def write(self, batch: list[tuple[Trial, str, bool]]) -> None:
+        """Write answers that are new, and scores."""
         answered = [trial_row(trial) for trial, _, is_new in batch if is_new]
         scored = [score_row(trial, metric_id) for trial, metric_id, _ in batch if trial.score]
         with transaction(self._engine) as connection:

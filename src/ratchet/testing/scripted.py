@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 from ratchet.core import Json, Usage
 from ratchet.core.errors import ReplyError
@@ -61,6 +62,13 @@ class ScriptedModel:
         return ChatReply(
             tool_calls=(call,), finish_reason="tool_calls", usage=usage, latency_s=self._delay_s
         )
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
+        """Yield the scripted reply word by word, then the whole."""
+        reply = await self.chat(request)
+        for word in re.findall(r"\s*\S+\s*$|\s*\S+", reply.text):
+            yield word
+        yield reply
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return the words of the messages."""

@@ -1,0 +1,185 @@
+"""Commands about serving: `promote` a champion to a release, `serve` releases and models, read the `logs`."""
+
+import json as json_module
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ratchet.cli.measuring import Json
+
+if TYPE_CHECKING:
+    from ratchet.store.requests import LoggedRequest
+
+__all__ = ["add_to"]
+
+EVERY_S = 1.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (promote, serve, logs):
+        app.command()(command)
+
+
+def promote(
+    task: str,
+    candidate: Annotated[
+        str | None,
+        typer.Option(help="A YAML file, an id, 'start' or 'champion' (the default)."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="The name to serve it under; by default the task's.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Serve a champion under a name: a running server takes it over within seconds."""
+    from ratchet.cli.show import out, print_json
+    from ratchet.workbench import Workbench
+
+    release = Workbench.open(task).promote(candidate, name=name)
+    if json:
+        print_json(release.model_dump(mode="json"))
+        return
+    out.print(
+        f"{release.name}: release {release.number} is {release.candidate.id} ({release.candidate.note or release.candidate.model})"
+    )
+    out.print(f"next: ratchet serve, and ask for the model {release.name!r}")
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Without keys, a loopback address alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8100,
+) -> None:
+    """Serve releases and models behind an OpenAI-compatible endpoint, and log what passes."""
+    from ipaddress import ip_address
+
+    from ratchet.cli.show import out
+    from ratchet.core.errors import UsageError
+    from ratchet.models import workspace_pool
+    from ratchet.store import find_workspace, load_releases
+
+    try:
+        import uvicorn
+
+        from ratchet.gateway import Gateway
+    except ImportError as error:
+        raise UsageError(
+            f"the server needs the extra 'serve' ({error}); install it with: pip install 'ratchet[serve]'"
+        ) from error
+    if host != "localhost" and not ip_address(host).is_loopback:
+        raise UsageError(
+            f"{host} can be reached by others, and there are no API keys yet: serve on 127.0.0.1, behind a proxy that checks who asks"
+        )
+    workspace = find_workspace(Path())
+    engine = workspace.database
+    gateway = Gateway(engine, lambda: workspace_pool(workspace, {}), names=("local:nano",))
+    served = {release.name: release for release in load_releases(engine)}
+    out.print(
+        f"serving on http://{host}:{port}/v1, for this machine alone (no keys); every request is logged"
+    )
+    for one in served.values():
+        out.print(
+            f"  {one.name}: release {one.number}, {one.candidate.id} on {one.candidate.model}"
+        )
+    if not served:
+        out.print(
+            "  no release yet (make one with: ratchet promote TASK); models by their names, as local:nano"
+        )
+    uvicorn.run(
+        gateway, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
+        timeout_graceful_shutdown=60, server_header=False,
+    )  # fmt: skip
+
+
+def logs(
+    model: Annotated[str | None, typer.Option(help="Only this model or release.")] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only requests that got an error.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many to print.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on printing as they come.")] = False,
+    export: Annotated[Path | None, typer.Option(help="Write all of them to a .jsonl file.")] = None,
+    json: Json = False,
+) -> None:
+    """Show what passed through the server, the newest first: who answered, how it ended, tokens, cost, latency, feedback."""
+    from dataclasses import asdict
+
+    from ratchet.cli.show import out, print_json
+    from ratchet.core.errors import UsageError
+    from ratchet.store import find_workspace
+    from ratchet.store.requests import read_requests
+
+    engine = find_workspace(Path()).database
+    if export:
+        if export.suffix != ".jsonl":
+            raise UsageError(f"{export}: logs are written as .jsonl")
+        count = 0
+        with export.open("w", encoding="utf-8") as file:
+            for one in read_requests(engine, model=model, failed=failed, after=0.0):
+                file.write(json_module.dumps(asdict(one), ensure_ascii=False) + "\n")
+                count += 1
+        out.print(f"{export}: {count} requests")
+        return
+    found = list(read_requests(engine, model=model, failed=failed, limit=limit))
+    if json:
+        print_json([asdict(one) for one in found])
+        return
+    if not follow:
+        out.print(logs_table(found))
+        return
+    after = found[0].at if found else 0.0
+    for one in reversed(found):
+        out.print(line_of(one), markup=False)
+    while True:
+        for one in read_requests(engine, model=model, failed=failed, after=after):
+            out.print(line_of(one), markup=False)
+            after = max(after, one.at)
+        time.sleep(EVERY_S)
+
+
+def cells_of(one: "LoggedRequest") -> tuple[str, ...]:
+    from ratchet.ladder import cost_text
+
+    said = ", ".join(f"{name} {value}" for each in one.feedback for name, value in each.items())
+    return (
+        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at)),
+        one.id,
+        one.model,
+        str(one.status),
+        f"{one.prompt_tokens} + {one.completion_tokens}",
+        cost_text(one.cost_usd),
+        f"{one.latency_s:.2f}",
+        said or one.problem or "",
+    )
+
+
+def line_of(one: "LoggedRequest") -> str:
+    return "  ".join(cells_of(one))
+
+
+def logs_table(found: "list[LoggedRequest]") -> object:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in (
+        "when",
+        "id",
+        "model",
+        "status",
+        "tokens",
+        "cost",
+        "s",
+        "feedback, or what went wrong",
+    ):
+        table.add_column(
+            name, justify="right" if name in ("status", "tokens", "cost", "s") else "left"
+        )
+    for one in found:
+        table.add_row(*map(Text, cells_of(one)))
+    return table

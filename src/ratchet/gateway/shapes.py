@@ -1,0 +1,343 @@
+"""The shapes of OpenAI's API: requests read and checked, replies, pieces of a stream and errors written."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ratchet.core import Json
+from ratchet.core.errors import (
+    AccessError,
+    RatchetError,
+    ReplyError,
+    TaskError,
+    UnknownModelError,
+    did_you_mean,
+)
+from ratchet.models import ChatReply, ChatRequest
+
+__all__ = ["Asked", "Problem", "chat_body", "chunk", "completion", "event", "problem_of"]
+
+MOST_CHOICES = 16
+DEFAULT_TOKENS = 1024
+UNSUPPORTED = ("logprobs", "top_logprobs", "logit_bias", "audio", "modalities", "prediction")
+IGNORED = (
+    "frequency_penalty",
+    "presence_penalty",
+    "parallel_tool_calls",
+    "service_tier",
+    "store",
+    "stream_options",
+    "user",
+    "metadata",
+)
+KNOWN = (
+    "model",
+    "messages",
+    "inputs",
+    "n",
+    "stream",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "seed",
+    "stop",
+    "tools",
+    "tool_choice",
+    "response_format",
+)
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+
+class Problem(Exception):  # noqa: N818 - an answer, in the shape that OpenAI gives its errors
+    """An error that the client gets to see."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.param, self.code = status, kind, param, code
+
+    def body(self) -> bytes:
+        """Return the body of the response."""
+        error = {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}
+        return orjson.dumps({"error": error})
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Return what a client is told of an error; of one that was not foreseen, nothing but that it happened."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, UnknownModelError):
+        return Problem(404, str(error), param="model", code="model_not_found")
+    if isinstance(error, AccessError):
+        return Problem(502, str(error), kind="upstream_error", code="upstream_access")
+    if isinstance(error, ReplyError):
+        status = {"rate limit": 429, "timeout": 504}.get(error.kind, 502)
+        return Problem(status, str(error), kind="upstream_error", code=error.kind)
+    if isinstance(error, TaskError):
+        return Problem(400, str(error))
+    if isinstance(error, RatchetError):
+        return Problem(500, str(error), kind="server_error")
+    return Problem(500, "the server failed on this request; its log says why", kind="server_error")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A chat request, read and checked."""
+
+    model: str
+    request: ChatRequest
+    n: int
+    stream: bool
+    usage_wanted: bool
+    """Whether a stream ends with the usage."""
+    inputs: dict[str, Json] | None
+    """The fields of a release's task, where they are given by name."""
+    given: frozenset[str]
+    """The names of the parameters that were given."""
+    end_user: str | None
+    body: dict[str, Json]
+
+
+def chat_body(content: bytes) -> Asked:
+    """Return a request to `/v1/chat/completions`.
+
+    Raises: Problem if it is none, naming the parameter.
+    """
+    try:
+        body = orjson.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Problem(400, f"the body must be a JSON object, not {type(body).__name__}")
+    for name in body:
+        if name in UNSUPPORTED and body[name] not in (None, False):
+            raise Problem(
+                400, f"{name!r} is not supported by this server; leave it out", param=name
+            )
+        if name not in (*KNOWN, *IGNORED, *UNSUPPORTED):
+            raise Problem(
+                400, f"unknown parameter {name!r}.{did_you_mean(name, KNOWN)}", param=name
+            )
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise Problem(400, "'model' must be the name of a model", param="model")
+    inputs = body.get("inputs")
+    if inputs is not None and not isinstance(inputs, dict):
+        raise Problem(400, "'inputs' must be an object of the task's fields", param="inputs")
+    given = {name for name, value in body.items() if value is not None}
+    user = body.get("user")
+    options = body.get("stream_options")
+    return Asked(
+        model=model,
+        request=ChatRequest(
+            messages=messages_of(body.get("messages"), needed=inputs is None),
+            tools=tools_of(body.get("tools")),
+            tool_choice=tool_choice_of(body.get("tool_choice"), body.get("tools")),
+            json_schema=schema_of(body.get("response_format")),
+            temperature=number(body, "temperature", 0, 2, 1.0),
+            top_p=number(body, "top_p", 1e-6, 1, 1.0),
+            max_tokens=whole(
+                body,
+                "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens",
+                1,
+                1_000_000,
+                DEFAULT_TOKENS,
+            ),
+            seed=whole(body, "seed", -(2**63), 2**63 - 1, 0) if "seed" in given else None,
+            stop=stop_of(body.get("stop")),
+        ),
+        n=whole(body, "n", 1, MOST_CHOICES, 1),
+        stream=bool(body.get("stream")),
+        usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
+        inputs=inputs,
+        given=frozenset(given),
+        end_user=str(user)[:200] if user else None,
+        body=body,
+    )
+
+
+def messages_of(value: Json, *, needed: bool) -> list[dict[str, Json]]:
+    if value is None and not needed:
+        return []
+    if not isinstance(value, list) or not value:
+        raise Problem(400, "'messages' must be a list of at least one message", param="messages")
+    found = []
+    for place, message in enumerate(value):
+        where = f"messages[{place}]"
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
+            raise Problem(
+                400, f"'{where}.role' must be one of {', '.join(ROLES)}", param=f"{where}.role"
+            )
+        content = message.get("content")
+        if isinstance(content, list):
+            if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+                raise Problem(
+                    400, f"'{where}.content' holds parts that are no text", param=f"{where}.content"
+                )
+            content = "".join(str(part.get("text", "")) for part in content)
+        if not isinstance(content, str | None) or (
+            content is None and not message.get("tool_calls")
+        ):
+            raise Problem(400, f"'{where}.content' must be text", param=f"{where}.content")
+        role = "system" if message["role"] == "developer" else message["role"]
+        found.append({**message, "role": role, "content": content or ""})
+    return found
+
+
+def tools_of(value: Json) -> list[dict[str, Json]] | None:
+    if not value:
+        return None
+    for place, tool in enumerate(value if isinstance(value, list) else [None]):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise Problem(
+                400, f"'tools[{place}]' must be a function with a name", param=f"tools[{place}]"
+            )
+    return [
+        {**tool, "function": {"parameters": {"type": "object"}, **tool["function"]}}
+        for tool in value
+    ]
+
+
+def tool_choice_of(value: Json, tools: Json) -> str | None:
+    if value in (None, "auto", "none"):
+        return None
+    names = [tool["function"]["name"] for tool in tools or ()]
+    if value == "required" and len(names) == 1:
+        return str(names[0])
+    if isinstance(value, dict) and isinstance(value.get("function"), dict):
+        name = value["function"].get("name")
+        if name in names:
+            return str(name)
+        raise Problem(
+            400, f"'tool_choice' names {name!r}, which is not among the tools", param="tool_choice"
+        )
+    raise Problem(
+        400,
+        "'tool_choice' must be auto, none, required (with one tool), or name a function",
+        param="tool_choice",
+    )
+
+
+def schema_of(value: Json) -> dict[str, Json] | None:
+    if value is None or (isinstance(value, dict) and value.get("type") == "text"):
+        return None
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "json_object":
+        return {"type": "object"}
+    inner = value.get("json_schema") if isinstance(value, dict) else None
+    schema = inner.get("schema") if isinstance(inner, dict) else None
+    if kind != "json_schema" or not isinstance(schema, dict):
+        raise Problem(
+            400,
+            "'response_format' must be of type text, json_object or json_schema with a schema",
+            param="response_format",
+        )
+    return schema
+
+
+def stop_of(value: Json) -> tuple[str, ...]:
+    found = [value] if isinstance(value, str) else value or []
+    if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
+        raise Problem(400, "'stop' must be a text or a list of texts", param="stop")
+    return tuple(found)
+
+
+def number(body: dict[str, Json], name: str, low: float, high: float, default: float) -> float:
+    value = body.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise Problem(400, f"{name!r} must be a number from {low:g} to {high:g}", param=name)
+    return float(value)
+
+
+def whole(body: dict[str, Json], name: str, low: int, high: int, default: int) -> int:
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise Problem(400, f"{name!r} must be a whole number from {low} to {high}", param=name)
+    return value
+
+
+def message_of(reply: ChatReply, request_id: str) -> dict[str, Json]:
+    message: dict[str, Json] = {
+        "role": "assistant",
+        "content": reply.text or (None if reply.tool_calls else ""),
+        "refusal": None,
+    }
+    if reply.tool_calls:
+        message["tool_calls"] = tool_calls(reply, request_id)
+    return message
+
+
+def tool_calls(reply: ChatReply, request_id: str) -> list[dict[str, Json]]:
+    return [
+        {
+            "id": f"call_{request_id[-12:]}_{place}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for place, call in enumerate(reply.tool_calls)
+    ]
+
+
+def usage_of(replies: list[ChatReply]) -> dict[str, int]:
+    prompt = max((reply.usage.prompt_tokens for reply in replies), default=0)
+    completed = sum(reply.usage.completion_tokens for reply in replies)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completed,
+        "total_tokens": prompt + completed,
+    }
+
+
+def completion(request_id: str, model: str, replies: list[ChatReply]) -> dict[str, Json]:
+    """Return the body of a whole reply."""
+    return {
+        "id": request_id,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [
+            {
+                "index": place,
+                "message": message_of(reply, f"{request_id}{place}"),
+                "logprobs": None,
+                "finish_reason": reply.finish_reason,
+            }
+            for place, reply in enumerate(replies)
+        ],
+        "usage": usage_of(replies),
+    }
+
+
+def chunk(request_id: str, model: str, choices: list[dict[str, Any]], **others: Json) -> bytes:
+    """Return one event of a stream."""
+    body = {
+        "id": request_id,
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": model,
+        "choices": choices,
+        **others,
+    }
+    return event(orjson.dumps(body))
+
+
+def event(data: bytes) -> bytes:
+    """Return data as a server-sent event."""
+    return b"data: " + data + b"\n\n"

@@ -1,0 +1,42 @@
+"""Release: serve a champion under a name, with who did so and when."""
+
+import re
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from ratchet.answer import Prompt
+from ratchet.core import Candidate, Release, Task
+from ratchet.core.errors import UsageError
+from ratchet.ladder.final import login_name
+from ratchet.store import add_release, keep_candidate, load_releases
+
+__all__ = ["promote"]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def promote(engine: sa.Engine, task: Task, candidate: Candidate, *, name: str) -> Release:
+    """Return the release that serves `candidate` under `name` from now on; the same one again changes nothing.
+
+    Raises: UsageError if the name could be a model's; CandidateError if the candidate does not fit the task.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"a release's name is lower-case letters, digits, dots, - and _, so that it is never taken for a model's; got {name!r}"
+        )
+    Prompt(task, candidate)
+    before = load_releases(engine, name)
+    if before and (before[-1].candidate.id, before[-1].task) == (candidate.id, task):
+        return before[-1]
+    release = Release(
+        name=name,
+        number=len(before) + 1,
+        task=task,
+        candidate=candidate,
+        who=login_name(),
+        at=datetime.now(UTC).isoformat(timespec="microseconds"),
+    )
+    keep_candidate(engine, candidate)
+    add_release(engine, release)
+    return release
