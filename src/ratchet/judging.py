@@ -58,14 +58,17 @@ class Judging:
         if len(candidates) < 2:  # a rank takes two
             raise UsageError("name at least two candidates to rank")
         spending = budget or Budget()
-        measured = self.bench.measure_all(candidates, budget=spending)
         if judge is None:
-            bouts = scored_bouts(measured)
-            return rank(bouts, len(measured)), measured, None
+            measured = self.bench.measure_all(candidates, budget=spending)
+            return rank(scored_bouts(measured), len(measured)), measured, None
         chosen = judge
         said = rubric or str(self.bench.task.metric.options.get("rubric", ""))
         task = pairing_task(self.bench.task, rubric=said, model=judge)
         candidate = judge_named(judge, task, self.bench.workspace)
+        self.bench.pool().model(
+            candidate.model
+        )  # one that is unknown is told of before anything is paid
+        measured = self.bench.measure_all(candidates, budget=spending)
 
         async def work() -> Duels:
             self.bench.watching.says(f"{chosen}: judging pairs of answers")

@@ -15,19 +15,19 @@ from ratchet.models import family_of
 
 
 def test_the_corrected_mean_is_that_of_ppi_python() -> None:
-    """Estimate and standard error of ppi-python 0.2.3 (`ppi_mean_pointestimate`, `ppi_mean_ci`) on the same numbers."""
+    """The estimate is that of ppi-python 0.2.3 (`ppi_mean_pointestimate`), whose interval for large samples lies inside, on the same numbers."""
     rng = np.random.default_rng(7)
     judged = rng.random(240).round(3)
     people = (0.7 * judged[:40] + 0.3 * rng.random(40)).round(3)
     mean, interval = corrected_mean(people, judged[:40], judged[40:])
     assert mean == pytest.approx(0.48806500245298307, abs=1e-9)
-    half = (0.5237531359532316 - 0.45237686895273455) / 2 * stats.t.ppf(0.975, 39) / 1.959964
-    assert (interval.high - interval.low) / 2 == pytest.approx(half, rel=0.02)
+    assert interval.low < 0.45237686895273455 < 0.5237531359532316 < interval.high
+    assert interval.high - interval.low < 2 * (0.5237531359532316 - 0.45237686895273455)
 
 
 @pytest.mark.parametrize("quality", [0.0, 0.5, 0.9])
 def test_the_corrected_mean_covers_however_good_the_judge_is(quality: float) -> None:
-    """The judge is too kind by 0.2; its own mean is never right, the corrected one is in 93 to 97 % of 800 samples of 40 + 300."""
+    """The judge is too kind by 0.2; its own mean is never right, the corrected one is in 93 % of 800 samples or more of 40 + 300."""
     rng = np.random.default_rng(1)
     hits, widths, plain = 0, [], []
     for _ in range(800):
@@ -38,10 +38,49 @@ def test_the_corrected_mean_covers_however_good_the_judge_is(quality: float) -> 
         hits += interval.low <= 0.6 <= interval.high
         widths.append(interval.high - interval.low)
         plain.append(2 * stats.t.ppf(0.975, 39) * truth[:40].std(ddof=1) / math.sqrt(40))
-    assert 0.93 <= hits / 800 <= 0.97
-    assert np.mean(widths) <= 1.02 * np.mean(plain)
+    assert hits / 800 >= 0.93
+    assert np.mean(widths) <= 1.15 * np.mean(plain)
     if quality == 0.9:
         assert np.mean(widths) < 0.7 * np.mean(plain)
+
+
+@pytest.mark.parametrize(
+    ("n", "rate", "errors"), [(5, 0.8, 0.2), (20, 0.95, 0.05), (60, 0.9, 0.3), (60, 0.95, 0.05)]
+)
+def test_few_grades_that_agree_are_no_certainty(n: int, rate: float, errors: float) -> None:
+    """Nearly all pass and the judge is nearly always right: the interval still covers, and is never a point."""
+    rng, held = np.random.default_rng(3), 0
+    for _ in range(400):
+        truth = (rng.random(n + 300) < rate).astype(float)
+        judged = np.where(rng.random(n + 300) < errors, 1 - truth, truth)
+        _, interval = corrected_mean(truth[:n], judged[:n], judged[n:])
+        held += interval.low <= rate <= interval.high
+        assert interval.high > interval.low
+    assert held / 400 >= 0.92
+
+
+def test_groups_are_the_evidence_of_people_too() -> None:
+    """Answers of one conversation move together, graded or not: the interval covers all the same."""
+    rng, held = np.random.default_rng(4), 0
+    groups = np.repeat(np.arange(40), 10)
+    for _ in range(300):
+        rate = rng.beta(3, 2, 40)[groups]
+        truth = (rng.random(400) < rate).astype(float)
+        judged = np.where(rng.random(400) < 0.15, 1 - truth, truth)
+        graded = rng.random(400) < 0.4
+        _, interval = corrected_mean(
+            truth[graded], judged[graded], judged[~graded], groups[graded], groups[~graded]
+        )
+        held += interval.low <= 0.6 <= interval.high
+    assert held / 300 >= 0.92
+
+
+def test_one_long_answer_proves_no_lean() -> None:
+    """Where all answers but one have the same length nothing is said of lengths."""
+    rng = np.random.default_rng(5)
+    people, judged = rng.random(30), rng.random(30)
+    lengths = np.array([3.0] * 29 + [40.0])
+    assert leans(people, judged, lengths, [False] * 30) == []
 
 
 def test_too_few_grades_correct_nothing() -> None:

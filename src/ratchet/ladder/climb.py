@@ -116,10 +116,14 @@ async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
     evidence, budget = ground.evidence, ground.evidence.bench.budget
     champion = champion_of(ground, steps)
     mark = (time.monotonic(), budget.spent)
-    proposals = [proposal async for proposal in lever.propose(champion, evidence, budget)]
+    proposed = [proposal async for proposal in lever.propose(champion, evidence, budget)]
+    proposals = list({proposal.id: proposal for proposal in proposed}.values())
     raced: Race | None = None
     if len(proposals) >= RACED_FROM:
-        raced = await raced_by(ground, lever, proposals)
+        try:
+            raced = await raced_by(ground, lever, proposals)
+        except BudgetError:
+            return added
         proposals = [] if raced.stopped else [raced.pick.candidate]
     for challenger in proposals:
         try:
@@ -195,14 +199,13 @@ def spend_of(entrants: Sequence[Measurement], mark: tuple[float, Spend], spent: 
     was = mark[1]
     costs = [m.cost_usd for m in entrants]
     known = [cost for cost in costs if cost is not None]
-    older = sum(known) - sum(m.spend.cost_usd or 0 for m in entrants)
+    older = sum(known) - sum(m.bought_usd for m in entrants)
+    is_known = len(known) == len(costs) and all(m.spend.cost_usd is not None for m in entrants)
     return Spend(
         calls=spent.calls - was.calls + sum(len(m.outcomes) - m.bought for m in entrants),
-        tokens=spent.tokens - was.tokens + sum(sum(m.tokens) - m.spend.tokens for m in entrants),
+        tokens=spent.tokens - was.tokens + sum(sum(m.tokens) - m.bought_tokens for m in entrants),
         seconds=time.monotonic() - mark[0],
-        cost_usd=(spent.cost_usd or 0) - (was.cost_usd or 0) + older
-        if len(known) == len(costs)
-        else None,
+        cost_usd=(spent.cost_usd or 0) - (was.cost_usd or 0) + older if is_known else None,
     )
 
 

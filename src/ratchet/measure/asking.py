@@ -1,8 +1,8 @@
 """Ask a candidate for answers, score them, keep each trial, pay for none twice: what a measurement and a race are made of."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from ratchet.metrics import JudgeMetric, Metric
 from ratchet.models import ChatModel, ModelPool
 from ratchet.store import TrialWriter, keep_candidate, read_trials
 
-__all__ = ["Asking", "Bench", "Progress", "TrialKey", "Votes", "stored", "writing"]
+__all__ = ["Asking", "Bench", "Progress", "TrialKey", "Votes", "stored", "voting", "writing"]
 
 HOPELESS = 10
 """So many calls without a reply and none with one mean that the endpoint is dead."""
@@ -71,12 +71,19 @@ class Asking:
         candidate: Who answers.
         model: Its model.
         writer: Takes the trials, where there is a database.
+        votes: What the judges say, for a metric that has judges; shared by all who answer at once.
     """
 
     def __init__(
-        self, bench: Bench, candidate: Candidate, model: ChatModel, writer: TrialWriter | None
+        self,
+        bench: Bench,
+        candidate: Candidate,
+        model: ChatModel,
+        writer: TrialWriter | None,
+        votes: "Votes | None" = None,
     ) -> None:
         self.bench, self.candidate, self.model, self.writer = bench, candidate, model, writer
+        self.votes = votes
         self.prompt = Prompt(bench.task, candidate)
         if bench.engine is not None:
             keep_candidate(bench.engine, candidate)
@@ -86,16 +93,13 @@ class Asking:
         self.kept: dict[TrialKey, Trial] = {}
         """Whole trials, where there is no database to read them from."""
         self.missing: list[Missing] = []
-        self.bought, self.scored_now, self.total, self.unpriced = 0, 0, 0, False
+        self.bought, self.total, self.unpriced = 0, 0, False
         self.tokens, self.dollars = 0, 0.0
         """What its own answers took in this run."""
         self.score_sum, self.failures = 0.0, 0
         self.stopped: str | None = None
         self.last_error: ReplyError | None = None
         self.metric_error: Exception | None = None
-        self.votes: Votes | None = None
-        if isinstance(bench.metric, JudgeMetric):
-            self.votes = Votes(bench, bench.metric.grading, bench.metric.judges, writer)
 
     def reuse(self, wanted: dict[TrialKey, Example]) -> None:
         self.total = len(wanted)
@@ -172,17 +176,16 @@ class Asking:
         try:
             trial = there or await self.answered(example, repeat)
         except ReplyError as error:
-            self.miss(example, error)
+            self.miss(example, error, is_dead=not self.bought)
             return
         except BudgetError as error:
             self.stopped = str(error)
             return
         try:
             self.record(await self.judged(trial, example), is_new=True, answered=there is None)
-            self.scored_now += 1
             return
         except ReplyError as error:
-            self.miss(example, error)
+            self.miss(example, error, is_dead=not self.outcomes)
         except BudgetError as error:
             self.stopped = str(error)
         except Exception as error:  # noqa: BLE001 - whatever the metric raises, the answers are paid for
@@ -199,14 +202,14 @@ class Asking:
         self.dollars += trial.usage.cost_usd or 0.0
         return trial
 
-    def miss(self, example: Example, error: ReplyError) -> None:
-        """Count an example as missing; give up where nothing came back yet.
+    def miss(self, example: Example, error: ReplyError, *, is_dead: bool) -> None:
+        """Count an example as missing; give up where `HOPELESS` are, and nothing has come back yet.
 
         Raises: ReplyError if so.
         """
         self.last_error = error
         self.missing.append(Missing(example.id, error.kind, str(error)))
-        if len(self.missing) >= HOPELESS and not self.scored_now:
+        if len(self.missing) >= HOPELESS and is_dead:
             raise error
 
     def check_alive(self, asked: bool) -> None:
@@ -226,6 +229,8 @@ class Asking:
             )
         if not self.outcomes and budget.is_spent():
             raise BudgetError("the budget is spent before the first call; raise --budget")
+        if self.votes:
+            self.votes.check_budget()
 
     def measurement(
         self, keys: Sequence[TrialKey], examples: Sequence[Example], *, split: str, spend: Spend
@@ -242,6 +247,8 @@ class Asking:
             missing=self.missing,
             aggregates=self.bench.metric.aggregates,
             bought=self.bought,
+            bought_tokens=self.tokens,
+            bought_usd=self.dollars,
             spend=spend,
             stopped=self.stopped,
         )
@@ -293,25 +300,74 @@ class Votes:
     ) -> None:
         if bench.pool is None:
             raise MetricError("the metric has judges, and no models are at hand for them")
-        self._bench, self._pool, self._writer = bench, bench.pool, writer
+        self._bench, self._pool, self._writer, self._judges = bench, bench.pool, writer, judges
         self._turns: dict[str, asyncio.Semaphore] = {}
+        self._asked: dict[tuple[str, str, int], asyncio.Future[Trial]] = {}
         self._kept: dict[tuple[str, str, int], Trial] = {}
+        self.unpriced = False
+        """Whether a vote was bought whose price is unknown."""
         if bench.engine is not None:
             for judge in judges:
                 keep_candidate(bench.engine, judge)
             trials = read_trials(bench.engine, [j.id for j in judges], task_id=task.asking_id)
             self._kept = {(t.candidate_id, t.example_id, t.repeat): t for t in trials}
 
+    def check_budget(self) -> None:
+        """Refuse a budget in dollars that the judges' votes would never count against.
+
+        Raises: BudgetError.
+        """
+        for name in dict.fromkeys(judge.model for judge in self._judges):
+            if (
+                self._bench.budget.cost_usd is not None
+                and self._pool.model(name).price(1, 1) is None
+            ):
+                raise BudgetError(
+                    f"the price of the judge {name} is unknown, so a budget in dollars would never bind; set price = {{ input = …, "
+                    "output = … }} for its endpoint in ratchet.toml, or use --max-calls"
+                )
+
     async def ask(self, prompt: Prompt, example: Example, repeat: int) -> Trial:
-        """Return a judge's vote."""
-        judge = prompt.candidate
-        key = (judge.id, example.id, repeat)
-        if key not in self._kept:
-            model = self._pool.model(judge.model)
-            turn = self._turns.setdefault(judge.model, asyncio.Semaphore(model.concurrency))
-            async with turn:
-                trial = await paid(self._bench.budget, prompt, model, example, repeat)
-            self._kept[key] = trial
+        """Return a judge's vote; who asks for one that is under way waits for the same.
+
+        A reply that is no vote is not kept: it is asked for again another time.
+        """
+        key = (prompt.candidate.id, example.id, repeat)
+        if key in self._kept:
+            return self._kept[key]
+        if key not in self._asked:
+            self._asked[key] = asyncio.ensure_future(self._bought(prompt, example, repeat))
+        try:
+            return await asyncio.shield(self._asked[key])
+        except (ReplyError, BudgetError):
+            self._asked.pop(key, None)
+            raise
+
+    async def _bought(self, prompt: Prompt, example: Example, repeat: int) -> Trial:
+        model = self._pool.model(prompt.candidate.model)
+        turn = self._turns.setdefault(model.name, asyncio.Semaphore(model.concurrency))
+        async with turn:
+            trial = await paid(self._bench.budget, prompt, model, example, repeat)
+        self.unpriced = self.unpriced or trial.usage.cost_usd is None
+        if trial.failure is None:
+            self._kept[trial.candidate_id, trial.example_id, trial.repeat] = trial
             if self._writer:
                 self._writer.put(trial, self._bench.metric.id)
-        return self._kept[key]
+        return trial
+
+    async def end(self) -> None:
+        """Wait for votes that are still under way: they are paid for, and kept."""
+        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+
+
+@asynccontextmanager
+async def voting(bench: Bench, writer: TrialWriter | None) -> AsyncIterator[Votes | None]:
+    """Yield the votes of the metric's judges; None where it has none."""
+    if not isinstance(bench.metric, JudgeMetric):
+        yield None
+        return
+    votes = Votes(bench, bench.metric.grading, bench.metric.judges, writer)
+    try:
+        yield votes
+    finally:
+        await votes.end()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from ratchet.core import Grade, Interval, Json, Trial
@@ -29,6 +30,8 @@ __all__ = [
 
 FEWEST = 5
 """With fewer graded answers nothing is corrected, and no lean is told."""
+STEEPEST = 0.5
+"""Where one answer alone makes up so much of the spread of lengths, nothing is said of lengths."""
 
 
 def corrected_mean(
@@ -50,11 +53,12 @@ def corrected_mean(
         judged: The judge's scores of the same answers, shape (n,).
         rest: The judge's scores of the other answers, shape (m,).
         clusters: The group of each of the n answers, where there are groups.
-        rest_clusters: The group of each of the others.
+        rest_clusters: The group of each of the others, in the same numbers.
         level: Coverage of the interval.
 
     NaN with fewer than five graded answers. Sources: Angelopoulos and others (2023), "Prediction-powered inference"; Angelopoulos,
-    Duchi and Zrnic (2023), "PPI++", whose mean is checked in the tests; Student's t instead of the normal, for small n.
+    Duchi and Zrnic (2023), "PPI++", whose mean is checked in the tests. For few
+    grades the interval is wider: Student's t, and one more answer at each extreme, as Bonett and Price add to McNemar's table.
     """
     n, m = len(people), len(rest)
     method = f"prediction-powered, {n} graded by people"
@@ -65,13 +69,47 @@ def corrected_mean(
     if m > 1 and spread > 0:
         shared = float(np.cov(people, judged, ddof=0)[0, 1])
         tuning = min(1.0, max(0.0, shared / ((1 + n / m) * spread)))
-    corrected = people - tuning * judged
-    mean = float(corrected.mean()) + (tuning * float(rest.mean()) if tuning else 0.0)
-    error, worth = standard_error(corrected, clusters)
-    rest_error = standard_error(rest, rest_clusters)[0] if tuning else 0.0
-    half = float(stats.t.ppf((1 + level) / 2, worth - 1)) * math.hypot(error, tuning * rest_error)
-    low, high = max(0.0, mean - half), min(1.0, mean + half)
+    offset = tuning * float(rest.mean()) if tuning else 0.0
+    # few grades that all agree with the judge are no proof that none would not: one of each extreme is added
+    corrected = np.concatenate([people - tuning * judged, [-tuning, 1.0]])
+    rest_error = standard_error(rest)[0] if tuning else 0.0
+    error = math.hypot(standard_error(corrected)[0], tuning * rest_error)
+    worth = n
+    if clusters is not None or rest_clusters is not None:
+        groups = joined(clusters, rest_clusters, n, m)
+        error = max(error, jackknife(people - tuning * judged, tuning * rest, groups))
+        worth = len(np.unique(groups[:n]))
+    half = float(stats.t.ppf((1 + level) / 2, worth - 1)) * error if worth > 1 else math.inf
+    centre = float(corrected.mean()) + offset
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    mean = float((people - tuning * judged).mean()) + offset
     return mean, Interval(low=low, high=high, level=level, method=method)
+
+
+def joined(
+    clusters: Clusters | None, rest_clusters: Clusters | None, n: int, m: int
+) -> NDArray[np.intp]:
+    """Return the group of each of n + m answers, one of its own where it has none; both parts number the same groups alike."""
+    first = np.arange(n) if clusters is None else clusters
+    second = np.arange(n, n + m) if rest_clusters is None else rest_clusters
+    return np.concatenate([first, second]).astype(np.intp)
+
+
+def jackknife(corrected: Array, rest: Array, groups: NDArray[np.intp]) -> float:
+    """Return the standard error of mean(corrected) + mean(rest), by leaving out one group of both at a time."""
+    n, m = len(corrected), len(rest)
+    _, numbers = np.unique(groups, return_inverse=True)
+    count = int(numbers.max()) + 1
+    first, second = numbers[:n], numbers[n:]
+    sums = np.bincount(first, corrected, count), np.bincount(second, rest, count)
+    sizes = np.bincount(first, minlength=count), np.bincount(second, minlength=count)
+    left = (n - sizes[0], m - sizes[1])
+    if not left[0].all():  # all grades are of one group
+        return math.inf
+    values = (corrected.sum() - sums[0]) / left[0]
+    if m:
+        values = values + (rest.sum() - sums[1]) / np.maximum(1, left[1])
+    return math.sqrt((count - 1) * float(values.var()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +206,9 @@ def length_lean(kinder: Array, lengths: Array, level: float) -> Lean:
     centred = doublings - doublings.mean() if len(doublings) else doublings
     squares = float((centred**2).sum())
     what, n = "each doubling of the answer's length", len(kinder)
-    if n < FEWEST or squares == 0:
+    _, counts = np.unique(lengths, return_counts=True)
+    varied = n - int(counts.max()) if n else 0
+    if varied < FEWEST or squares == 0 or float((centred**2).max()) > STEEPEST * squares:
         nothing = Interval(low=math.nan, high=math.nan, level=level, method="HC3")
         return Lean(what=what, effect=math.nan, interval=nothing, n=n)
     slope = float((centred * kinder).sum()) / squares
@@ -268,14 +308,14 @@ def corrected(
     """Return one candidate's corrected score: answers that failed count as 0, as they do in the judged score."""
     mine = np.array([row[0] is one for row in rows])
     seen = ~np.isnan(human)
-    groups = [one.groups[row[1].example_id] for row in rows]
+    groups = clusters_of([one.groups[row[1].example_id] if row[0] is one else None for row in rows])
     chosen, rest = np.flatnonzero(mine & seen), np.flatnonzero(mine & ~seen)
     score, interval = corrected_mean(
         human[chosen],
         judged[chosen],
         judged[rest],
-        clusters_of([groups[k] for k in chosen]),
-        clusters_of([groups[k] for k in rest]),
+        None if groups is None else groups[chosen],
+        None if groups is None else groups[rest],
     )
     share = float(mine.sum()) / max(1, len(one.outcomes))
     return Corrected(

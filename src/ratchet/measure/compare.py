@@ -33,6 +33,8 @@ __all__ = [
     "settling_n",
 ]
 
+EXACT_TO = 20_000
+"""Beyond so many examples the exact test and the normal curve agree."""
 FEWEST = 5
 """With fewer common examples, or groups of them, nothing is decided."""
 
@@ -267,6 +269,11 @@ def mcnemar_n(up: float, down: float, *, level: float = 0.95, power: float = 0.8
     """Return how many examples give exact McNemar the wanted power; None where none would."""
     if up == down:
         return None
+    gain = abs(up - down)
+    reach = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
+    about = math.ceil(reach**2 * (up + down - gain**2) / gain**2)
+    if about > EXACT_TO:
+        return about
     most = FEWEST
     while mcnemar_power(up, down, most, level=level) < power:
         most *= 2

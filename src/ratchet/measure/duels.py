@@ -53,7 +53,7 @@ def scored_bouts(measured: Sequence[Measurement]) -> list[Bout]:
     """Return a bout for each pair of candidates on each example that both answered: the higher score wins."""
     scores = [one.by_example() for one in measured]
     return [
-        Bout(a, b, 0.5 + 0.5 * ((x > y) - (x < y)), example)
+        Bout(a, b, 0.5 + 0.5 * ((x > y) - (x < y)), measured[a].groups[example] or example)
         for a, b in itertools.combinations(range(len(scores)), 2)
         for example, x in scores[a].items()
         if (y := scores[b].get(example)) is not None
@@ -95,7 +95,7 @@ async def judged_bouts(
             first, second = answers[a][example.id], answers[b][example.id]
             plain = without_judge(first, second)
             if plain is not None:
-                found.bouts.append(Bout(a, b, plain, example.id))
+                found.bouts.append(Bout(a, b, plain, example.group or example.id))
                 return
             async with turn:
                 if found.stopped:
@@ -110,11 +110,17 @@ async def judged_bouts(
                     errors.append(error)
                     found.without_vote += 1
                     return
-            count(found, (winner_of(there), winner_of(back)), a, b, example.id)
+            count(found, (winner_of(there), winner_of(back)), a, b, example.group or example.id)
 
-        async with asyncio.TaskGroup() as group:
-            for pair in pairs:
-                group.create_task(one(*pair))
+        try:
+            votes.check_budget()
+            async with asyncio.TaskGroup() as group:
+                for pair in pairs:
+                    group.create_task(one(*pair))
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from None
+        finally:
+            await votes.end()
     if errors and not found.asked:
         raise errors[0]
     found.bouts.sort()
@@ -122,7 +128,7 @@ async def judged_bouts(
 
 
 def count(
-    found: Duels, said: tuple[Winner | None, Winner | None], a: int, b: int, example_id: str
+    found: Duels, said: tuple[Winner | None, Winner | None], a: int, b: int, unit: str
 ) -> None:
     there, back = said
     if there is None or back is None:
@@ -133,7 +139,7 @@ def count(
     found.second += (there == "second") + (back == "second")
     for_a, again = FOR_FIRST[there], 1 - FOR_FIRST[back]
     found.contradictions += for_a != again
-    found.bouts.append(Bout(a, b, for_a if for_a == again else 0.5, example_id))
+    found.bouts.append(Bout(a, b, for_a if for_a == again else 0.5, unit))
 
 
 def without_judge(first: Trial, second: Trial) -> float | None:

@@ -10,7 +10,7 @@ from statistics import fmean
 from ratchet.answer import Prompt, written_answer
 from ratchet.core import Candidate, Example, Spend, Trial
 from ratchet.core.errors import DataError
-from ratchet.measure.asking import Asking, Bench, stored, writing
+from ratchet.measure.asking import Asking, Bench, stored, voting, writing
 from ratchet.measure.measurement import Measurement
 from ratchet.metrics import JudgeMetric
 from ratchet.models import ChatModel
@@ -95,13 +95,14 @@ async def evaluate(
     started = time.monotonic()
     before = bench.budget.spent
     with writing(bench) as writer:
-        run = Asking(bench, candidate, model, writer)
-        run.reuse(wanted)
-        todo = [(example, key[1]) for key, example in wanted.items() if key not in run.outcomes]
-        if todo:
-            run.check_budget()
-        with fewer_collections():
-            await run.all(todo)
+        async with voting(bench, writer) as votes:
+            run = Asking(bench, candidate, model, writer, votes)
+            run.reuse(wanted)
+            todo = [(example, key[1]) for key, example in wanted.items() if key not in run.outcomes]
+            if todo:
+                run.check_budget()
+            with fewer_collections():
+                await run.all(todo)
     after = bench.budget.spent
     run.check_alive(bool(todo))
     cost = (after.cost_usd or 0) - (before.cost_usd or 0)
@@ -109,7 +110,7 @@ async def evaluate(
         calls=after.calls - before.calls,
         tokens=after.tokens - before.tokens,
         seconds=time.monotonic() - started,
-        cost_usd=None if run.unpriced else cost,
+        cost_usd=None if run.unpriced or (votes and votes.unpriced) else cost,
     )
     return run.measurement(list(wanted), examples, split=split, spend=spend)
 

@@ -81,6 +81,9 @@ class Measurement:
     aggregates: tuple[Aggregate, ...] = ()
     bought: int = 0
     """Trials that this run paid for; the others were there."""
+    bought_tokens: int = 0
+    bought_usd: float = 0.0
+    """What these took; votes of judges are not among them."""
     spend: Spend = field(default_factory=Spend)
     """What this run took."""
     stopped: str | None = None

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.core import Candidate, Example, Spend, content_id
-from ratchet.core.errors import DataError, UsageError
-from ratchet.measure.asking import Asking, Bench, writing
+from ratchet.core.errors import DataError, ReplyError, UsageError
+from ratchet.measure.asking import Asking, Bench, voting, writing
 from ratchet.measure.evaluate import fewer_collections
 from ratchet.measure.intervals import Array
 from ratchet.measure.measurement import Measurement
@@ -108,6 +108,8 @@ async def race(
     Trials that are there at the start are used at once, and cost nothing. When the budget is spent no new call starts, and the
     race says so; run again, it goes on from there.
 
+    A candidate whose model gives no reply falls out, and its measurement says why.
+
     Raises: UsageError for fewer than two different candidates; DataError without examples; as `evaluate` for the rest.
     """
     ids = [candidate.id for candidate, _ in entrants]
@@ -123,14 +125,15 @@ async def race(
         len(ids), len(examples), tolerance=tolerance, confidence=confidence, seed=seed
     )
     with writing(bench) as writer, fewer_collections():
-        askings = [Asking(bench, candidate, model, writer) for candidate, model in entrants]
-        runner = _Runner(bench, askings, examples, selection, watch)
-        runner.reuse(settings=[ids, sorted(e.id for e in examples), tolerance, confidence, seed])
-        for asking in askings:
-            asking.check_budget()
-        await runner.run()
+        async with voting(bench, writer) as votes:
+            askings = [Asking(bench, *entrant, writer, votes) for entrant in entrants]
+            runner = _Runner(bench, askings, examples, selection, watch)
+            runner.reuse([ids, sorted(e.id for e in examples), tolerance, confidence, seed])
+            for asking in askings:
+                asking.check_budget()
+            await runner.run()
     after = bench.budget.spent
-    priced = not any(asking.unpriced for asking in askings)
+    priced = not any(asking.unpriced for asking in askings) and not (votes and votes.unpriced)
     keys = [(example.id, 0) for example in examples]
     return Race(
         measured=[
@@ -138,11 +141,7 @@ async def race(
                 keys,
                 examples,
                 split=split,
-                spend=Spend(
-                    calls=asking.bought,
-                    tokens=asking.tokens,
-                    cost_usd=None if asking.unpriced else asking.dollars,
-                ),
+                spend=Spend(calls=asking.bought, cost_usd=asking.dollars if priced else None),
             )
             for asking in askings
         ],
@@ -173,6 +172,8 @@ class _Runner:
     ) -> None:
         self._bench, self._askings, self._examples = bench, askings, examples
         self._selection, self._watch = selection, watch
+        self._dead = set[int]()
+        """Candidates whose model gives no reply."""
         models = {asking.model.name: asking.model.concurrency for asking in askings}
         self._turns = {name: asyncio.Semaphore(count) for name, count in models.items()}
         self._size = max(SMALLEST, min(256, sum(models.values())) // (AT_ONCE - 1))
@@ -213,6 +214,7 @@ class _Runner:
                     await asyncio.gather(*tasks)
                     for cell in cells:
                         self._selection.put(cell, self._score(cell))
+                    self._close_dead()
                     self._weigh()
                     self._tell()
         except BaseExceptionGroup as errors:
@@ -223,11 +225,21 @@ class _Runner:
         if not any(asking.outcomes for asking in self._askings):
             self._askings[0].check_alive(asked=True)
 
+    def _close_dead(self) -> None:
+        for k in self._dead:
+            self._selection.close(k)
+
     async def _one(self, cell: Cell) -> None:
         asking, example = self._askings[cell.candidate], self._examples[cell.example]
         async with self._turns[asking.model.name]:
-            if (example.id, 0) not in asking.outcomes and not self._has_stopped():
+            if (example.id, 0) in asking.outcomes or self._has_stopped():
+                return
+            if cell.candidate in self._dead:
+                return
+            try:
                 await asking.one(example, 0)
+            except ReplyError:  # so many in a row that nobody is there
+                self._dead.add(cell.candidate)
 
     def _has_stopped(self) -> bool:
         return any(asking.stopped or asking.metric_error for asking in self._askings)

@@ -1,7 +1,7 @@
 """Rankings from pairwise outcomes: Bradley-Terry strengths, Elo ratings, and how uncertain a rank is.
 
-An outcome is a tie, or one side wins; a tie is half a win for both. Examples are what is drawn anew in the bootstrap, not single
-comparisons: all comparisons on one example stand or fall together. Checked against evalica in the tests.
+An outcome is a tie, or one side wins; a tie is half a win for both. Examples, or groups of them, are what is drawn anew in the
+bootstrap, not single comparisons: all comparisons on one example stand or fall together. Checked against evalica in the tests.
 """
 
 import math
@@ -14,6 +14,7 @@ from scipy import stats
 from scipy.special import expit
 
 from ratchet.core import Interval
+from ratchet.core.errors import DataError
 from ratchet.measure.intervals import Array, expanded
 
 __all__ = ["Bout", "Rating", "bradley_terry", "elo", "rank"]
@@ -31,7 +32,8 @@ class Bout(NamedTuple):
     second: int
     result: float
     """1 if the first wins, 0 if the second does, 0.5 for a tie."""
-    example: str
+    unit: str
+    """The example, or the group that it is of: what the bootstrap draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,12 +114,19 @@ def elo(bouts: Sequence[Bout], count: int, *, orders: int = 20, seed: int = 0) -
 def rank(
     bouts: Sequence[Bout], count: int, *, level: float = 0.95, resamples: int = 500, seed: int = 0
 ) -> list[Rating]:
-    """Return the candidates, strongest first, with intervals of strength and rank from a bootstrap over examples."""
+    """Return the candidates, strongest first, with intervals of strength and rank from a bootstrap over examples or groups.
+
+    Raises: DataError without a comparison.
+    """
+    if not bouts:
+        raise DataError(
+            "there is no comparison to rank by: no two candidates answered the same example, or no pair was judged"
+        )
     strength, rated = bradley_terry(won(bouts, count)), elo(bouts, count)
-    by_example: dict[str, list[Bout]] = {}
+    by_unit: dict[str, list[Bout]] = {}
     for bout in bouts:
-        by_example.setdefault(bout.example, []).append(bout)
-    tables = np.array([won(group, count) for group in by_example.values()])
+        by_unit.setdefault(bout.unit, []).append(bout)
+    tables = np.array([won(group, count) for group in by_unit.values()])
     rng = np.random.default_rng(seed)
     drawn = np.array(
         [
@@ -148,7 +157,7 @@ def rank(
                     low=float(low[k]),
                     high=float(high[k]),
                     level=level,
-                    method="bootstrap over examples",
+                    method="bootstrap over examples or groups",
                 ),
                 elo=float(rated[k]),
                 rank=place,

@@ -24,6 +24,8 @@ __all__ = ["Cell", "Place", "Selection", "regret_bound"]
 FIRST = 10
 """Examples that every candidate answers at the start."""
 DRAWS = 600
+ROUNDING = 1e-6
+"""What the square root of a covariance that should be zero can come to."""
 STAKES = np.geomspace(0.02, 0.49, 8)
 
 
@@ -75,6 +77,7 @@ class Selection:
         self.seen = np.zeros((candidates, examples))
         self._closed = np.zeros((candidates, examples), dtype=bool)
         """Cells that are asked already, or will never be answered."""
+        self._out = np.zeros(candidates, dtype=bool)
         self.costs = np.ones(candidates)
         """What a call of each candidate costs, in any one unit: a dear one must be the likelier winner to be asked."""
         self._model, self._seed, self._looks = TwoWay(candidates), seed, 0
@@ -88,6 +91,10 @@ class Selection:
             self.scores[cell], self.seen[cell] = score, 1
         self._forecast = None
 
+    def close(self, candidate: int) -> None:
+        """Ask a candidate nothing more, and do not pick it."""
+        self._closed[candidate], self._out[candidate] = True, True
+
     @property
     def forecast(self) -> Forecast:
         """Return what is known of the mean scores; fitted again where scores came in."""
@@ -100,13 +107,18 @@ class Selection:
     @property
     def pick(self) -> int:
         """Return the candidate that looks best; of equals the cheapest, then the first."""
-        return int(np.lexsort((self.costs, -self.forecast.means.round(12)))[0])
+        return self._ranked()[0]
+
+    def _ranked(self) -> list[int]:
+        means = np.where(self._out, -1.0, self.forecast.means.round(9))
+        return [int(k) for k in np.lexsort((self.costs, -means))]
 
     def chances(self) -> Array:
         """Return each candidate's probability to be within the tolerance of the best, by the model, shape (candidates,)."""
         _ = self.forecast
-        best = self._drawn.max(1, keepdims=True)
-        return np.asarray((self._drawn >= best - self.tolerance - 1e-12).mean(0))
+        drawn = np.where(self._out, -1.0, self._drawn)
+        best = drawn.max(1, keepdims=True)
+        return np.asarray((drawn >= best - self.tolerance - ROUNDING).mean(0))
 
     def is_settled(self) -> bool:
         """Return whether the pick is within the tolerance of the best with the wanted probability."""
@@ -128,9 +140,9 @@ class Selection:
 
     def _next(self, size: int) -> list[Cell]:
         pick = self.pick
-        drawn = self._drawn
+        drawn = np.where(self._out, -1.0, self._drawn)
         rng = np.random.default_rng([self._seed, self._looks])
-        beaten = drawn[(drawn > drawn[:, [pick]] + self.tolerance).any(1)]
+        beaten = drawn[(drawn > drawn[:, [pick]] + self.tolerance + ROUNDING).any(1)]
         weights = np.bincount(beaten.argmax(1), minlength=len(self.scores)) / self.costs
         left = (~self._closed).sum(1)
         counts = self.seen.shape[1] - left
@@ -173,7 +185,7 @@ class Selection:
             )
             for k, mean in enumerate(forecast.means)
         ]
-        return sorted(places, key=lambda place: (-round(place.estimate, 12), place.candidate))
+        return [places[k] for k in self._ranked()]
 
     def regret(self, level: float = 0.95) -> float:
         """Return how far the pick can be from the best on all examples; holds at every look together with confidence `level`."""

@@ -228,9 +228,12 @@ class JudgeMetric:
         Raises: ReplyError (kind "judge") if no judge gives a grade.
         """
         graded = self.graded(example, answer)
-        trials = await asyncio.gather(
-            *(ask(prompt, graded, r) for prompt in self._prompts for r in range(self.repeats))
-        )
+        asked = (ask(prompt, graded, r) for prompt in self._prompts for r in range(self.repeats))
+        replies = await asyncio.gather(*asked, return_exceptions=True)  # none is left alone
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        trials = [reply for reply in replies if not isinstance(reply, BaseException)]
         votes: list[dict[str, Json]] = []
         for trial in trials:
             if trial.failure is None and isinstance(trial.answer, dict):
