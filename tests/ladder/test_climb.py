@@ -157,3 +157,16 @@ def test_a_race_that_ran_out_of_money_goes_on(bench):
     assert len(asked) == len(set(asked))
     assert steps[1].tried == 6
     assert steps[1].spend.calls == len(asked) - steps[0].spend.calls
+
+
+def test_proposals_that_are_the_same_are_one(bench):
+    """Three files that say the same are one challenger, and no race."""
+    steps = bench.climb([PromptLever([careful(bench)] * 3)])
+    assert [s.tried for s in steps] == [1, 1]
+
+
+def test_a_budget_that_ends_before_a_race_keeps_the_ladder(bench):
+    """The first rung takes all of it: the ladder has that rung, and no error is raised."""
+    variants = [bench.start().changed(system=f"Answer. {k}", note=str(k)) for k in range(4)]
+    budget = ratchet.Budget(calls=len(bench.split("dev")))
+    assert len(bench.climb([PromptLever(variants)], budget=budget)) == 1

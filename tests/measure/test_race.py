@@ -149,3 +149,26 @@ def test_a_graded_metric_races_too() -> None:
     found = asyncio.run(race(bench, entrants, EXAMPLES))
     assert found.places[0].candidate == 7
     assert found.answered < 0.4 * found.grid
+
+
+def test_a_dead_entrant_falls_out_and_the_race_goes_on(engine: sa.Engine) -> None:
+    """One candidate's model gives no reply at all: the others are raced to the end, and it is never the pick."""
+    dead = ScriptedModel(lambda _: ReplyError("gone", kind="connection"), name="dead")
+    model = ScriptedModel(answer, name="alive")
+    bench = Bench(task=TASK, metric=ExactMatch(), engine=engine)
+    entrants = [(CANDIDATES[k], model) for k in range(4)] + [(CANDIDATES[7], dead)]
+    found = asyncio.run(race(bench, entrants, EXAMPLES))
+    assert found.places[-1].candidate == 4
+    assert found.measured[4].failures == {"no reply (connection)": 10}
+    assert found.places[0].chance >= 0.95
+
+
+def test_equal_candidates_are_told_apart_by_price_and_no_tolerance_is_fine() -> None:
+    """Three that answer alike, all seen: each is the best for certain, and the cheapest is the pick everywhere."""
+    alike = [Candidate(model="m", system=f"0{' ' * k}", user="{{q}}") for k in range(3)]
+    model = ScriptedModel(answer)
+    bench = Bench(task=TASK, metric=ExactMatch())
+    few = EXAMPLES[:10]
+    found = asyncio.run(race(bench, [(c, model) for c in alike], few, tolerance=0.0))
+    assert [place.chance for place in found.places] == [1.0, 1.0, 1.0]
+    assert found.regret == 0.0

@@ -6,6 +6,7 @@ import evalica
 import numpy as np
 import pytest
 
+from ratchet.core.errors import DataError
 from ratchet.measure.ratings import Bout, bradley_terry, elo, rank, won
 
 
@@ -81,3 +82,19 @@ def test_all_ties_and_all_losses_stay_finite() -> None:
     strong, weak = rank(lost, 2)
     assert np.isfinite(strong.strength)
     assert weak.strength < strong.strength - 200
+
+
+def test_groups_are_what_is_drawn() -> None:
+    """Eight conversations whose answers move together: equal candidates are seldom surely told apart."""
+    rng, sure = np.random.default_rng(6), 0
+    for _ in range(60):
+        winners = np.repeat(rng.random(8) < 0.5, 12)
+        bouts = [Bout(0, 1, float(w), f"group {k // 12}") for k, w in enumerate(winners)]
+        sure += rank(bouts, 2, resamples=200)[0].ranks == "1"
+    assert sure / 60 <= 0.15
+
+
+def test_nothing_to_rank_by_is_said() -> None:
+    """Without a comparison there is no ranking."""
+    with pytest.raises(DataError, match="no comparison to rank by"):
+        rank([], 2)

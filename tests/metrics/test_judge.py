@@ -17,8 +17,8 @@ from ratchet.core import (
     Roles,
     Task,
 )
-from ratchet.core.errors import MetricError, ReplyError
-from ratchet.measure import Bench, Measurement, evaluate, judged_bouts, plan, recall
+from ratchet.core.errors import BudgetError, MetricError, ReplyError, UnknownModelError
+from ratchet.measure import Bench, Measurement, evaluate, judged_bouts, plan, race, recall
 from ratchet.metrics import FieldScores, JudgeMetric, grading_task, pairing_task
 from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import load_trials
@@ -271,3 +271,90 @@ def test_recalled_scores_are_those_that_were_given(engine: sa.Engine) -> None:
     chosen = metric()
     run(chosen, {"m": ScriptedModel(student), "judge": ScriptedModel(judge)}, engine)
     assert recall(Bench(task=TASK, metric=chosen, engine=engine), STUDENT, EXAMPLES).score == 0.5
+
+
+def test_a_reply_that_is_no_vote_is_asked_for_again(engine: sa.Engine) -> None:
+    """A judge that refuses twelve answers: a second run asks for these twelve alone, and does not take the judge for dead."""
+    many = [Example(inputs={"q": str(k)}, reference=str(k), split="dev") for k in range(60)]
+
+    def choosy(request: ChatRequest) -> str:
+        return "no comment" if int(asked(request)["q"]) % 5 == 0 else judge(request)
+
+    models = {"m": ScriptedModel(student), "judge": ScriptedModel(choosy)}
+
+    async def work() -> Measurement:
+        async with ModelPool(ready=models) as pool:
+            bench = Bench(task=TASK, metric=metric(), engine=engine, pool=pool)
+            return await evaluate(bench, STUDENT, pool.model("m"), many, split="dev")
+
+    assert asyncio.run(work()).failures == {"no reply (judge)": 12}
+    again = asyncio.run(work())
+    assert again.n == 48
+    assert [len(m.requests) for m in models.values()] == [60, 72]
+
+
+def test_the_same_vote_is_bought_once_however_many_want_it() -> None:
+    """Six candidates that answer alike, in a race: twenty votes, not a hundred and twenty; three repeats of one: the same."""
+    models = {"m": ScriptedModel(student), "judge": ScriptedModel(judge, delay_s=0.01)}
+
+    async def work() -> None:
+        async with ModelPool(ready=models) as pool:
+            bench = Bench(task=TASK, metric=metric(), pool=pool)
+            entrants = [
+                (Candidate(model="m", system=str(k), user="{{q}}"), pool.model("m"))
+                for k in range(6)
+            ]
+            await race(bench, entrants, EXAMPLES)
+            await evaluate(bench, STUDENT, pool.model("m"), EXAMPLES, repeats=3)
+
+    asyncio.run(work())
+    assert len(models["judge"].requests) <= 40
+
+
+def test_votes_under_way_are_kept_when_another_judge_fails(engine: sa.Engine) -> None:
+    """One judge fails at once, the other takes its time: its vote is charged, stored, and there the next time."""
+    gone = ScriptedModel(lambda _: ReplyError("gone", kind="connection"))
+    models = {
+        "m": ScriptedModel(student),
+        "fast": gone,
+        "slow": ScriptedModel(judge, delay_s=0.05),
+    }
+    chosen = metric(("fast", "slow"))
+    with pytest.raises(ReplyError, match="gone"):
+        run(chosen, models, engine)
+    votes = load_trials(engine, [chosen.judges[1].id])
+    assert len(votes) == len(models["slow"].requests)
+
+
+def test_a_budget_in_dollars_binds_judges_too() -> None:
+    """A judge without a price is refused under one; and with a price it counts."""
+
+    class Unpriced(ScriptedModel):
+        def price(self, _prompt: int, _completion: int) -> None:
+            return None
+
+    models = {"m": ScriptedModel(student), "judge": Unpriced(judge)}
+    with pytest.raises(BudgetError, match="price of the judge judge is unknown"):
+        run(metric(), models, budget=Budget(cost_usd=1.0))
+    assert run(metric(), models).spend.cost_usd is None
+    dear = {"m": ScriptedModel(student), "judge": ScriptedModel(judge, price=(1e5, 0.0))}
+    dear["judge"].concurrency = 1
+    assert run(metric(), dear, budget=Budget(cost_usd=20.0)).stopped == "the budget is spent"
+
+
+def test_a_pair_judge_that_is_unknown_is_one_error() -> None:
+    """No group of exceptions reaches the caller."""
+    task = pairing_task(TASK, rubric="r", model="nosuch")
+    measured = [
+        run(metric(), {"m": ScriptedModel(student), "judge": ScriptedModel(judge)})
+        for _ in range(2)
+    ]
+    measured[1].trials[0] = measured[1].trials[0].model_copy(update={"answer": "another"})
+
+    async def work() -> None:
+        async with ModelPool() as pool:
+            bench = Bench(task=TASK, metric=metric(), pool=pool)
+            await judged_bouts(bench, task, starting_candidate(task), measured, EXAMPLES)
+
+    with pytest.raises(UnknownModelError, match="nosuch"):
+        asyncio.run(work())
