@@ -248,7 +248,7 @@ class Gateway:
             body = orjson.loads(await body_of(receive))
         except ValueError as error:
             raise Problem(400, f"the body is no JSON: {error}") from None
-        said = feedback_of(body)
+        said = without_secrets(feedback_of(body))
         known = await asyncio.to_thread(self._is_logged, str(body["id"]))
         if not known:
             raise Problem(404, f"no request has the id {body['id']!r}", param="id")
