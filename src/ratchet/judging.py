@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from ratchet.core import Budget, Candidate, Example, Grade, Trial
 from ratchet.core.errors import UsageError
-from ratchet.core.running import run_sync
 from ratchet.ladder import judge_named
 from ratchet.measure import (
     Calibration,
@@ -22,6 +21,7 @@ from ratchet.measure import (
     scored_bouts,
 )
 from ratchet.metrics import JudgeMetric, pairing_task
+from ratchet.models import ModelPool
 from ratchet.store import add_grades, find_candidate, load_grades, load_trials
 from ratchet.workbench import Workbench
 
@@ -61,7 +61,6 @@ class Judging:
         if judge is None:
             measured = self.bench.measure_all(candidates, budget=spending)
             return rank(scored_bouts(measured), len(measured)), measured, None
-        chosen = judge
         said = rubric or str(self.bench.task.metric.options.get("rubric", ""))
         task = pairing_task(self.bench.task, rubric=said, model=judge)
         candidate = judge_named(judge, task, self.bench.workspace)
@@ -70,13 +69,12 @@ class Judging:
         )  # one that is unknown is told of before anything is paid
         measured = self.bench.measure_all(candidates, budget=spending)
 
-        async def work() -> Duels:
-            self.bench.watching.says(f"{chosen}: judging pairs of answers")
-            async with self.bench.pool() as pool:
-                bench = self.bench.bench(spending, pool)
-                return await judged_bouts(bench, task, candidate, measured, self.bench.split("dev"))
+        async def work(pool: ModelPool) -> Duels:
+            bench = self.bench.bench(spending, pool)
+            return await judged_bouts(bench, task, candidate, measured, self.bench.split("dev"))
 
-        duels = run_sync(work())
+        self.bench.watching.says(f"{judge}: judging pairs of answers")
+        duels = self.bench.with_pool(work)
         return rank(duels.bouts, len(measured)), measured, duels
 
     def grades(self) -> list[Grade]:

@@ -9,9 +9,9 @@ The command line is a thin face over the same methods.
 
 import inspect
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
 __all__ = ["Workbench"]
 
 CHANGES_SHOWN = 5
+T = TypeVar("T")
 
 
 class Workbench:
@@ -240,20 +241,23 @@ class Workbench:
             return workspace_pool(self.workspace, self._models)
         return ModelPool(adapters=self.files / "adapters", ready=self._models)
 
+    def with_pool(self, work: Callable[[ModelPool], Coroutine[Any, Any, T]]) -> T:
+        """Return what `work` makes of the models, which are closed afterwards."""
+
+        async def opened() -> T:
+            async with self.pool() as pool:
+                return await work(pool)
+
+        return run_sync(opened())
+
     def plan(self, candidate: Candidate, split: Split = "dev", *, repeats: int = 1) -> Plan:
         """Return what a measurement would take."""
 
-        async def work() -> Plan:
-            async with self.pool() as pool:
-                return plan(
-                    self.bench(),
-                    candidate,
-                    pool.model(candidate.model),
-                    self.split(split),
-                    repeats=repeats,
-                )
+        async def work(pool: ModelPool) -> Plan:
+            model, examples = pool.model(candidate.model), self.split(split)
+            return plan(self.bench(), candidate, model, examples, repeats=repeats)
 
-        return run_sync(work())
+        return self.with_pool(work)
 
     def measure(
         self,
@@ -283,17 +287,16 @@ class Workbench:
             )
         examples = self.split(split)
 
-        async def work() -> list[Measurement]:
-            async with self.pool() as pool:
-                bench = self.bench(budget, pool)
-                return [
-                    await evaluate(
-                        bench, c, pool.model(c.model), examples, split=split, repeats=repeats
-                    )
-                    for c in candidates
-                ]
+        async def work(pool: ModelPool) -> list[Measurement]:
+            bench = self.bench(budget, pool)
+            return [
+                await evaluate(
+                    bench, c, pool.model(c.model), examples, split=split, repeats=repeats
+                )
+                for c in candidates
+            ]
 
-        return run_sync(work())
+        return self.with_pool(work)
 
     def compare(self, a: Candidate, b: Candidate, *, budget: Budget | None = None) -> Verdict:
         """Return the paired verdict of `b` against `a` on dev."""
@@ -342,15 +345,13 @@ class Workbench:
         watch: Callable[[Contest], None] | None = None,
     ) -> Contest:
         """Compare `b` with `a` on dev, looking all along, and stop as soon as the verdict stands."""
-        examples = self.split("dev")
 
-        async def work() -> Contest:
-            async with self.pool() as pool:
-                bench = self.bench(budget, pool)
-                first, second = ((c, pool.model(c.model)) for c in (a, b))
-                return await settle(bench, first, second, examples, split="dev", watch=watch)
+        async def work(pool: ModelPool) -> Contest:
+            bench = self.bench(budget, pool)
+            first, second = ((c, pool.model(c.model)) for c in (a, b))
+            return await settle(bench, first, second, self.split("dev"), split="dev", watch=watch)
 
-        return run_sync(work())
+        return self.with_pool(work)
 
     def race(
         self,
@@ -361,21 +362,19 @@ class Workbench:
         budget: Budget | None = None,
     ) -> Race:
         """Find the best of several candidates on dev, without asking all of everyone."""
-        examples = self.split("dev")
 
-        async def work() -> Race:
-            async with self.pool() as pool:
-                return await race(
-                    self.bench(budget, pool),
-                    [(candidate, pool.model(candidate.model)) for candidate in candidates],
-                    examples,
-                    split="dev",
-                    tolerance=tolerance,
-                    confidence=confidence,
-                    watch=self.watching.races,
-                )
+        async def work(pool: ModelPool) -> Race:
+            return await race(
+                self.bench(budget, pool),
+                [(candidate, pool.model(candidate.model)) for candidate in candidates],
+                self.split("dev"),
+                split="dev",
+                tolerance=tolerance,
+                confidence=confidence,
+                watch=self.watching.races,
+            )
 
-        return run_sync(work())
+        return self.with_pool(work)
 
     def warnings(self, candidates: Sequence[Candidate] | None = None) -> list[str]:
         """Return what must be said beside figures of these candidates, or of the ladder's: that a judge grades its own family."""
@@ -387,19 +386,14 @@ class Workbench:
 
     def final(self, *, budget: Budget | None = None) -> Opening:
         """Open the sealed test split for the champion, once; the same champion's opening is read again, not made again."""
-        if self.workspace is None:
-            dataset = content_id("d", sorted(e.id for e in self.examples))
-        else:
-            dataset = latest_dataset(self.engine, self.task.name).id
+        own = content_id("d", sorted(e.id for e in self.examples))
+        dataset = latest_dataset(self.engine, self.task.name).id if self.workspace else own
 
-        async def work() -> Opening:
-            async with self.pool() as pool:
-                ground = self._ground(pool, budget)
-                return await open_test(
-                    ground, self.champion(), self.split("test"), dataset_id=dataset
-                )
+        async def work(pool: ModelPool) -> Opening:
+            ground, test = self._ground(pool, budget), self.split("test")
+            return await open_test(ground, self.champion(), test, dataset_id=dataset)
 
-        return run_sync(work())
+        return self.with_pool(work)
 
     def promote(self, candidate: str | None = None, *, name: str | None = None) -> Release:
         """Serve a candidate (by default the champion) under a name, by default the task's."""
@@ -420,11 +414,10 @@ class Workbench:
     ) -> list[Step]:
         """Try the levers in order, keep what is proven better, and return the ladder."""
 
-        async def work() -> list[Step]:
-            async with self.pool() as pool:
-                return await climb(self._ground(pool, budget), levers, start=start, again=again)
+        async def work(pool: ModelPool) -> list[Step]:
+            return await climb(self._ground(pool, budget), levers, start=start, again=again)
 
-        return run_sync(work())
+        return self.with_pool(work)
 
     def _ground(self, pool: ModelPool, budget: Budget | None) -> Ground:
         watching: Watcher = self.watching
