@@ -341,3 +341,51 @@ def test_the_scripted_server_answers_the_official_client() -> None:
     assert done.choices[0].message.content == "general kenobi you are"
     assert done.usage
     assert done.usage.total_tokens == 6
+
+
+SSE = b"""data: {"choices":[{"delta":{"role":"assistant","content":""}}]}
+
+data: {"choices":[{"delta":{"content":"blue "}}]}
+
+: a comment
+
+data: {"choices":[{"delta":{"content":"whale"}}]}
+
+data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"take","arguments":"{\\"a\\""}}]}}]}
+
+data: {"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":":1}"}}]}}]}
+
+data: {"choices":[{"delta":{},"finish_reason":"stop"}]}
+
+data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":5}}
+
+data: [DONE]
+
+"""
+
+
+async def pieces_of(body: bytes, *before: Fault) -> tuple[list[str], ChatReply]:
+    """Return what an endpoint's stream brings."""
+    faults = [*before, Fault(status=200, body=body)]
+    with ScriptedServer(lambda _: "unused", faults=faults) as server:
+        async with EndpointModel("up/m", "m", server.url, retries=2) as model:
+            request = ChatRequest(messages=[{"role": "user", "content": "hi"}])
+            pieces = [piece async for piece in model.stream(request)]
+    return [p for p in pieces if isinstance(p, str)], pieces[-1]
+
+
+async def test_a_stream_brings_text_calls_and_usage() -> None:
+    """Text as it comes, tool calls put together, the usage of the last event."""
+    pieces, reply = await pieces_of(SSE)
+    assert pieces == ["blue ", "whale"]
+    assert reply.text == "blue whale"
+    assert (reply.tool_calls[0].name, reply.tool_calls[0].arguments) == ("take", '{"a":1}')
+    assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (7, 5)
+
+
+async def test_a_stream_is_tried_again_only_before_it_begins() -> None:
+    """An error at the start is tried again; a stream that breaks off is an error, as half of it is out already."""
+    pieces, _ = await pieces_of(SSE, Fault(status=503))
+    assert pieces == ["blue ", "whale"]
+    with pytest.raises(ReplyError, match="cut off"):
+        await pieces_of(SSE[:120])

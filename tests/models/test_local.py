@@ -141,3 +141,31 @@ def test_nano_loads_with_plain_transformers():
     )
     assert text == "<|bos|><|user|>hi<|end|><|assistant|>"
     assert 2_000_000 <= model.num_parameters() <= 5_000_000
+
+
+async def streamed(request):
+    """Return the pieces of a stream, and the reply at its end."""
+    async with ModelPool() as pool:
+        pieces = [piece async for piece in pool.model("local:nano").stream(request)]
+    return pieces[:-1], pieces[-1]
+
+
+async def test_a_stream_is_the_reply_piece_by_piece():
+    """The pieces make the text of the whole reply, and there are several; with tools the call comes at the end."""
+    pieces, reply = await streamed(asked("Repeat: blue whale 4711"))
+
+    assert "".join(pieces) == reply.text == "blue whale 4711"
+    assert len(pieces) > 3
+    _, called = await streamed(asked("6 apples from north", tools=[TOOL], tool_choice="take"))
+    assert called.tool_calls[0].name == "take"
+
+
+async def test_a_stop_ends_the_reply_before_it():
+    """The text ends where the stop begins, whole and streamed; nothing of the stop is ever sent."""
+    request = asked("Repeat: blue whale 4711", stop=("ale 4",))
+    (reply,) = await answers(request)
+    pieces, whole = await streamed(request)
+
+    assert reply.text == whole.text == "".join(pieces) == "blue wh"
+    assert reply.finish_reason == "stop"
+    assert reply.usage.completion_tokens < 20

@@ -1,0 +1,95 @@
+"""Serving from the command line: promote, a server in a process of its own, its log; and what a kill leaves."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+
+@pytest.fixture
+def served(ratchet, workspace: Path) -> Iterator[tuple[openai.OpenAI, "subprocess.Popen[str]"]]:
+    """Give a client of a server process that serves the release `desk`."""
+    assert (
+        "release 1"
+        in ratchet("promote", "tickets", "--candidate", "careful.yaml", "--as", "desk").stdout
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ratchet.cli", "serve", "--port", str(port)],
+        cwd=workspace,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+    for _ in range(200):
+        try:
+            client.models.list()
+            break
+        except openai.APIConnectionError:
+            time.sleep(0.05)
+    yield client, process
+    client.close()
+    process.kill()
+    process.communicate()
+
+
+def ask(client: openai.OpenAI, text: str) -> str:
+    """Ask the release."""
+    said = client.chat.completions.create(
+        model="desk", messages=[{"role": "user", "content": text}]
+    )
+    return str(said.choices[0].message.content)
+
+
+def test_a_release_is_served_logged_and_left_in_peace(ratchet, served) -> None:
+    """The release answers by its own template; SIGTERM ends the server cleanly; the log has all of it."""
+    client, process = served
+    assert ask(client, "kabel lodor billing") == "billing"
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="nope", messages=[{"role": "user", "content": "x"}])
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGTERM, said  # by custom, after everything is written
+    assert "for this machine alone (no keys)" in said
+    assert "Traceback" not in said
+
+    shown = ratchet("logs").stdout
+    rows = json.loads(ratchet("logs", "--json").stdout)
+    assert "desk" in shown
+    assert [row["status"] for row in rows] == [404, 200]
+    assert rows[1]["body"]["inputs"] == {"text": "kabel lodor billing"}
+    assert "1 requests" in ratchet("logs", "--failed", "--export", "failed.jsonl").stdout
+    assert "logs are written as .jsonl" in ratchet("logs", "--export", "l.csv", code=2).words
+
+
+def test_what_was_answered_before_a_kill_is_in_the_log(ratchet, served) -> None:
+    """SIGKILL a moment after the reply: batches are written within a fraction of a second, so it is there."""
+    client, process = served
+    for k in range(5):
+        ask(client, f"word{k} returns")
+    time.sleep(0.5)
+    process.kill()
+    process.wait()
+    assert len(json.loads(ratchet("logs", "--model", "desk", "--json").stdout)) == 5
+
+
+def test_what_cannot_be_served_is_refused(ratchet, workspace: Path) -> None:
+    """No keys, so no address that others reach; no name that could be a model's; no candidate that does not fit."""
+    assert "there are no API keys yet" in ratchet("serve", "--host", "0.0.0.0", code=2).words
+    assert (
+        "never taken for a model's" in ratchet("promote", "tickets", "--as", "mock/m", code=2).words
+    )
+    (workspace / "bad.yaml").write_text('user: "{{nothing}}"\n')
+    assert "nothing" in ratchet("promote", "tickets", "--candidate", "bad.yaml", code=4).words
+    again = [json.loads(ratchet("promote", "tickets", "--json").stdout)["number"] for _ in range(2)]
+    assert again == [1, 1]
