@@ -83,6 +83,34 @@ def test_what_was_answered_before_a_kill_is_in_the_log(ratchet, served) -> None:
     assert len(json.loads(ratchet("logs", "--model", "desk", "--json").stdout)) == 5
 
 
+def test_feedback_becomes_examples(ratchet, served, workspace: Path) -> None:
+    """A thumb up vouches for the reply, an answer corrects it, a thumb down leaves it out; a second time adds nothing."""
+    client, process = served
+
+    def tell(text: str, **said: object) -> None:
+        reply = client.chat.completions.create(
+            model="desk", messages=[{"role": "user", "content": text}]
+        )
+        client.post("/feedback", cast_to=object, body={"id": reply.id, **said})
+
+    tell("new words about returns", thumb="up")
+    tell("other words for shipping", answer="billing")
+    tell("bad words on billing", thumb="down")
+    tell("wrong words to shipping", answer="lunch")
+    ask(client, "silent words of returns")
+    process.kill()
+    process.wait()
+    learned = json.loads(
+        ratchet("import", "--task", "tickets", "--from-logs", "desk", "--json").stdout
+    )
+    assert (learned["found"], learned["new"], learned["rows"]) == (2, 2, 102)
+    again = ratchet("import", "--task", "tickets", "--from-logs", "desk").stdout
+    assert "0 new examples of 2" in again
+    none = ratchet("import", "--task", "tickets", "--from-logs", "nobody", code=2)
+    assert "no logged request to 'nobody'" in none.words
+    assert "and not both" in ratchet("import", "--task", "tickets", code=2).words
+
+
 def test_what_cannot_be_served_is_refused(ratchet, workspace: Path) -> None:
     """No keys, so no address that others reach; no name that could be a model's; no candidate that does not fit."""
     assert "there are no API keys yet" in ratchet("serve", "--host", "0.0.0.0", code=2).words

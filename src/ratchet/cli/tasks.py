@@ -35,10 +35,17 @@ def init(folder: Annotated[Path, typer.Argument(help="Where; by default here.")]
 
 
 def import_(
-    file: Annotated[
-        Path, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, or OpenAI chat JSONL.")
-    ],
     task: Annotated[str, typer.Option(help="The task's name; a new one gets its file guessed.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, or OpenAI chat JSONL.")
+    ] = None,
+    from_logs: Annotated[
+        str | None,
+        typer.Option(
+            "--from-logs",
+            help="In place of a file: a release whose logged requests feedback vouches for.",
+        ),
+    ] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option("--input", help="A column that is an input; may be given several times."),
@@ -60,6 +67,7 @@ def import_(
 ) -> None:
     """Read examples from a file, guess which columns are what, divide them into train, dev and test, and keep them."""
     from ratchet.cli.show import out, print_json
+    from ratchet.core.errors import UsageError
     from ratchet.data import (
         ImportReport,
         add_examples,
@@ -70,6 +78,11 @@ def import_(
     )
     from ratchet.store import find_workspace
 
+    if (file is None) == (from_logs is None):
+        raise UsageError("give a file to import, or a release with --from-logs, and not both")
+    if file is None:
+        import_logs(task, str(from_logs), json=json)
+        return
     workspace = find_workspace(Path())
     first: list[Row] = []
     for row in good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=[]):
@@ -130,6 +143,44 @@ def import_(
     )
     out.print(
         f"{'written' if known is None else 'task file'}: {path}\nnext: ratchet measure {task} --dry-run"
+    )
+
+
+def import_logs(task: str, release: str, *, json: bool) -> None:
+    """Make a new dataset version of what feedback vouches for: a right answer, a thumb up, a score of 1."""
+    from ratchet.cli.show import out, print_json
+    from ratchet.core.errors import UsageError
+    from ratchet.data import add_examples
+    from ratchet.ladder import examples_of_logs
+    from ratchet.store import find_workspace
+
+    workspace = find_workspace(Path())
+    known = workspace.load_task(task)
+    with workspace.held():
+        found = list(examples_of_logs(workspace.database, known, release))
+        if not found:
+            raise UsageError(
+                f"no logged request to {release!r} has feedback with an answer, a thumb up or a score of 1; `ratchet logs --model {release}` shows what there is"
+            )
+        added = add_examples(workspace.database, known, lambda: found, source=f"logs of {release}")
+    dataset = added.dataset
+    if json:
+        print_json(
+            {
+                "task": task,
+                "dataset": dataset.id,
+                "version": dataset.version,
+                "found": len(found),
+                "new": added.new,
+                "rows": dataset.rows,
+                "splits": added.splits,
+                "leaks": added.leaks,
+            }
+        )
+        return
+    out.print(
+        f"dataset version {dataset.version}: {added.new} new examples of {len(found)} in the log, {dataset.rows} in all; "
+        + ", ".join(f"{n} {split}" for split, n in added.splits.items())
     )
 
 
