@@ -5,6 +5,7 @@ logged off the path of the reply, in batches.
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -114,6 +115,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Open the models and the log."""
+        gc.freeze()  # what is loaded stays: garbage is looked for among the requests alone, and seldom
+        gc.set_threshold(50_000, 20, 100)
         self._pool = self._make_pool()
         self._writer = self._open.enter_context(RequestWriter(self._engine))
 
