@@ -124,9 +124,8 @@ class Asking:
         return trial.model_copy(update={"score": score})
 
     async def judged(self, trial: Trial, example: Example) -> Trial:
-        if self.votes is None or trial.failure:
-            return self.scored(trial, example)
-        assert isinstance(self.bench.metric, JudgeMetric)  # what the votes are for
+        assert self.votes  # those have a judge to ask
+        assert isinstance(self.bench.metric, JudgeMetric)
         score = await self.bench.metric.judge(example, trial.answer, self.votes.ask)
         return trial.model_copy(update={"score": score})
 
@@ -174,15 +173,22 @@ class Asking:
         """Answer and score one example; where its answer is there, only score it."""
         there = self.unscored.pop((example.id, repeat), None)
         try:
-            trial = there or await self.answered(example, repeat)
+            trial = there or await paid(self.bench.budget, self.prompt, self.model, example, repeat)
         except ReplyError as error:
             self.miss(example, error, is_dead=not self.bought)
             return
         except BudgetError as error:
             self.stopped = str(error)
             return
+        if there is None:
+            self.count(trial)
         try:
-            self.record(await self.judged(trial, example), is_new=True, answered=there is None)
+            scored = (
+                self.scored(trial, example)
+                if self.votes is None or trial.failure
+                else await self.judged(trial, example)
+            )
+            self.record(scored, is_new=True, answered=there is None)
             return
         except ReplyError as error:
             self.miss(example, error, is_dead=not self.outcomes)
@@ -194,13 +200,13 @@ class Asking:
             if there is None and (example.id, repeat) not in self.outcomes and self.writer:
                 self.writer.put(trial, self.bench.metric.id)
 
-    async def answered(self, example: Example, repeat: int) -> Trial:
-        trial = await paid(self.bench.budget, self.prompt, self.model, example, repeat)
+    def count(self, trial: Trial) -> None:
+        """Count an answer that was bought."""
+        usage = trial.usage
         self.bought += 1
-        self.unpriced = self.unpriced or trial.usage.cost_usd is None
-        self.tokens += trial.usage.prompt_tokens + trial.usage.completion_tokens
-        self.dollars += trial.usage.cost_usd or 0.0
-        return trial
+        self.unpriced = self.unpriced or usage.cost_usd is None
+        self.tokens += usage.prompt_tokens + usage.completion_tokens
+        self.dollars += usage.cost_usd or 0.0
 
     def miss(self, example: Example, error: ReplyError, *, is_dead: bool) -> None:
         """Count an example as missing; give up where `HOPELESS` are, and nothing has come back yet.
