@@ -1,6 +1,6 @@
 """One writer for all trials: rows gather in memory and are committed together, off the thread that asks the models.
 
-A commit happens `PAUSE_S` seconds after the first row came, so that a killed process
+A commit happens when `BATCH` rows wait or `PAUSE_S` seconds have passed since the first of them, so that a killed process
 loses at most what arrived in that time, and thousands of rows a second share a handful of commits.
 """
 
@@ -41,7 +41,6 @@ class BatchWriter(Generic[Row]):
         self._engine = engine
         self._queue: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
-        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ratchet-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -55,7 +54,6 @@ class BatchWriter(Generic[Row]):
         trace: TracebackType | None,
     ) -> None:
         self._queue.put(None)
-        self._ending.set()
         self._thread.join()
         if self._failure and error is None:
             raise self._failure
@@ -83,12 +81,10 @@ class BatchWriter(Generic[Row]):
             self._failure = error
 
     def _gather(self, first: Row) -> tuple[list[Row], bool]:
-        """Return what has come a pause after the first row, and whether it was the end; waking up for each row would cost more."""
-        self._ending.wait(PAUSE_S)
-        batch = [first]
-        while len(batch) < BATCH:
+        batch, until = [first], time.monotonic() + PAUSE_S
+        while len(batch) < BATCH and (left := until - time.monotonic()) > 0:
             try:
-                item = self._queue.get_nowait()
+                item = self._queue.get(timeout=left)
             except queue.Empty:
                 break
             if item is None:
