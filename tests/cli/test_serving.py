@@ -111,6 +111,36 @@ def test_feedback_becomes_examples(ratchet, served, workspace: Path) -> None:
     assert "and not both" in ratchet("import", "--task", "tickets", code=2).words
 
 
+def test_from_the_first_key_on_everyone_is_asked_for_one(ratchet, served, workspace: Path) -> None:
+    """No key, a wrong one, one of another scope, an ended one: 401 or 403 in the SDK's own exceptions; a good one passes."""
+    client, _ = served
+    assert ask(client, "kabel billing") == "billing"
+    key = ratchet("keys", "add", "ann").stdout.strip()
+    assert key.startswith("rk-")
+    trainer = ratchet("keys", "add", "trainer", "--scope", "tune").stdout.strip()
+    over = ratchet("keys", "add", "late", "--days", "0").stdout.strip()
+    time.sleep(2.5)
+    assert ask(client.with_options(api_key=key), "kabel returns") == "returns"
+    for wrong in ("none", over, "rk-" + "x" * 43):
+        with pytest.raises(openai.AuthenticationError, match="ratchet keys add"):
+            ask(client.with_options(api_key=wrong), "kabel returns")
+    with pytest.raises(openai.PermissionDeniedError, match="takes chat"):
+        ask(client.with_options(api_key=trainer), "kabel returns")
+    ratchet("keys", "revoke", "ann")
+    time.sleep(2.5)
+    with pytest.raises(openai.AuthenticationError):
+        ask(client.with_options(api_key=key), "kabel returns")
+    rows = json.loads(ratchet("keys", "list", "--json").stdout)
+    states = {row["name"]: row["state"] for row in rows}
+    assert states == {"ann": "revoked", "trainer": "good", "late": "expired"}
+    assert "revoked" in ratchet("keys", "list").stdout
+    kept = [path.read_bytes() for path in (workspace / ".ratchet").glob("ratchet.db*")]
+    assert not any(key.encode() in content for content in kept)
+    assert "no key 'ann' to revoke" in ratchet("keys", "revoke", "ann", code=2).words
+    assert "scopes are chat" in ratchet("keys", "add", "x", "--scope", "all", code=2).words
+    assert "choose another name" in ratchet("keys", "add", "ann", code=2).words
+
+
 def test_what_cannot_be_served_is_refused(ratchet, workspace: Path) -> None:
     """No keys, so no address that others reach; no name that could be a model's; no candidate that does not fit."""
     assert "there are no API keys yet" in ratchet("serve", "--host", "0.0.0.0", code=2).words

@@ -42,6 +42,9 @@ def test_commands_exist(page):
             words = line.partition("#")[0].split()
             if words[:1] != ["ratchet"]:
                 continue
-            known = {name for p in commands[words[1]].params for name in p.opts}
+            command = commands[words[1]]
+            if hasattr(command, "commands"):  # a group
+                command = command.commands[words[2]]
+            known = {name for p in command.params for name in p.opts}
             used = {word for word in words[2:] if word.startswith("--")}
             assert used <= known, line

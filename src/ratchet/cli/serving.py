@@ -21,6 +21,11 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     for command in (promote, serve, logs):
         app.command()(command)
+    keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys to the server.")
+    keys.command("add")(keys_add)
+    keys.command("list")(keys_list)
+    keys.command("revoke")(keys_revoke)
+    app.add_typer(keys, name="keys")
 
 
 def promote(
@@ -61,6 +66,7 @@ def serve(
     from ratchet.core.errors import UsageError
     from ratchet.models import workspace_pool
     from ratchet.store import find_workspace, load_releases
+    from ratchet.store.keys import load_keys
 
     try:
         import uvicorn
@@ -70,17 +76,17 @@ def serve(
         raise UsageError(
             f"the server needs the extra 'serve' ({error}); install it with: pip install 'ratchet[serve]'"
         ) from error
-    if host != "localhost" and not ip_address(host).is_loopback:
-        raise UsageError(
-            f"{host} can be reached by others, and there are no API keys yet: serve on 127.0.0.1, behind a proxy that checks who asks"
-        )
     workspace = find_workspace(Path())
     engine = workspace.database
+    has_keys = bool(load_keys(engine))
+    if not has_keys and host != "localhost" and not ip_address(host).is_loopback:
+        raise UsageError(
+            f"{host} can be reached by others, and there are no API keys yet: make one with `ratchet keys add NAME`, or serve on 127.0.0.1"
+        )
     gateway = Gateway(engine, lambda: workspace_pool(workspace, {}), names=("local:nano",))
+    who = "with keys" if has_keys else "for this machine alone (no keys)"
     served = {release.name: release for release in load_releases(engine)}
-    out.print(
-        f"serving on http://{host}:{port}/v1, for this machine alone (no keys); every request is logged"
-    )
+    out.print(f"serving on http://{host}:{port}/v1, {who}; every request is logged")
     for one in served.values():
         out.print(
             f"  {one.name}: release {one.number}, {one.candidate.id} on {one.candidate.model}"
@@ -183,3 +189,65 @@ def logs_table(found: "list[LoggedRequest]") -> object:
     for one in found:
         table.add_row(*map(Text, cells_of(one)))
     return table
+
+
+def keys_add(
+    name: str,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="chat (the default), tune or admin; give it again for more."),
+    ] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="After so many days it ends.")] = None,
+) -> None:
+    """Make a key, and show it: this once. From the first key on the server asks everyone for one."""
+    from ratchet.cli.show import err
+    from ratchet.store import find_workspace
+    from ratchet.store.keys import add_key
+
+    key = add_key(find_workspace(Path()).database, name, tuple(scope or ("chat",)), days=days)
+    print(key)
+    err.print(f"the key of {name}; only its hash is kept, so note it now", style="dim")
+
+
+def keys_list(json: Json = False) -> None:
+    """List keys: whose, for what, until when."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from ratchet.cli.show import out, print_json
+    from ratchet.store import find_workspace
+    from ratchet.store.keys import load_keys
+
+    found, now = load_keys(find_workspace(Path()).database), time.time()
+    rows = [
+        {
+            "name": key.name,
+            "scopes": ", ".join(key.scopes),
+            "made": day(key.created_at),
+            "ends": day(key.expires_at),
+            "state": "good" if key.is_good(now) else "revoked" if key.revoked_at else "expired",
+        }
+        for key in found
+    ]
+    if json:
+        print_json(rows)
+        return
+    table = Table("name", "scopes", "made", "ends", "state", box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(value or "never") for value in row.values()))
+    out.print(table if rows else "no keys: the server listens to this machine alone")
+
+
+def keys_revoke(name: str) -> None:
+    """End a key for good; a running server knows within seconds."""
+    from ratchet.cli.show import out
+    from ratchet.store import find_workspace
+    from ratchet.store.keys import revoke_key
+
+    revoke_key(find_workspace(Path()).database, name)
+    out.print(f"{name}: revoked")
+
+
+def day(moment: float | None) -> str | None:
+    return None if moment is None else time.strftime("%Y-%m-%d", time.localtime(moment))

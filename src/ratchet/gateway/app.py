@@ -33,6 +33,7 @@ from ratchet.gateway.shapes import (
 )
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import load_releases
+from ratchet.store.keys import Key, digest_of, load_keys
 from ratchet.store.requests import LoggedRequest, RequestWriter, add_feedback, has_request
 
 __all__ = ["Gateway"]
@@ -72,6 +73,9 @@ class Gateway:
         self._releases: dict[str, tuple[Release, Prompt]] = {}
         self._read_at = -FRESH_S
         self._random = Random()  # ids, not secrets
+        self._keys: dict[str, Key] | None = None
+        """Who may ask, by the hash of the key; None where there are no keys, and so anyone on this machine may."""
+        self._keys_read_at = -FRESH_S
         self._routes = {
             ("POST", "/v1/chat/completions"): self._chat,
             ("GET", "/v1/models"): self._models,
@@ -94,6 +98,8 @@ class Gateway:
                 if path in known:
                     raise Problem(405, f"{method} is not allowed on {path}")
                 raise Problem(404, f"there is no {path}; there are {', '.join(sorted(known))}")
+            if path != "/healthz":
+                await self._check_key(scope)
             await route(scope, receive, send)
         except Problem as problem:
             await respond(send, problem.status, problem.body())
@@ -101,6 +107,35 @@ class Gateway:
             log.exception("request failed: %s %s", method, path)
             told = problem_of(error)
             await respond(send, told.status, told.body())
+
+    async def _check_key(self, scope: Scope) -> None:
+        """Let a request pass that has a key with the scope chat, or any where there are no keys at all.
+
+        Raises: Problem if it has none.
+        """
+        if time.monotonic() - self._keys_read_at > FRESH_S:
+            self._keys_read_at = time.monotonic()
+            found = await asyncio.to_thread(load_keys, self._engine)
+            self._keys = {key.digest: key for key in found} if found else None
+        if self._keys is None:
+            return
+        given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
+        kind, _, secret = given.decode("latin-1").partition(" ")
+        key = self._keys.get(digest_of(secret.strip())) if kind.lower() == "bearer" else None
+        if key is None or not key.is_good(time.time()):
+            raise Problem(
+                401,
+                "this server wants an API key, and the one given is unknown, expired or revoked; make one with: ratchet keys add NAME",
+                kind="authentication_error",
+                code="invalid_api_key",
+            )
+        if not {"chat", "admin"} & set(key.scopes):
+            raise Problem(
+                403,
+                f"the key {key.name!r} has the scopes {', '.join(key.scopes)}, and this takes chat",
+                kind="permission_error",
+                code="insufficient_scope",
+            )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:

@@ -13,6 +13,7 @@
     requests     what passed through the gateway: one row a request, its body apart
     bodies       requests and replies, compressed
     feedback     what was said of replies afterwards
+    keys         who may ask the gateway: the hash of each key, never the key
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
 `migrations/versions` are numbered, append-only and never edited.
@@ -39,6 +40,7 @@ __all__ = [
     "examples",
     "feedback",
     "grades",
+    "keys",
     "metadata",
     "openings",
     "races",
@@ -194,4 +196,15 @@ feedback = Table(
     Column("request_id", String(40), nullable=False, index=True),
     Column("at", Float, nullable=False),
     Column("body", Text, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
 )
