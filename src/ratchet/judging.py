@@ -64,9 +64,11 @@ class Judging:
         said = rubric or str(self.bench.task.metric.options.get("rubric", ""))
         task = pairing_task(self.bench.task, rubric=said, model=judge)
         candidate = judge_named(judge, task, self.bench.workspace)
-        self.bench.pool().model(
-            candidate.model
-        )  # one that is unknown is told of before anything is paid
+
+        async def known(pool: ModelPool) -> None:
+            pool.model(candidate.model)
+
+        self.bench.with_pool(known)  # a model that is unknown is told of before anything is paid
         measured = self.bench.measure_all(candidates, budget=spending)
 
         async def work(pool: ModelPool) -> Duels:

@@ -20,6 +20,7 @@ from ratchet.gateway import Gateway
 from ratchet.ladder import promote
 from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import EndpointSettings, open_database
+from ratchet.store.keys import add_key
 from ratchet.store.requests import LoggedRequest, read_requests
 from ratchet.testing import Fault, ScriptedModel, ScriptedServer
 
@@ -339,3 +340,21 @@ def test_a_release_takes_its_only_field_from_the_message(url: str, engine: sa.En
     until(lambda: "plain" in [m.id for m in client(url).models.list()])
     said = client(url).chat.completions.create(model="plain", messages=hello("it burns"))
     assert said.choices[0].message.content == "You said: it burns"
+
+
+def test_nobody_slips_in_while_the_keys_are_read(engine: sa.Engine) -> None:
+    """Twenty requests at once to a server that has just started, and has keys: every one is refused."""
+    add_key(engine, "ann", ("chat",))
+    gateway = Gateway(engine, lambda: ModelPool(ready={"local:scripted": ScriptedModel(says)}))
+
+    async def work(url: str) -> list[object]:
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as speaker:
+            asked = (
+                speaker.chat.completions.create(model="local:scripted", messages=hello())
+                for _ in range(20)
+            )
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    with serving(gateway) as url:
+        outcomes = asyncio.run(work(url))
+    assert {type(outcome) for outcome in outcomes} == {openai.AuthenticationError}

@@ -114,9 +114,7 @@ class Gateway:
         Raises: Problem if it has none.
         """
         if time.monotonic() - self._keys_read_at > FRESH_S:
-            self._keys_read_at = time.monotonic()
-            found = await asyncio.to_thread(load_keys, self._engine)
-            self._keys = {key.digest: key for key in found} if found else None
+            await self._read_keys()
         if self._keys is None:
             return
         given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
@@ -137,6 +135,11 @@ class Gateway:
                 code="insufficient_scope",
             )
 
+    async def _read_keys(self) -> None:
+        found = await asyncio.to_thread(load_keys, self._engine)
+        self._keys = {key.digest: key for key in found} if found else None
+        self._keys_read_at = time.monotonic()  # not before they are there: nobody passes meanwhile
+
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -154,6 +157,7 @@ class Gateway:
         gc.set_threshold(50_000, 20, 100)
         self._pool = self._make_pool()
         self._writer = self._open.enter_context(RequestWriter(self._engine))
+        await self._read_keys()
 
     async def stop(self) -> None:
         """Write the log to its end, and let go of the models."""
@@ -175,9 +179,9 @@ class Gateway:
     async def _served(self) -> dict[str, tuple[Release, Prompt]]:
         """Return what each release's name stands for; read again every few seconds."""
         if time.monotonic() - self._read_at > FRESH_S:
-            self._read_at = time.monotonic()
             found = await asyncio.to_thread(load_releases, self._engine)
             self._releases = {one.name: (one, Prompt(one.task, one.candidate)) for one in found}
+            self._read_at = time.monotonic()
         return self._releases
 
     async def _chat(self, _scope: Scope, receive: Receive, send: Send) -> None:
@@ -388,11 +392,10 @@ def inputs_of(release: Release, asked: Asked) -> dict[str, Json]:
     wrong = set(names) ^ set(given)
     if wrong:
         name = min(wrong)
-        what = "lacks" if name in names else "has no"
         raise Problem(
             400,
-            f"'inputs' for the release {release.name!r}: it takes {', '.join(names)}, and the request {what} {name!r}"
-            if what == "lacks"
+            f"'inputs' for the release {release.name!r}: it takes {', '.join(names)}, and the request lacks {name!r}"
+            if name in names
             else f"the release {release.name!r} has no field {name!r}; it takes {', '.join(names)}",
             param="inputs",
         )

@@ -223,7 +223,8 @@ class _Runner:
             if asking.metric_error:
                 raise asking.metric_error
         if not any(asking.outcomes for asking in self._askings):
-            self._askings[0].check_alive(asked=True)
+            for asking in self._askings:
+                asking.check_alive(asked=True)
 
     def _close_dead(self) -> None:
         for k in self._dead:

@@ -9,6 +9,7 @@ import queue
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -31,7 +32,7 @@ REFUSED = re.compile("[\x00\ud800-\udfff]")
 Row = TypeVar("Row")
 
 
-class BatchWriter(Generic[Row]):
+class BatchWriter(ABC, Generic[Row]):
     """Write rows in batches on a thread of its own; use as a context manager, which waits for the last commit.
 
     Raises: StoreError from `put` or on leaving, if a batch could not be written.
@@ -66,9 +67,9 @@ class BatchWriter(Generic[Row]):
             raise self._failure
         self._queue.put(row)
 
+    @abstractmethod
     def write(self, batch: list[Row]) -> None:
         """Write a batch in one transaction."""
-        raise NotImplementedError
 
     def _run(self) -> None:
         try:
