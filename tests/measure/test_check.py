@@ -130,12 +130,14 @@ def test_a_reference_that_no_reply_can_give_is_found(kind, reference):
 
 
 def test_power_tells_what_dev_can_show():
-    """2.80 · sqrt(0.2 / n), by groups where there are some."""
-    small = found(sound(40))["power"]
+    """What exact McNemar finds with a power of 80 %, by groups where there are some."""
+    small, large = found(sound(40))["power"], found(sound(600))["power"]
     grouped = found([e.model_copy(update={"group": str(i % 8)}) for i, e in enumerate(sound(40))])[
         "power"
     ]
 
     assert small.level == "warning"
-    assert "10 dev examples you can see differences of 40 points" in small.text
+    assert "10 dev examples are too few to see any difference" in small.text
+    assert large.level == "warning"
+    assert "150 dev examples you can see differences of 11 points" in large.text
     assert "10 dev examples in 2 groups" in grouped.text

@@ -7,7 +7,12 @@ from ratchet.measure.compare import compare, compare_all
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
 from ratchet.measure.evaluate import Plan, evaluate, plan, recall
 from ratchet.measure.front import Standing, cheapest_not_worse, standings
-from ratchet.measure.intervals import bootstrap_interval, mean_interval, t_interval, wilson_interval
+from ratchet.measure.intervals import (
+    agresti_coull_interval,
+    bootstrap_interval,
+    mean_interval,
+    t_interval,
+)
 from ratchet.measure.measurement import Measurement, Missing, trials_frame
 from ratchet.measure.race import Race, RaceProgress, race
 from ratchet.measure.ratings import Bout, Rating, rank
@@ -29,6 +34,7 @@ __all__ = [
     "Rating",
     "Sequential",
     "Standing",
+    "agresti_coull_interval",
     "bootstrap_interval",
     "calibrate",
     "cheapest_not_worse",
@@ -49,5 +55,4 @@ __all__ = [
     "standings",
     "t_interval",
     "trials_frame",
-    "wilson_interval",
 ]

@@ -1,16 +1,14 @@
 """Checks before money is spent: what is wrong with a task and its examples, found without a single call."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
-
-from scipy import stats
 
 from ratchet.answer import parse_answer, written_answer
 from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
 from ratchet.data import find_leaks, near_duplicates
 from ratchet.data.splits import text_of
+from ratchet.measure.compare import mcnemar_n, mcnemar_visible
 from ratchet.metrics import JudgeMetric, Metric
 from ratchet.models import ChatReply, ToolCall
 
@@ -18,6 +16,8 @@ __all__ = ["Finding", "check_task"]
 
 DISAGREEING = 0.2
 """Two candidates worth comparing disagree on about a fifth of the examples; the power is told for that share."""
+FINE, COARSE = 0.05, 0.1
+"""A small gain that is worth having, and a large one: a dev split that does not show even that is too small."""
 LOPSIDED = 0.9
 FEW_OF_A_LABEL = 5
 SHOWN = 5
@@ -206,12 +206,16 @@ def power(examples: Sequence[Example]) -> Finding:
     groups = len({example.group or example.id for example in dev})
     if not groups:
         return Finding(check="power", level="error", text="dev has no examples")
-    z = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
-    visible = z * math.sqrt(DISAGREEING / groups)
+    visible = mcnemar_visible(DISAGREEING, groups)
     what = f"{len(dev)} dev examples" + (f" in {groups} groups" if groups < len(dev) else "")
+    seen = (
+        f"with {what} you can see differences of {100 * visible:.0f} points"
+        if visible is not None
+        else f"{what} are too few to see any difference"
+    )
+    enough = mcnemar_n((DISAGREEING + FINE) / 2, (DISAGREEING - FINE) / 2)
     return Finding(
         check="power",
-        level="warning" if visible > 0.1 else "ok",  # ten points are a large gain
-        text=f"with {what} you can see differences of {100 * visible:.0f} points, "
-        f"where two candidates disagree on {100 * DISAGREEING:.0f} % of them; {math.ceil(z**2 * DISAGREEING / 0.05**2):,} would show 5 points",
+        level="warning" if visible is None or visible > COARSE else "ok",
+        text=f"{seen}, where two candidates disagree on {100 * DISAGREEING:.0f} % of them; {enough:,} would show {100 * FINE:.0f} points",
     )

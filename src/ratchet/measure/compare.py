@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -35,6 +36,8 @@ __all__ = [
 
 EXACT_TO = 20_000
 """Beyond so many examples the exact test and the normal curve agree."""
+FLIPPED, ENUMERATED = 100, 13
+"""To so many differences signs are flipped beside the t-test, and to so many in every way."""
 FEWEST = 5
 """With fewer common examples, or groups of them, nothing is decided."""
 
@@ -73,7 +76,7 @@ def compare(
 ) -> Verdict:
     """Return the verdict of challenger against champion on the examples that both answered.
 
-    Exact McNemar with Bonett and Price's interval where all scores are 0 or 1, else paired t with a BCa bootstrap interval
+    Exact McNemar with Bonett and Price's interval where all scores are 0 or 1, else paired t (and flipped signs, for few) with a BCa bootstrap interval
     beside it. Where examples come in groups both are clustered by group.
 
     Args:
@@ -203,24 +206,48 @@ def mcnemar_p(differences: Array) -> float:
 
 
 def paired_t_p(differences: Array, clusters: Clusters | None = None) -> float:
-    """Return the two-sided p-value of the paired t-test, never below what flipping the signs of the differences could give.
+    """Return the two-sided p-value of the paired t-test, and not less than flipping the signs of the differences gives.
 
-    With k clusters (or single differences) that are not zero no sign test can fall below 2^(1-k); the floor keeps two equal
-    gains out of two from passing as proof, where the spread, and with it t's p-value, is zero.
+    Student's t is a little too sure of a few differences that are not normal (5.6 % false winners for n = 10 graded scores, and
+    with 15 groups). Two equal candidates can change places on any example, so flipped signs are exact for them, whatever the
+    scores; with clusters whole clusters are flipped.
     """
     error, groups = standard_error(differences, clusters)
     if math.isnan(error):
         return math.nan
-    sums = differences if clusters is None else np.bincount(clusters, differences)
-    k = int(np.count_nonzero(sums))
-    if k == 0:
+    sums = differences if clusters is None else np.bincount(clusters, differences) * 1.0
+    sums = sums[sums != 0]
+    if len(sums) == 0:
         return 1.0
     p = (
         2 * float(stats.t.sf(abs(float(differences.mean())) / error, groups - 1))
         if error > 1e-12
         else 0.0
     )  # equal but for rounding
-    return max(p, 2.0 ** (1 - k))
+    return max(p, flipped_p(sums))
+
+
+def flipped_p(sums: Array) -> float:
+    """Return how many of all ways to flip signs give a sum as large as that of `sums`, shape (k,).
+
+    Exact to `ENUMERATED` of them, drawn beyond, and 0 above `FLIPPED`, where t needs no help; also 0 where no drawn one comes up
+    to it, as there only t can say how rare it is. As `scipy.stats.permutation_test(permutation_type="samples")`.
+    """
+    if len(sums) > FLIPPED:
+        return 0.0
+    reached = np.abs(signs(len(sums)) @ sums) >= abs(sums.sum()) * (1 - 1e-9)
+    return float(reached.mean())
+
+
+@lru_cache(maxsize=8)
+def signs(k: int) -> Array:
+    """Return ways to flip k signs, shape (ways, k): all of them, or a fixed random sample."""
+    if k <= ENUMERATED:
+        ways = (np.arange(2**k)[:, None] >> np.arange(k)) & 1
+    else:
+        ways = np.random.default_rng(k).integers(0, 2, (2**ENUMERATED, k))
+    drawn: Array = np.where(ways, 1.0, -1.0)
+    return drawn
 
 
 def bonett_price_interval(differences: Array, *, level: float = 0.95) -> Interval:

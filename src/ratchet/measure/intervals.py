@@ -12,6 +12,7 @@ from ratchet.core import Interval
 __all__ = [
     "Array",
     "Clusters",
+    "agresti_coull_interval",
     "as_array",
     "bootstrap_interval",
     "clusters_of",
@@ -22,7 +23,6 @@ __all__ = [
     "mean_interval",
     "standard_error",
     "t_interval",
-    "wilson_interval",
 ]
 
 Array = NDArray[np.float64]
@@ -44,19 +44,21 @@ def is_binary(values: Array) -> bool:
     return bool(np.isin(values, (0.0, 1.0)).all())
 
 
-def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
-    """Return Wilson's score interval of a proportion; NaN bounds when n is 0.
+def agresti_coull_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
+    """Return Agresti and Coull's interval of a proportion; NaN bounds when n is 0.
 
-    Source: Wilson (1927); as `statsmodels.stats.proportion.proportion_confint(method="wilson")`.
+    From 30 values on it holds the truth in 93.4 % or more whatever the proportion is, and on average over proportions in 95 to 96 %;
+    Wilson's, which has the same middle, falls to 86 % near 0 and 1 (both enumerated exactly, for the first in `make proof`).
+    Source: Agresti and Coull (1998); as `statsmodels.stats.proportion.proportion_confint(method="agresti_coull")`.
     """
+    method = "Agresti-Coull"
     if n == 0:
-        return Interval(low=math.nan, high=math.nan, level=level, method="Wilson")
+        return Interval(low=math.nan, high=math.nan, level=level, method=method)
     z = float(stats.norm.ppf((1 + level) / 2))
-    p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    centre = (successes + z * z / 2) / (n + z * z)
+    half = z * math.sqrt(centre * (1 - centre) / (n + z * z))
     return Interval(
-        low=max(0.0, centre - half), high=min(1.0, centre + half), level=level, method="Wilson"
+        low=max(0.0, centre - half), high=min(1.0, centre + half), level=level, method=method
     )
 
 
@@ -169,11 +171,11 @@ def mean_interval(
 ) -> Interval:
     """Return the interval of a mean score in [0, 1], cut to it.
 
-    Where all values are 0 or 1 and none are clustered: Wilson's, and Clopper and Pearson's below `FEW` values, where Wilson's may
-    hold too seldom. Else Student's.
+    Where all values are 0 or 1 and none are clustered: Agresti and Coull's, and Clopper and Pearson's below `FEW` values, where
+    the other may hold too seldom. Else Student's.
     """
     if clusters is None and is_binary(values):
-        make = wilson_interval if len(values) >= FEW else exact_interval
+        make = agresti_coull_interval if len(values) >= FEW else exact_interval
         return make(int(values.sum()), len(values), level=level)
     interval = t_interval(values, clusters, level=level)
     return interval.model_copy(

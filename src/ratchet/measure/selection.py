@@ -77,6 +77,8 @@ class Selection:
         self.seen = np.zeros((candidates, examples))
         self._closed = np.zeros((candidates, examples), dtype=bool)
         """Cells that are asked already, or will never be answered."""
+        self._pending = np.zeros((candidates, examples), dtype=bool)
+        """Cells that are asked and not answered yet."""
         self._out = np.zeros(candidates, dtype=bool)
         self.costs = np.ones(candidates)
         """What a call of each candidate costs, in any one unit: a dear one must be the likelier winner to be asked."""
@@ -86,7 +88,7 @@ class Selection:
 
     def put(self, cell: Cell, score: float | None) -> None:
         """Take a score; None where none will come."""
-        self._closed[cell] = True
+        self._closed[cell], self._pending[cell] = True, False
         if score is not None:
             self.scores[cell], self.seen[cell] = score, 1
         self._forecast = None
@@ -100,9 +102,20 @@ class Selection:
         """Return what is known of the mean scores; fitted again where scores came in."""
         if self._forecast is None:
             self._model.fit(self.scores, self.seen)
-            self._forecast = self._model.forecast(self.scores, self.seen)
-            self._drawn = self._forecast.draws(DRAWS, [self._seed, int(self.seen.sum())])
+            scores, seen = self._foreseen()
+            self._forecast = self._model.forecast(scores, seen)
+            self._drawn = self._forecast.draws(DRAWS, [self._seed, int(seen.sum())])
         return self._forecast
+
+    def _foreseen(self) -> tuple[Array, Array]:
+        """Return scores and marks as they will be once what is asked is answered, as far as can be foreseen.
+
+        So that nothing is asked twice over: an answer on its way makes its candidate as well known as one that is there.
+        """
+        if not self._pending.any():
+            return self.scores, self.seen
+        expected = self._model.expected(self.scores, self.seen)
+        return np.where(self._pending, expected, self.scores), self.seen + self._pending
 
     @property
     def pick(self) -> int:
@@ -135,7 +148,9 @@ class Selection:
         self._looks += 1
         fresh = [cell for cell in cells if not self._closed[cell]]
         for cell in fresh:
-            self._closed[cell] = True
+            self._closed[cell] = self._pending[cell] = True
+        if fresh:
+            self._forecast = None
         return fresh if fresh or self._closed.all() or self._looks > 1 else self.ask(size)
 
     def _next(self, size: int) -> list[Cell]:

@@ -99,6 +99,12 @@ class TwoWay:
         squares = (self._abilities - self._centre) ** 2 + 1 / curvature
         self._prior = float(np.clip(np.sqrt(squares.mean()), 0.1, 3))
 
+    def expected(self, scores: Array, seen: Array) -> Array:
+        """Return the expected score of each candidate on each example, shape (candidates, n)."""
+        curves, weights = self._curves(scores, seen)
+        expected: Array = curves @ weights.T
+        return expected
+
     def forecast(self, scores: Array, seen: Array) -> Forecast:
         """Return what the fit says of the mean scores on all examples."""
         curves, weights = self._curves(scores, seen)
