@@ -73,12 +73,12 @@ def test_a_race_that_was_killed_ends_as_if_it_had_not(engine: sa.Engine) -> None
     """Cut off by a budget at several places, and then by an exception, it asks for the same answers in all."""
     whole = run(None, ScriptedModel(answer))
     model = ScriptedModel(answer)
-    for calls in (50, 100, 100):
+    for calls in (50, 60, 50):
         part = run(engine, model, Budget(calls=calls))
         assert part.stopped == "the budget is spent"
 
     def broken(request: ChatRequest) -> str:
-        if len(model.requests) > 300:
+        if len(model.requests) > 180:
             raise KeyboardInterrupt
         return answer(request)
 
@@ -96,10 +96,10 @@ def test_trials_that_are_there_cost_nothing_and_count(engine: sa.Engine) -> None
     model = ScriptedModel(answer)
     bench = Bench(task=TASK, metric=ExactMatch(), engine=engine)
     asyncio.run(evaluate(bench, CANDIDATES[7], model, EXAMPLES, split="dev"))
-    found = run(engine, model)
+    found = run(engine, model, seed=1)
     assert len(found.measured[7].outcomes) == len(EXAMPLES)
     assert found.measured[7].bought == 0
-    fresh = run(None, ScriptedModel(answer))
+    fresh = run(None, ScriptedModel(answer), seed=1)
     assert found.spend.calls < fresh.spend.calls
 
 
@@ -159,7 +159,8 @@ def test_a_dead_entrant_falls_out_and_the_race_goes_on(engine: sa.Engine) -> Non
     entrants = [(CANDIDATES[k], model) for k in range(4)] + [(CANDIDATES[7], dead)]
     found = asyncio.run(race(bench, entrants, EXAMPLES))
     assert found.places[-1].candidate == 4
-    assert found.measured[4].failures == {"no reply (connection)": 10}
+    assert found.measured[4].failures.keys() == {"no reply (connection)"}
+    assert 10 <= found.measured[4].failures["no reply (connection)"] < 10 + 16
     assert found.places[0].chance >= 0.95
 
 

@@ -45,7 +45,7 @@ class RaceProgress:
     """The candidate that looks best."""
     estimate: float
     chance: float
-    """The probability, by the model, that it is within the tolerance of the best."""
+    """The probability, by the model, that it is within the tolerance of the best, once the answers under way are there."""
     cost_usd: float
 
 
@@ -267,17 +267,20 @@ class _Runner:
                 self._selection.costs = costs / costs.mean()
 
     def _tell(self) -> None:
+        places = self._selection.places(
+            ahead=True
+        )  # also unwatched: how often it is fitted must not depend on that
         if self._watch is None:
             return
-        chances, pick = self._selection.chances(), self._selection.pick
+        leader = self._askings[places[0].candidate].candidate
         self._watch(
             RaceProgress(
                 answered=int(self._selection.seen.sum()),
                 grid=self._selection.seen.size,
-                alive=int((chances > 1 - self._selection.confidence).sum()),
-                leader=self._askings[pick].candidate.note or self._askings[pick].candidate.id,
-                estimate=float(self._selection.forecast.means[pick]),
-                chance=float(chances[pick]),
+                alive=sum(place.chance > 1 - self._selection.confidence for place in places),
+                leader=leader.note or leader.id,
+                estimate=places[0].estimate,
+                chance=places[0].chance,
                 cost_usd=self._bench.budget.dollars,
             )
         )

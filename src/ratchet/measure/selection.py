@@ -21,7 +21,7 @@ from ratchet.measure.twoway import Forecast, TwoWay
 
 __all__ = ["Cell", "Place", "Selection", "regret_bound"]
 
-FIRST = 10
+FIRST = 7
 """Examples that every candidate answers at the start."""
 DRAWS = 600
 ROUNDING = 1e-6
@@ -49,6 +49,15 @@ class Place:
     chance: float
     """The probability, by the model, that it is within the tolerance of the best."""
     answered: int
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is known of the mean scores at one time."""
+
+    forecast: Forecast
+    drawn: Array
+    """Random mean scores, shape (draws, candidates)."""
 
 
 class Selection:
@@ -83,15 +92,16 @@ class Selection:
         self.costs = np.ones(candidates)
         """What a call of each candidate costs, in any one unit: a dear one must be the likelier winner to be asked."""
         self._model, self._seed, self._looks = TwoWay(candidates), seed, 0
-        self._forecast: Forecast | None = None
-        self._drawn = np.empty((0, candidates))
+        self._views: dict[bool, _View] = {}
+        """What is known: without, and with what can be foreseen of the answers under way."""
+        self._is_over = False
 
     def put(self, cell: Cell, score: float | None) -> None:
         """Take a score; None where none will come."""
         self._closed[cell], self._pending[cell] = True, False
         if score is not None:
             self.scores[cell], self.seen[cell] = score, 1
-        self._forecast = None
+        self._views.clear()
 
     def close(self, candidate: int) -> None:
         """Ask a candidate nothing more, and do not pick it."""
@@ -100,42 +110,51 @@ class Selection:
     @property
     def forecast(self) -> Forecast:
         """Return what is known of the mean scores; fitted again where scores came in."""
-        if self._forecast is None:
-            self._model.fit(self.scores, self.seen)
-            scores, seen = self._foreseen()
-            self._forecast = self._model.forecast(scores, seen)
-            self._drawn = self._forecast.draws(DRAWS, [self._seed, int(seen.sum())])
-        return self._forecast
+        return self._view().forecast
 
-    def _foreseen(self) -> tuple[Array, Array]:
-        """Return scores and marks as they will be once what is asked is answered, as far as can be foreseen.
+    def _view(self, *, ahead: bool = False) -> _View:
+        """Return what is known now, or ahead: once what is asked is answered, as far as that can be foreseen.
 
-        So that nothing is asked twice over: an answer on its way makes its candidate as well known as one that is there.
+        An answer under way makes its candidate as well known as one that is there, so that nobody is asked twice over.
         """
-        if not self._pending.any():
-            return self.scores, self.seen
-        expected = self._model.expected(self.scores, self.seen)
-        return np.where(self._pending, expected, self.scores), self.seen + self._pending
+        ahead = ahead and bool(self._pending.any())
+        if not self._views:
+            self._model.fit(self.scores, self.seen)
+        if ahead not in self._views:
+            scores, seen = self.scores, self.seen
+            if ahead:
+                expected = self._model.expected(scores, seen)
+                scores, seen = np.where(self._pending, expected, scores), seen + self._pending
+            forecast = self._model.forecast(scores, seen)
+            drawn = forecast.draws(DRAWS, [self._seed, int(seen.sum())])
+            self._views[ahead] = _View(forecast, drawn)
+        return self._views[ahead]
 
     @property
     def pick(self) -> int:
         """Return the candidate that looks best; of equals the cheapest, then the first."""
-        return self._ranked()[0]
+        return self._ranked(self._view())[0]
 
-    def _ranked(self) -> list[int]:
-        means = np.where(self._out, -1.0, self.forecast.means.round(9))
+    def _ranked(self, view: _View) -> list[int]:
+        means = np.where(self._out, -1.0, view.forecast.means.round(9))
         return [int(k) for k in np.lexsort((self.costs, -means))]
 
-    def chances(self) -> Array:
-        """Return each candidate's probability to be within the tolerance of the best, by the model, shape (candidates,)."""
-        _ = self.forecast
-        drawn = np.where(self._out, -1.0, self._drawn)
+    def chances(self, *, ahead: bool = False) -> Array:
+        """Return each candidate's probability to be within the tolerance of the best, by the model, shape (candidates,).
+
+        Args:
+            ahead: Not now, but once what is asked is answered.
+        """
+        drawn = np.where(self._out, -1.0, self._view(ahead=ahead).drawn)
         best = drawn.max(1, keepdims=True)
         return np.asarray((drawn >= best - self.tolerance - ROUNDING).mean(0))
 
     def is_settled(self) -> bool:
-        """Return whether the pick is within the tolerance of the best with the wanted probability."""
-        return bool(self.seen.any()) and self.chances()[self.pick] >= self.confidence
+        """Return whether the pick is, or was at a look, within the tolerance of the best with the wanted probability."""
+        if not self._is_over and self.seen.any():
+            may_be = self.chances(ahead=True).max() >= self.confidence  # more is known then
+            self._is_over = may_be and bool(self.chances()[self.pick] >= self.confidence)
+        return self._is_over
 
     def ask(self, size: int) -> list[Cell]:
         """Return up to `size` cells to ask next, all of the first round at once; none when it is settled, or nothing is left."""
@@ -149,13 +168,13 @@ class Selection:
         fresh = [cell for cell in cells if not self._closed[cell]]
         for cell in fresh:
             self._closed[cell] = self._pending[cell] = True
-        if fresh:
-            self._forecast = None
+        self._views.pop(True, None)
         return fresh if fresh or self._closed.all() or self._looks > 1 else self.ask(size)
 
     def _next(self, size: int) -> list[Cell]:
-        pick = self.pick
-        drawn = np.where(self._out, -1.0, self._drawn)
+        view = self._view(ahead=True)
+        pick = self._ranked(view)[0]
+        drawn = np.where(self._out, -1.0, view.drawn)
         rng = np.random.default_rng([self._seed, self._looks])
         beaten = drawn[(drawn > drawn[:, [pick]] + self.tolerance + ROUNDING).any(1)]
         weights = np.bincount(beaten.argmax(1), minlength=len(self.scores)) / self.costs
@@ -181,13 +200,14 @@ class Selection:
     def _examples(self, candidate: int, count: int) -> list[int]:
         """Return the examples that a candidate answers next: the least foreseeable, in the random order where they are alike."""
         queue = self.order[~self._closed[candidate, self.order]]
-        expected = self.forecast.expected[candidate, queue]
+        expected = self._view(ahead=True).forecast.expected[candidate, queue]
         surest_last = np.argsort(-expected * (1 - expected), kind="stable")
         return [int(j) for j in queue[surest_last[:count]]]
 
-    def places(self) -> list[Place]:
-        """Return all candidates, best first."""
-        forecast, chances = self.forecast, self.chances()
+    def places(self, *, ahead: bool = False) -> list[Place]:
+        """Return all candidates, best first; `ahead` as for `chances`."""
+        view, chances = self._view(ahead=ahead), self.chances(ahead=ahead)
+        forecast = view.forecast
         half = 1.96 * np.sqrt(np.maximum(0, np.diag(forecast.covariance)))
         places = [
             Place(
@@ -200,7 +220,7 @@ class Selection:
             )
             for k, mean in enumerate(forecast.means)
         ]
-        return [places[k] for k in self._ranked()]
+        return [places[k] for k in self._ranked(view)]
 
     def regret(self, level: float = 0.95) -> float:
         """Return how far the pick can be from the best on all examples; holds at every look together with confidence `level`."""
