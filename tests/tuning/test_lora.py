@@ -20,6 +20,15 @@ pytestmark = [pytest.mark.local, pytest.mark.slow]
 WORDS = ["red", "blue", "green", "pink", "grey", "black", "white", "brown"]
 
 
+def data(prompt, count=96, **options):
+    """Return what is trained on."""
+    from ratchet.tuning import TrainingData, conversations_of
+
+    return TrainingData(
+        base="local:nano", rows=conversations_of(prompt, examples(count)), **options
+    )
+
+
 def task():
     """Return a task that the base cannot do: answer with a fixed word and the first word."""
     return ratchet.Task(
@@ -56,7 +65,7 @@ def run(prompt, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters")
     seen = []
     result = train_lora(
-        NANO, prompt, examples(), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
+        NANO, data(prompt), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
     )
     return folder, result, seen
 
@@ -67,7 +76,7 @@ def test_rows_label_the_answer_alone(prompt):
     from ratchet.tuning import training_rows
 
     _, tokenizer = load_base(NANO)
-    rows, left_out = training_rows(prompt, examples(3), tokenizer, longest=512)
+    rows, left_out = training_rows(data(prompt, 3).rows, tokenizer, longest=512)
 
     answer = [token for token in rows[0]["labels"] if token != -100]
     assert tokenizer.decode(answer) == "zap red<|end|>"
@@ -83,7 +92,7 @@ def test_too_long_examples_are_counted_or_refused(prompt):
     _, tokenizer = load_base(NANO)
 
     with pytest.raises(TuningError, match="none of 3 training examples fits into 4 tokens"):
-        training_rows(prompt, examples(3), tokenizer, longest=4)
+        training_rows(data(prompt, 3).rows, tokenizer, longest=4)
 
 
 def test_the_adapter_is_a_standard_one(run):
@@ -130,7 +139,7 @@ def test_a_finished_run_is_found_again(run, prompt):
     seen = []
 
     again = train_lora(
-        NANO, prompt, examples(), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
+        NANO, data(prompt), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
     )
 
     assert again == result
@@ -144,7 +153,7 @@ def test_the_same_seed_gives_the_same_adapter(prompt, tmp_path):
     settings = ratchet.LoraSettings(epochs=1, evaluations=2)
     found = []
     for name in ("one", "two"):
-        result = train_lora(NANO, prompt, examples(48), settings, adapters=tmp_path / name)
+        result = train_lora(NANO, data(prompt, 48), settings, adapters=tmp_path / name)
         found.append((tmp_path / name / result.adapter / "adapter_model.safetensors").read_bytes())
 
     assert found[0] == found[1]
@@ -154,7 +163,7 @@ def test_the_estimate_names_steps_time_and_memory(prompt):
     """The estimate counts the steps exactly, and its other figures are positive."""
     from ratchet.tuning import estimate_lora
 
-    estimate = estimate_lora(NANO, prompt, examples(), ratchet.LoraSettings(epochs=2))
+    estimate = estimate_lora(NANO, data(prompt), ratchet.LoraSettings(epochs=2))
 
     assert estimate.steps == 22
     assert estimate.seconds > 0
@@ -174,7 +183,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
         import test_lora as t
         prompt = Prompt(t.task(), starting_candidate(t.task()))
         settings = ratchet.LoraSettings(epochs=8, patience=50)
-        result = train_lora(NANO, prompt, t.examples(), settings, adapters=Path({str(tmp_path)!r}),
+        result = train_lora(NANO, t.data(prompt), settings, adapters=Path({str(tmp_path)!r}),
                             watch=lambda p: print(p.step, flush=True))
         print("done", result.steps, flush=True)
     """)
@@ -194,3 +203,56 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
     assert checkpoints
     assert min(steps) > min(checkpoints)
     assert "done" in second.stdout
+
+
+def test_preferences_are_learnt_from_where_an_adapter_left_off(run, prompt):
+    """DPO goes on from a fine-tune, and makes the preferred answers likelier than the rejected ones."""
+    from ratchet.tuning import Preference, TrainingData, conversations_of, train_lora
+
+    folder, start, _ = run
+    asked = conversations_of(prompt, examples(48))
+    rows = [
+        Preference(
+            ratchet.tuning.Conversation(one.messages[:-1]),
+            ({"role": "assistant", "content": f"zip {WORDS[place % 8]}"},),
+            (one.messages[-1],),
+        )
+        for place, one in enumerate(asked)
+    ]
+    dpo = TrainingData(base="local:nano", rows=rows, start=start.adapter)
+
+    result = train_lora(NANO, dpo, ratchet.LoraSettings(method="dpo", epochs=2), adapters=folder)
+
+    assert result.adapter != start.adapter
+    assert result.validation_loss < 0.3  # it starts at log 2
+
+
+def test_a_stopped_run_goes_on(prompt, tmp_path):
+    """Stopped after a few steps it says so, keeps a checkpoint, and the same call ends what it began."""
+    from ratchet.tuning import TuningStopped, train_lora
+
+    steps = []
+    settings = ratchet.LoraSettings(epochs=2)
+    with pytest.raises(TuningStopped, match="stopped at step 5 of"):
+        train_lora(
+            NANO,
+            data(prompt, 48),
+            settings,
+            adapters=tmp_path,
+            watch=steps.append,
+            should_stop=lambda: steps and steps[-1].step >= 4,
+        )
+    steps.clear()
+
+    result = train_lora(NANO, data(prompt, 48), settings, adapters=tmp_path, watch=steps.append)
+
+    assert steps[0].step == 6
+    assert (tmp_path / result.adapter / "adapter_model.safetensors").is_file()
+
+
+def test_rows_of_the_wrong_kind_are_refused(prompt, tmp_path):
+    """Conversations are no preferences."""
+    from ratchet.tuning import train_lora
+
+    with pytest.raises(TuningError, match="'dpo' trains on preference rows"):
+        train_lora(NANO, data(prompt, 8), ratchet.LoraSettings(method="dpo"), adapters=tmp_path)

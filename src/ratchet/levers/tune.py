@@ -7,7 +7,7 @@ from ratchet.answer import Prompt
 from ratchet.core import Budget, Candidate
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.models import local_folder
-from ratchet.tuning import LoraSettings, estimate_lora, train_lora
+from ratchet.tuning import LoraSettings, TrainingData, conversations_of, estimate_lora, train_lora
 
 __all__ = ["TuneLever"]
 
@@ -27,7 +27,10 @@ class TuneLever:
         """Return time and memory after a short calibration."""
         base = local_folder(champion.model, evidence.root)
         found = await asyncio.to_thread(
-            estimate_lora, base, self._prompt(champion, evidence), evidence.train, self._settings
+            estimate_lora,
+            base,
+            self._data(self._prompt(champion, evidence), evidence),
+            self._settings,
         )
         note = f"{found.steps} steps, {found.tokens:,} tokens, about {found.memory_gb:.1f} GB, {found.trained_parameters:,} parameters trained"
         return LeverEstimate(candidates=1, calls=0, seconds=found.seconds, cost_usd=0.0, note=note)
@@ -47,8 +50,7 @@ class TuneLever:
         result = await asyncio.to_thread(
             train_lora,
             base,
-            prompt,
-            evidence.train,
+            self._data(prompt, evidence),
             self._settings,
             adapters=evidence.files / "adapters",
             watch=evidence.watch.trains if evidence.watch else None,
@@ -58,6 +60,13 @@ class TuneLever:
         challenger = prompt.candidate.changed(adapter=result.adapter, note=note)
         if challenger.id not in evidence.tried:
             yield challenger
+
+    def _data(self, prompt: Prompt, evidence: Evidence) -> TrainingData:
+        return TrainingData(
+            base=prompt.candidate.model,
+            rows=conversations_of(prompt, evidence.train),
+            provenance={"task": evidence.task.name, "candidate": prompt.candidate.plain()},
+        )
 
     def _prompt(self, champion: Candidate, evidence: Evidence) -> Prompt:
         return Prompt(evidence.task, champion.changed(demonstrations=(), adapter=None, note=""))

@@ -1,7 +1,7 @@
-"""Supervised fine-tuning of a local model by LoRA, with TRL and PEFT; the output is a standard PEFT adapter in safetensors.
+"""Fine-tuning of a local model by LoRA, with TRL and PEFT; the output is a standard PEFT adapter in safetensors.
 
-A run is named by the hash of base, prompt, data and settings. A finished one is found again and costs nothing; one that was
-killed goes on from its last checkpoint. The same seed on the same machine gives the same adapter.
+A run is named by the hash of base, data and settings. A finished one is found again and costs nothing; one that was killed or
+stopped goes on from its last checkpoint. The same seed on the same machine gives the same adapter.
 """
 
 import contextlib
@@ -10,22 +10,23 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from ratchet.answer import Prompt
-from ratchet.core import Example, content_id
+from ratchet.core import Json, content_id
 from ratchet.core.errors import TuningError
 from ratchet.store import write_text
-from ratchet.tuning.format import IGNORED, TrainingRow, training_rows
+from ratchet.tuning.conversation import Conversation, Preference, Row
 from ratchet.tuning.settings import LoraSettings, TuningEstimate, TuningProgress, TuningResult
+from ratchet.tuning.tokens import IGNORED, training_row, training_rows
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-__all__ = ["adapter_id", "estimate_lora", "train_lora"]
+__all__ = ["TrainingData", "TuningStopped", "adapter_id", "estimate_lora", "train_lora"]
 
 Watch = Callable[[TuningProgress], None]
 RESULT = "ratchet.json"
@@ -33,28 +34,47 @@ WIDTHS = 32
 """Batches are padded to a multiple of this: of many odd widths the allocator would keep memory that fits no later one."""
 
 
-def adapter_id(prompt: Prompt, examples: Sequence[Example], settings: LoraSettings) -> str:
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What is trained on."""
+
+    base: str
+    """The name of the base model."""
+    rows: Sequence[Row]
+    """All conversations, or all preferences."""
+    validation: Sequence[Row] = ()
+    """What the validation loss is taken on; where it is empty a share of the rows is held back for it."""
+    start: str | None = None
+    """The id of the adapter that is trained on; None starts with a fresh one."""
+    provenance: Mapping[str, Json] = field(default_factory=dict)
+    """Where the rows come from; kept beside the adapter."""
+
+
+class TuningStopped(TuningError):  # noqa: N818 - not a fault
+    """A run was stopped from outside; the same run goes on from where it was."""
+
+
+def adapter_id(data: TrainingData, settings: LoraSettings) -> str:
     """Return the id of the adapter that this run makes."""
-    candidate = prompt.candidate
     content = [
-        prompt.task.instructions,
-        candidate.plain(),
-        sorted(example.id for example in examples),
+        data.base,
+        data.start,
+        [row.plain() for row in data.rows],
+        [row.plain() for row in data.validation],
         settings.plain(),
     ]
     return content_id("a", content)
 
 
-def estimate_lora(
-    base: Path, prompt: Prompt, examples: Sequence[Example], settings: LoraSettings
-) -> TuningEstimate:
+def estimate_lora(base: Path, data: TrainingData, settings: LoraSettings) -> TuningEstimate:
     """Return tokens, time and memory of a run; two training steps are done and thrown away to learn this machine's speed."""
     import torch  # the extra 'local'
 
     with quiet():
-        model, tokenizer = adapted(base, settings)
-    rows, left_out = training_rows(prompt, examples, tokenizer, longest=settings.max_length)
-    train, _ = divided(rows, settings)
+        model, tokenizer = adapted(base, None, settings)
+    chats = [r.ending(r.preferred) if isinstance(r, Preference) else r for r in data.rows]
+    rows, left_out = training_rows(chats, tokenizer, longest=settings.max_length)
+    train = rows if data.validation else divided(rows, settings)[0]
     tokens = sum(row["length"] for row in train)
     typical = sorted(train, key=lambda row: row["length"])[len(train) // 2 :][: settings.batch]
     seconds = math.inf
@@ -63,7 +83,7 @@ def estimate_lora(
         width = max(row["length"] for row in typical)
         batch = {
             name: torch.tensor(
-                [row[name] + [fill] * (width - row["length"]) for row in typical],  # type: ignore[literal-required]  # one of the two
+                [row[name] + [fill] * (width - row["length"]) for row in typical],
                 device=model.device,
             )
             for name, fill in (("input_ids", 0), ("labels", IGNORED))
@@ -81,6 +101,8 @@ def estimate_lora(
     )
     held = sum(p.numel() * p.element_size() for p in model.parameters()) + 16 * trained
     activations = batch_tokens * (34 * width * layers + 12 * vocabulary)
+    if settings.method == "dpo":  # two answers a row, and each without the adapter too
+        tokens, seconds, activations = 2 * tokens, 3 * seconds, 2 * activations
     return TuningEstimate(
         examples=len(train),
         left_out=left_out,
@@ -94,42 +116,41 @@ def estimate_lora(
 
 def train_lora(
     base: Path,
-    prompt: Prompt,
-    examples: Sequence[Example],
+    data: TrainingData,
     settings: LoraSettings,
     *,
     adapters: Path,
     watch: Watch | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> TuningResult:
     """Train, or find, the adapter of this run and return what came out.
 
     Args:
         base: The folder of the base model.
-        prompt: The candidate whose prompts the model will see.
-        examples: The train split; a share of it is held back for the validation loss.
+        data: What it is trained on.
         settings: How to train.
         adapters: The folder that adapters live in; the new one is `adapters/<id>`.
         watch: Called after each step.
+        should_stop: Asked after each step; when it says so, a checkpoint is kept and TuningStopped is raised.
     Raises: TuningError if the data do not fit, or the loss is no longer a number.
     """
-    name = adapter_id(prompt, examples, settings)
+    name = adapter_id(data, settings)
     folder = adapters / name
     if (folder / RESULT).is_file():
         return TuningResult.model_validate_json((folder / RESULT).read_text("utf-8"))
-    if prompt.candidate.adapter:
-        raise TuningError(
-            f"candidate {prompt.candidate.id} is a fine-tune already; tune its base: remove 'adapter' from the candidate"
-        )
     work = adapters / f"{name}.part"
     started = time.monotonic()
     with quiet():
-        model, tokenizer = adapted(base, settings)
-        rows, _ = training_rows(prompt, examples, tokenizer, longest=settings.max_length)
-        trainer = make_trainer(model, tokenizer, rows, settings, work, watch)
+        model, tokenizer = adapted(base, adapters / data.start if data.start else None, settings)
+        train, held, tokens = prepared(data, tokenizer, settings)
+        trainer = make_trainer(model, tokenizer, train, held, settings, work)
+        trainer.add_callback(watcher(watch, should_stop))
         outcome = trainer.train(
             resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None
         )
     state = trainer.state
+    if should_stop and should_stop() and state.global_step < state.max_steps:
+        raise TuningStopped(f"stopped at step {state.global_step} of {state.max_steps}")
     if not math.isfinite(outcome.training_loss):
         raise TuningError(
             f"the loss became {outcome.training_loss}; lower learning_rate (it was {settings.rate(model.config.hidden_size):g})"
@@ -137,42 +158,97 @@ def train_lora(
     result = TuningResult(
         adapter=name,
         steps=state.global_step,
-        tokens=round(sum(row["length"] for row in divided(rows, settings)[0]) * (state.epoch or 0)),
+        tokens=round(tokens * (state.epoch or 0)),
         seconds=time.monotonic() - started,
         loss=outcome.training_loss,
         validation_loss=float(state.best_metric or math.nan),
         stopped_early=state.global_step < state.max_steps,
     )
-    keep(trainer, result, work, folder, prompt, settings)
+    keep(trainer, result, work, folder, data, settings)
     return result
 
 
-def adapted(base: Path, settings: LoraSettings) -> "tuple[PeftModel, Any]":
-    """Return the base model with a fresh LoRA on all linear layers, and its tokenizer."""
+def prepared(
+    data: TrainingData, tokenizer: Any, settings: LoraSettings
+) -> tuple[list[Any], list[Any], int]:
+    """Return training and validation rows in tokens, and how many tokens the former have.
+
+    Raises: TuningError if a row is not of the method's kind, or nothing is left to train or validate on.
+    """
+    wanted = Preference if settings.method == "dpo" else Conversation
+    for row in (*data.rows, *data.validation):
+        if not isinstance(row, wanted):
+            raise TuningError(
+                f"the method {settings.method!r} trains on {wanted.__name__.lower()} rows, and there are others"
+            )
+    tokens: Any = preference_rows if settings.method == "dpo" else training_rows
+    rows, _ = tokens(data.rows, tokenizer, longest=settings.max_length)
+    if data.validation:
+        train, (held, _) = rows, tokens(data.validation, tokenizer, longest=settings.max_length)
+    else:
+        train, held = divided(rows, settings)
+    return train, held, sum(row["length"] for row in train)
+
+
+def preference_rows(
+    preferences: Sequence[Preference], tokenizer: Any, *, longest: int
+) -> tuple[list[dict[str, Any]], int]:
+    """Return prompt, preferred and rejected answer of each pair in tokens, and how many pairs were too long."""
+    found = []
+    for one in preferences:
+        good, bad = (training_row(one.ending(a), tokenizer) for a in (one.preferred, one.rejected))
+        asked = good["labels"].count(IGNORED)
+        if max(good["length"], bad["length"]) <= longest:
+            found.append({
+                "prompt_ids": good["input_ids"][:asked],
+                "chosen_ids": good["input_ids"][asked:],
+                "rejected_ids": bad["input_ids"][asked:],
+                "length": good["length"] + bad["length"] - asked,
+            })  # fmt: skip
+    if not found:
+        raise TuningError(
+            f"none of {len(preferences)} preferences fits into {longest} tokens; raise max_length"
+        )
+    return found, len(preferences) - len(found)
+
+
+def adapted(base: Path, start: Path | None, settings: LoraSettings) -> "tuple[PeftModel, Any]":
+    """Return the base model with a LoRA on all linear layers, fresh or that of `start`, and its tokenizer.
+
+    Raises: TuningError if there is no adapter to start from, or it does not fit the base.
+    """
     import torch  # the extra 'local'
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig, PeftModel, get_peft_model
 
     from ratchet.models.local import load_base
 
     model, tokenizer = load_base(base)
     torch.manual_seed(settings.seed)
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    tuned = get_peft_model(model, config)
+    if start:
+        if not (start / "adapter_config.json").is_file():
+            raise TuningError(f"there is no adapter {start.name!r} to go on from")
+        try:
+            tuned = PeftModel.from_pretrained(model, start, is_trainable=True)
+        except (RuntimeError, ValueError) as error:
+            raise TuningError(
+                f"the adapter {start.name!r} does not fit {base.name}: {str(error).splitlines()[0]}"
+            ) from error
+    else:
+        config = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            lora_dropout=0.0,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
+        )
+        tuned = get_peft_model(model, config)
     tuned.peft_config[
         "default"
     ].base_model_name_or_path = base.name  # a path of this machine would mean nothing elsewhere
     return tuned, tokenizer
 
 
-def divided(
-    rows: list[TrainingRow], settings: LoraSettings
-) -> tuple[list[TrainingRow], list[TrainingRow]]:
+def divided(rows: list[Any], settings: LoraSettings) -> tuple[list[Any], list[Any]]:
     """Return training and validation rows, shuffled by the seed."""
     shuffled = rows[:]
     Random(settings.seed).shuffle(shuffled)
@@ -187,22 +263,31 @@ def divided(
 def make_trainer(
     model: Any,
     tokenizer: Any,
-    rows: list[TrainingRow],
+    train: list[Any],
+    held: list[Any],
     settings: LoraSettings,
     work: Path,
-    watch: Watch | None,
 ) -> Any:  # untyped libraries
     import torch  # the extra 'local'
     from datasets import Dataset
     from datasets.utils import logging as datasets_logging
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
-    from trl import SFTConfig
+    from trl import DPOConfig, SFTConfig
 
     datasets_logging.disable_progress_bar()
-    train, held = divided(rows, settings)
     steps = math.ceil(len(train) / settings.batch) * settings.epochs
     every = max(1, round(steps / settings.evaluations))
-    config = SFTConfig(
+    is_dpo = settings.method == "dpo"
+    own: dict[str, Any] = (
+        {"beta": settings.beta}
+        if is_dpo
+        else {
+            "train_sampling_strategy": "group_by_length",
+            "length_column_name": "length",
+            "packing": False,
+        }
+    )
+    config = (DPOConfig if is_dpo else SFTConfig)(
         output_dir=str(work),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch,
@@ -214,9 +299,7 @@ def make_trainer(
         max_grad_norm=1.0,
         bf16=True,
         use_cpu=not torch.cuda.is_available(),
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
-        packing=False,
+        **own,
         pad_to_multiple_of=WIDTHS,
         max_length=None,
         eval_strategy="steps",
@@ -235,16 +318,13 @@ def make_trainer(
         data_seed=settings.seed,
         optim="adamw_torch",
     )
-    trainer = answer_trainer()(
+    trainer = (preference_trainer if is_dpo else answer_trainer)()(
         model=model,
         args=config,
         train_dataset=Dataset.from_list(train),
         eval_dataset=Dataset.from_list(held),
         processing_class=tokenizer,
-        callbacks=[
-            EarlyStoppingCallback(early_stopping_patience=settings.patience),
-            watcher(watch),
-        ],
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -287,10 +367,24 @@ def answer_trainer() -> Any:
     return AnswerTrainer
 
 
-def watcher(watch: Watch | None) -> Any:
+def preference_trainer() -> Any:
+    from trl import DPOTrainer
+
+    class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # untyped base
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset  # tokens already: in training as in serving
+
+    return PreferenceTrainer
+
+
+def watcher(watch: Watch | None, should_stop: Callable[[], bool] | None) -> Any:
     from transformers import TrainerCallback  # the extra 'local'
 
     class Watcher(TrainerCallback):  # type: ignore[misc]  # untyped base
+        def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
+            if should_stop and should_stop():
+                control.should_save = control.should_training_stop = True
+
         def on_log(
             self,
             _args: Any,
@@ -325,15 +419,17 @@ def keep(
     result: TuningResult,
     work: Path,
     folder: Path,
-    prompt: Prompt,
+    data: TrainingData,
     settings: LoraSettings,
 ) -> None:
     """Write the adapter with its provenance, then put the folder in its place as a whole."""
     beside = work / "adapter"
-    trainer.model.save_pretrained(beside)
+    trainer.model.save_pretrained(beside, selected_adapters=["default"])
     provenance = {
-        "candidate": prompt.candidate.plain(),
-        "task": prompt.task.name,
+        **data.provenance,
+        "base": data.base,
+        "start": data.start,
+        "rows": len(data.rows),
         "settings": settings.model_dump(mode="json"),
     }
     write_text(beside / "provenance.json", json.dumps(provenance, indent=2, ensure_ascii=False))

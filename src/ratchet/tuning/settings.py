@@ -1,6 +1,6 @@
 """How a LoRA is trained; every number has a default that is shown before the start."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,10 @@ class LoraSettings(Record):
     """Settings of one LoRA run; content-addressed together with base, prompt and data, so that a finished run is never repeated."""
 
     prefix = "a"
+    method: Literal["supervised", "dpo"] = "supervised"
+    """Learn the answers, or learn to prefer one of two."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """For dpo: how strongly the model is held to what it was."""
     rank: Annotated[int, Field(gt=0)] = 16
     alpha: Annotated[int, Field(gt=0)] = 32
     learning_rate: Annotated[float, Field(gt=0)] | None = None
