@@ -117,7 +117,7 @@ def test_a_file_with_faults_is_refused(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(lines({"messages": [ASK, SAY]}, "{", "[]").getvalue())
     (tmp_path / "empty.jsonl").write_text("\n\n", "utf-8")
 
-    with pytest.raises(TuningError, match="line 2: is no JSON.*line 3"):
+    with pytest.raises(TuningError, match=r"line 2: is no JSON.*line 3"):
         read_file(tmp_path / "a.jsonl", "supervised")
     with pytest.raises(TuningError, match="holds no rows"):
         read_file(tmp_path / "empty.jsonl", "supervised")

@@ -19,7 +19,7 @@ EVERY_S = 1.0
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (promote, serve, logs):
+    for command in (promote, serve, work, logs):
         app.command()(command)
     keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys to the server.")
     keys.command("add")(keys_add)
@@ -58,6 +58,9 @@ def serve(
         str, typer.Option(help="Without keys, a loopback address alone.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8100,
+    workers: Annotated[
+        bool, typer.Option(help="Run fine-tuning jobs here; without it, start `ratchet work`.")
+    ] = True,
 ) -> None:
     """Serve releases and models behind an OpenAI-compatible endpoint, and log what passes."""
     from ipaddress import ip_address
@@ -71,7 +74,8 @@ def serve(
     try:
         import uvicorn
 
-        from ratchet.gateway import Gateway
+        from ratchet.gateway import Gateway, platform_app
+        from ratchet.jobs.queue import Queue, Worker
     except ImportError as error:
         raise UsageError(
             f"the server needs the extra 'serve' ({error}); install it with: pip install 'ratchet[serve]'"
@@ -83,7 +87,13 @@ def serve(
         raise UsageError(
             f"{host} can be reached by others, and there are no API keys yet: make one with `ratchet keys add NAME`, or serve on 127.0.0.1"
         )
-    gateway = Gateway(engine, lambda: workspace_pool(workspace, {}), names=("local:nano",))
+    queue = Queue(workspace)
+    gateway = Gateway(
+        engine,
+        lambda: workspace_pool(workspace, {}),
+        names=("local:nano",),
+        platform=platform_app(workspace, queue),
+    )
     who = "with keys" if has_keys else "for this machine alone (no keys)"
     served = {release.name: release for release in load_releases(engine)}
     out.print(f"serving on http://{host}:{port}/v1, {who}; every request is logged")
@@ -95,10 +105,30 @@ def serve(
         out.print(
             "  no release yet (make one with: ratchet promote TASK); models by their names, as local:nano"
         )
-    uvicorn.run(
-        gateway, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
-        timeout_graceful_shutdown=60, server_header=False,
-    )  # fmt: skip
+    worker = Worker(workspace.root) if workers else None
+    if worker:
+        worker.start()
+    try:
+        uvicorn.run(
+            gateway, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
+            timeout_graceful_shutdown=60, server_header=False,
+        )  # fmt: skip
+    finally:
+        if worker:
+            worker.stop()
+        queue.close()
+
+
+def work(
+    name: Annotated[
+        str, typer.Option(help="Workers of different names share the queue (PostgreSQL).")
+    ] = "worker",
+) -> None:
+    """Run fine-tuning jobs from the queue, one after another, until it is stopped; what it leaves goes on later."""
+    from ratchet.cli.show import out
+    from ratchet.jobs.queue import work as take_jobs
+
+    take_jobs(Path(), name, ready=lambda: out.print(f"{name}: waiting for jobs"))
 
 
 def logs(

@@ -1,6 +1,6 @@
-"""The OpenAI-compatible server: chat with models and releases, logs, feedback."""
+"""The OpenAI-compatible server: chat, files, fine-tuning jobs, logs, feedback, keys."""
 
 from ratchet.gateway.app import Gateway
-from ratchet.gateway.shapes import Problem
+from ratchet.gateway.platform import platform_app
 
-__all__ = ["Gateway", "Problem"]
+__all__ = ["Gateway", "platform_app"]

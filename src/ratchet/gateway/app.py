@@ -8,11 +8,10 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from random import Random
-from secrets import token_hex
 from typing import Any
 
 import orjson
@@ -20,6 +19,9 @@ import sqlalchemy as sa
 
 from ratchet.answer import Prompt
 from ratchet.core import Example, Json, Release
+from ratchet.gateway.access import Access
+from ratchet.gateway.feedback import Feedback
+from ratchet.gateway.http import Application, Receive, Scope, Send, Told, body_of, respond
 from ratchet.gateway.shapes import (
     Asked,
     Problem,
@@ -33,20 +35,14 @@ from ratchet.gateway.shapes import (
 )
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import load_releases
-from ratchet.store.keys import Key, digest_of, load_keys
-from ratchet.store.requests import LoggedRequest, RequestWriter, add_feedback, has_request
+from ratchet.store.adapters import NamedAdapter, list_adapters
+from ratchet.store.requests import LoggedRequest, RequestWriter
 
 __all__ = ["Gateway"]
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-LARGEST = 32 * 2**20
-"""Bytes of a request's body."""
 FRESH_S = 2.0
 """A promotion is served after so many seconds at most."""
-THUMBS = ("up", "down")
+PLATFORM = ("/v1/files", "/v1/fine_tuning/", "/v1/adapters", "/v1/models/")
 log = logging.getLogger("ratchet.gateway")
 
 
@@ -57,6 +53,7 @@ class Gateway:
         engine: The database: releases are read from it, the log is written to it.
         make_pool: Makes the models, once the server's loop runs.
         names: Models to list beside the releases.
+        platform: Answers for files, fine-tuning jobs and adapters.
     """
 
     def __init__(
@@ -65,21 +62,22 @@ class Gateway:
         make_pool: Callable[[], ModelPool],
         *,
         names: tuple[str, ...] = (),
+        platform: Application | None = None,
     ) -> None:
+        self._platform = platform
         self._engine, self._make_pool, self._names = engine, make_pool, names
         self._pool: ModelPool | None = None
         self._writer: RequestWriter | None = None
         self._open = ExitStack()
         self._releases: dict[str, tuple[Release, Prompt]] = {}
+        self._adapters: dict[str, NamedAdapter] = {}
         self._read_at = -FRESH_S
         self._random = Random()  # ids, not secrets
-        self._keys: dict[str, Key] | None = None
-        """Who may ask, by the hash of the key; None where there are no keys, and so anyone on this machine may."""
-        self._keys_read_at = -FRESH_S
+        self._access = Access(engine)
         self._routes = {
             ("POST", "/v1/chat/completions"): self._chat,
             ("GET", "/v1/models"): self._models,
-            ("POST", "/v1/feedback"): self._feedback,
+            ("POST", "/v1/feedback"): Feedback(engine).take,
             ("GET", "/healthz"): self._health,
         }
 
@@ -92,14 +90,22 @@ class Gateway:
             return
         path, method = scope["path"], scope["method"]
         try:
-            route = self._routes.get((method, path))
+            route: Application | None = self._routes.get((method, path))
+            if route is None and path.startswith("/v1/models/") and method == "GET":
+                route = self._model
+            if route is None and self._platform and path.startswith(PLATFORM):
+                await self._access.check(scope["headers"], "tune")
+                await self._platform(scope, receive, send)
+                if method != "GET":
+                    self._read_at = -FRESH_S  # names may have changed
+                return
             if route is None:
                 known = {where for _, where in self._routes}
                 if path in known:
                     raise Problem(405, f"{method} is not allowed on {path}")
                 raise Problem(404, f"there is no {path}; there are {', '.join(sorted(known))}")
             if path != "/healthz":
-                await self._check_key(scope)
+                await self._access.check(scope["headers"], "chat")
             await route(scope, receive, send)
         except Problem as problem:
             await respond(send, problem.status, problem.body())
@@ -107,38 +113,6 @@ class Gateway:
             log.exception("request failed: %s %s", method, path)
             told = problem_of(error)
             await respond(send, told.status, told.body())
-
-    async def _check_key(self, scope: Scope) -> None:
-        """Let a request pass that has a key with the scope chat, or any where there are no keys at all.
-
-        Raises: Problem if it has none.
-        """
-        if time.monotonic() - self._keys_read_at > FRESH_S:
-            await self._read_keys()
-        if self._keys is None:
-            return
-        given = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
-        kind, _, secret = given.decode("latin-1").partition(" ")
-        key = self._keys.get(digest_of(secret.strip())) if kind.lower() == "bearer" else None
-        if key is None or not key.is_good(time.time()):
-            raise Problem(
-                401,
-                "this server wants an API key, and the one given is unknown, expired or revoked; make one with: ratchet keys add NAME",
-                kind="authentication_error",
-                code="invalid_api_key",
-            )
-        if not {"chat", "admin"} & set(key.scopes):
-            raise Problem(
-                403,
-                f"the key {key.name!r} has the scopes {', '.join(key.scopes)}, and this takes chat",
-                kind="permission_error",
-                code="insufficient_scope",
-            )
-
-    async def _read_keys(self) -> None:
-        found = await asyncio.to_thread(load_keys, self._engine)
-        self._keys = {key.digest: key for key in found} if found else None
-        self._keys_read_at = time.monotonic()  # not before they are there: nobody passes meanwhile
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -157,7 +131,7 @@ class Gateway:
         gc.set_threshold(50_000, 20, 100)
         self._pool = self._make_pool()
         self._writer = self._open.enter_context(RequestWriter(self._engine))
-        await self._read_keys()
+        await self._access.read()
 
     async def stop(self) -> None:
         """Write the log to its end, and let go of the models."""
@@ -169,20 +143,36 @@ class Gateway:
         await respond(send, 200, b'{"status":"ok"}')
 
     async def _models(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        served = await self._served()
-        listed = [
-            *({"id": name, "object": "model", "created": 0, "owned_by": "release"} for name in served),
-            *({"id": name, "object": "model", "created": 0, "owned_by": "ratchet"} for name in self._names),
-        ]  # fmt: skip
-        await respond(send, 200, orjson.dumps({"object": "list", "data": listed}))
+        body = {"object": "list", "data": list((await self._listed()).values())}
+        await respond(send, 200, orjson.dumps(body))
 
-    async def _served(self) -> dict[str, tuple[Release, Prompt]]:
-        """Return what each release's name stands for; read again every few seconds."""
-        if time.monotonic() - self._read_at > FRESH_S:
+    async def _model(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        name = scope["path"].removeprefix("/v1/models/")
+        found = (await self._listed()).get(name)
+        if found is None:
+            raise Problem(404, f"there is no model {name!r}", param="model", code="model_not_found")
+        await respond(send, 200, orjson.dumps(found))
+
+    async def _listed(self) -> dict[str, dict[str, Json]]:
+        await self._refresh(at_once=True)
+        owned = {
+            **dict.fromkeys(self._names, ("ratchet", 0)),
+            **{one.name: ("fine-tune", int(one.at)) for one in self._adapters.values()},
+            **dict.fromkeys(self._releases, ("release", 0)),
+        }
+        return {
+            name: {"id": name, "object": "model", "created": at, "owned_by": owner}
+            for name, (owner, at) in owned.items()
+        }
+
+    async def _refresh(self, *, at_once: bool = False) -> None:
+        """Read what the names of releases and fine-tunes stand for; every few seconds, or at once."""
+        if at_once or time.monotonic() - self._read_at > FRESH_S:
             found = await asyncio.to_thread(load_releases, self._engine)
+            named = await asyncio.to_thread(list_adapters, self._engine)
             self._releases = {one.name: (one, Prompt(one.task, one.candidate)) for one in found}
+            self._adapters = {one.name: one for one in named}
             self._read_at = time.monotonic()
-        return self._releases
 
     async def _chat(self, _scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
@@ -220,19 +210,49 @@ class Gateway:
     ) -> tuple[ChatModel, ChatRequest, tuple[Release, dict[str, Json]] | None]:
         """Return who answers what: a release fills its template, any other name takes the messages as they are."""
         assert self._pool is not None  # started
-        served = (await self._served()).get(asked.model)
+        await self._refresh()
+        served = self._releases.get(asked.model)
         if served is None:
             if asked.inputs is not None:
                 raise Problem(
                     400, f"'inputs' are for releases, and {asked.model!r} is none", param="inputs"
                 )
-            return self._pool.model(asked.model), asked.request, None
+            return *await self._named(asked), None
+        if asked.peft:
+            raise Problem(
+                400, f"{asked.model!r} is a release, and has its own weights", param="peft"
+            )
         release, prompt = served
         inputs = inputs_of(release, asked)
         request = prompt.request(Example(inputs=inputs, reference=None))
         if asked.request.seed is not None:
             request = replace(request, seed=asked.request.seed)
         return self._pool.model(release.candidate.model), request, (release, inputs)
+
+    async def _named(self, asked: Asked) -> tuple[ChatModel, ChatRequest]:
+        """Return the model that a name stands for, with the adapter where it is a fine-tune."""
+        assert self._pool is not None  # started
+        wanted = asked.peft or (asked.model if asked.model.startswith("ft:") else None)
+        if wanted and wanted not in self._adapters:
+            await self._refresh(at_once=True)
+        adapter = self._adapters.get(wanted or asked.model)
+        if adapter is None:
+            if wanted:
+                raise Problem(
+                    404,
+                    f"there is no adapter {wanted!r}",
+                    param="peft" if asked.peft else "model",
+                    code="model_not_found",
+                )
+            return self._pool.model(asked.model), asked.request
+        if asked.peft and asked.model not in (adapter.base, adapter.name):
+            raise Problem(
+                400,
+                f"the adapter {adapter.name!r} is for {adapter.base}, not for {asked.model!r}",
+                param="peft",
+            )
+        request = replace(asked.request, adapter=adapter.adapter)
+        return self._pool.model(adapter.base), request
 
     def _keep(
         self,
@@ -280,47 +300,6 @@ class Gateway:
             self._writer.add(logged)
         except Exception:
             log.exception("the log cannot be written")
-
-    async def _feedback(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            body = orjson.loads(await body_of(receive))
-        except ValueError as error:
-            raise Problem(400, f"the body is no JSON: {error}") from None
-        said = feedback_of(body)
-        known = await asyncio.to_thread(self._is_logged, str(body["id"]))
-        if not known:
-            raise Problem(404, f"no request has the id {body['id']!r}", param="id")
-        feedback_id = f"fb-{token_hex(12)}"
-        await asyncio.to_thread(
-            add_feedback, self._engine, feedback_id, str(body["id"]), time.time(), said
-        )
-        answer = {"id": feedback_id, "object": "feedback", "request": body["id"], **said}
-        await respond(send, 200, orjson.dumps(answer))
-
-    def _is_logged(self, request_id: str) -> bool:
-        """Return whether a request is in the log; one that was answered a moment ago may still be on its way there."""
-        for _ in range(10):
-            if has_request(self._engine, request_id):
-                return True
-            time.sleep(0.05)
-        return False
-
-
-class Told:
-    """Where a reply goes to, and whether it has begun."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        """Send a message on."""
-        self.begun = True
-        await self._send(message)
-
-    async def body(self, content: bytes, *, more: bool = True) -> None:
-        """Send a piece of the body."""
-        await self({"type": "http.response.body", "body": content, "more_body": more})
 
 
 async def answered(model: ChatModel, request: ChatRequest, n: int) -> list[ChatReply]:
@@ -402,60 +381,5 @@ def inputs_of(release: Release, asked: Asked) -> dict[str, Json]:
     return given
 
 
-def feedback_of(body: Json) -> dict[str, Json]:
-    """Return what is said of a reply.
-
-    Raises: Problem if it says nothing, or something unknown.
-    """
-    if not isinstance(body, dict) or not isinstance(body.get("id"), str):
-        raise Problem(400, "'id' must be the id of a reply", param="id")
-    said = {name: value for name, value in body.items() if name != "id" and value is not None}
-    unknown = said.keys() - {"thumb", "score", "comment", "answer"}
-    if unknown or not said:
-        raise Problem(
-            400,
-            "feedback is a 'thumb' (up, down), a 'score' (0 to 1), a 'comment', or an 'answer' that is right",
-        )
-    if "thumb" in said and said["thumb"] not in THUMBS:
-        raise Problem(400, "'thumb' must be up or down", param="thumb")
-    if "score" in said:
-        score = said["score"]
-        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise Problem(400, "'score' must be a number from 0 to 1", param="score")
-    return said
-
-
 def vars_of(call: Any) -> dict[str, str]:
     return {"name": call.name, "arguments": call.arguments}
-
-
-async def body_of(receive: Receive) -> bytes:
-    """Return the body of a request.
-
-    Raises: Problem if it is too large.
-    """
-    parts, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(499, "the client closed the connection", kind="client_error")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > LARGEST:
-            raise Problem(413, f"the body is larger than {LARGEST // 2**20} MB")
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-async def respond(
-    send: Send | Told, status: int, body: bytes, *, request_id: str | None = None
-) -> None:
-    """Send a whole JSON response."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    if request_id:
-        headers.append((b"x-request-id", request_id.encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -35,6 +35,7 @@ IGNORED = (
 )
 KNOWN = (
     "model",
+    "peft",
     "messages",
     "inputs",
     "n",
@@ -82,7 +83,7 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, AccessError):
         return Problem(502, str(error), kind="upstream_error", code="upstream_access")
     if isinstance(error, ReplyError):
-        status = {"rate limit": 429, "timeout": 504}.get(error.kind, 502)
+        status = {"rate limit": 429, "timeout": 504, "no adapter": 404}.get(error.kind, 502)
         return Problem(status, str(error), kind="upstream_error", code=error.kind)
     if isinstance(error, TaskError):
         return Problem(400, str(error))
@@ -96,6 +97,8 @@ class Asked:
     """A chat request, read and checked."""
 
     model: str
+    peft: str | None
+    """The name of an adapter for the model, where it is not the model's own name."""
     request: ChatRequest
     n: int
     stream: bool
@@ -138,8 +141,12 @@ def chat_body(content: bytes) -> Asked:
     given = {name for name, value in body.items() if value is not None}
     user = body.get("user")
     options = body.get("stream_options")
+    peft = body.get("peft")
+    if not isinstance(peft, str | None):
+        raise Problem(400, "'peft' must be the name of an adapter", param="peft")
     return Asked(
         model=model,
+        peft=peft or None,
         request=ChatRequest(
             messages=messages_of(body.get("messages"), needed=inputs is None),
             tools=tools_of(body.get("tools")),

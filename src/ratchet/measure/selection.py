@@ -21,7 +21,7 @@ from ratchet.measure.twoway import Forecast, TwoWay
 
 __all__ = ["Cell", "Place", "Selection", "regret_bound"]
 
-FIRST = 7
+FIRST = 5
 """Examples that every candidate answers at the start."""
 DRAWS = 600
 ROUNDING = 1e-6

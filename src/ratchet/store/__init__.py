@@ -22,6 +22,7 @@ from ratchet.store.trials import (
 )
 from ratchet.store.workspace import (
     EndpointSettings,
+    NoticeSettings,
     Settings,
     Workspace,
     create_workspace,
@@ -36,6 +37,7 @@ from ratchet.store.writer import TrialWriter
 __all__ = [
     "Dataset",
     "EndpointSettings",
+    "NoticeSettings",
     "Settings",
     "TrialWriter",
     "Workspace",

@@ -14,12 +14,17 @@
     bodies       requests and replies, compressed
     feedback     what was said of replies afterwards
     keys         who may ask the gateway: the hash of each key, never the key
+    files        what was uploaded, by name and hash; the content lies in `files/` beside the database
+    jobs         fine-tuning jobs: what was asked, how it stands, what came out
+    job_events   what happened in a job, in order
+    adapters     LoRA adapters that have a name, and the folder of each
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
 `migrations/versions` are numbered, append-only and never edited.
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -34,12 +39,16 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "adapters",
     "bodies",
     "candidates",
     "datasets",
     "examples",
     "feedback",
+    "files",
     "grades",
+    "job_events",
+    "jobs",
     "keys",
     "metadata",
     "openings",
@@ -207,4 +216,50 @@ keys = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("revoked_at", Float),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("name", String(300), nullable=False),
+    Column("purpose", String(40), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("finished_at", Float),
+    Column("asked", Text, nullable=False),
+    Column("outcome", Text),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("level", String(10), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+adapters = Table(
+    "adapters",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("adapter", String(80), nullable=False),
+    Column("base", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
 )

@@ -30,6 +30,7 @@ from ratchet.store.database import open_database
 
 __all__ = [
     "EndpointSettings",
+    "NoticeSettings",
     "Settings",
     "Workspace",
     "create_workspace",
@@ -52,6 +53,11 @@ key_env = "OPENAI_API_KEY"
 
 # [endpoints.mine]
 # base_url = "http://127.0.0.1:8000/v1"
+
+# [notice]                     # told when a fine-tuning job ends
+# webhook = "https://example.org/hook"      # signed by the standard of webhooks; the secret is in a variable
+# webhook_secret_env = "RATCHET_WEBHOOK_SECRET"
+# email = "me@example.org"
 
 [database]
 # url = "postgresql+psycopg://user@host/ratchet"    # SQLite in .ratchet/ where this is not set
@@ -87,12 +93,25 @@ class DatabaseSettings(Record):
     url: str | None = None
 
 
+class NoticeSettings(Record):
+    """Who is told when long work is done."""
+
+    webhook: str | None = None
+    """An address that gets a signed POST."""
+    webhook_secret_env: str | None = None
+    """The environment variable that holds the secret of the signature."""
+    email: str | None = None
+    smtp: str = "localhost:25"
+    sender: str = "ratchet@localhost"
+
+
 class Settings(Record):
     """What `ratchet.toml` holds."""
 
     models: ModelSettings = ModelSettings()
     endpoints: dict[str, EndpointSettings] = {}
     database: DatabaseSettings = DatabaseSettings()
+    notice: NoticeSettings = NoticeSettings()
 
 
 class Workspace:
@@ -105,6 +124,16 @@ class Workspace:
     def files(self) -> Path:
         """Return the folder for large files: adapters, reports."""
         return self.root / ".ratchet"
+
+    @property
+    def adapters(self) -> Path:
+        """Return the folder of LoRA adapters, one folder each."""
+        return self.files / "adapters"
+
+    @property
+    def uploads(self) -> Path:
+        """Return the folder of uploaded files."""
+        return self.files / "files"
 
     @cached_property
     def settings(self) -> Settings:

@@ -122,6 +122,7 @@ def train_lora(
     adapters: Path,
     watch: Watch | None = None,
     should_stop: Callable[[], bool] | None = None,
+    keep_checkpoint: Callable[[int, float, Path], None] | None = None,
 ) -> TuningResult:
     """Train, or find, the adapter of this run and return what came out.
 
@@ -131,6 +132,7 @@ def train_lora(
         settings: How to train.
         adapters: The folder that adapters live in; the new one is `adapters/<id>`.
         watch: Called after each step.
+        keep_checkpoint: Called with step, validation loss and folder of each checkpoint, which is removed later.
         should_stop: Asked after each step; when it says so, a checkpoint is kept and TuningStopped is raised.
     Raises: TuningError if the data do not fit, or the loss is no longer a number.
     """
@@ -144,7 +146,7 @@ def train_lora(
         model, tokenizer = adapted(base, adapters / data.start if data.start else None, settings)
         train, held, tokens = prepared(data, tokenizer, settings)
         trainer = make_trainer(model, tokenizer, train, held, settings, work)
-        trainer.add_callback(watcher(watch, should_stop))
+        trainer.add_callback(watcher(watch, should_stop, keep_checkpoint))
         outcome = trainer.train(
             resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None
         )
@@ -377,13 +379,23 @@ def preference_trainer() -> Any:
     return PreferenceTrainer
 
 
-def watcher(watch: Watch | None, should_stop: Callable[[], bool] | None) -> Any:
+def watcher(
+    watch: Watch | None,
+    should_stop: Callable[[], bool] | None,
+    keep_checkpoint: Callable[[int, float, Path], None] | None,
+) -> Any:
     from transformers import TrainerCallback  # the extra 'local'
 
     class Watcher(TrainerCallback):  # type: ignore[misc]  # untyped base
         def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
             if should_stop and should_stop():
                 control.should_save = control.should_training_stop = True
+
+        def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+            losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+            if keep_checkpoint and losses:
+                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                keep_checkpoint(state.global_step, float(losses[-1]), folder)
 
         def on_log(
             self,

@@ -1,0 +1,5 @@
+from pathlib import Path
+
+from ratchet.jobs.queue import work
+
+work(Path())

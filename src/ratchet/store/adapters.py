@@ -1,0 +1,58 @@
+"""LoRA adapters that have a name: which folder holds each, and for which base it is."""
+
+import time
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ratchet.store.database import connect, transaction, upsert
+from ratchet.store.tables import adapters
+
+__all__ = ["NamedAdapter", "delete_adapter", "find_adapter", "list_adapters", "name_adapter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedAdapter:
+    """An adapter that can be asked for by name."""
+
+    name: str
+    adapter: str
+    """The folder under `adapters/` that holds it."""
+    base: str
+    """The name of the base model."""
+    at: float
+    source: str
+    """The job, upload or address that it came from."""
+    bytes: int
+
+
+def name_adapter(
+    engine: sa.Engine, name: str, *, adapter: str, base: str, source: str, size: int
+) -> NamedAdapter:
+    """Give an adapter a name; the same name again means the new one."""
+    found = NamedAdapter(
+        name=name, adapter=adapter, base=base, at=time.time(), source=source, bytes=size
+    )
+    with transaction(engine) as connection:
+        connection.execute(upsert(engine, adapters, update=True).values(vars(found)))
+    return found
+
+
+def find_adapter(engine: sa.Engine, name: str) -> NamedAdapter | None:
+    """Return the adapter of that name, or None."""
+    with connect(engine) as connection:
+        row = connection.execute(sa.select(adapters).where(adapters.c.name == name)).first()
+    return None if row is None else NamedAdapter(**row._asdict())
+
+
+def list_adapters(engine: sa.Engine) -> list[NamedAdapter]:
+    """Return all named adapters, the newest first."""
+    query = sa.select(adapters).order_by(adapters.c.at.desc(), adapters.c.name)
+    with connect(engine) as connection:
+        return [NamedAdapter(**row._asdict()) for row in connection.execute(query)]
+
+
+def delete_adapter(engine: sa.Engine, name: str) -> bool:
+    """Take a name away; return whether it was there. The folder is removed by who knows that nobody else uses it."""
+    with transaction(engine) as connection:
+        return bool(connection.execute(sa.delete(adapters).where(adapters.c.name == name)).rowcount)
