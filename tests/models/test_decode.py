@@ -28,7 +28,7 @@ def encoded(tokenizer, texts):
 
 def test_greedy_decoding_is_that_of_generate(nano):
     """For answers of very uneven length the tokens are those of `generate`, though rows leave the batch early."""
-    from ratchet.models.decode import decode
+    from ratchet.models.decode import Row, decode
 
     model, tokenizer = nano
     words = "red blue green pink grey black white brown teal"
@@ -38,7 +38,7 @@ def test_greedy_decoding_is_that_of_generate(nano):
     with torch.inference_mode():
         whole = model.generate(**batch, max_new_tokens=40, do_sample=False)[:, width:].tolist()
 
-    new = decode(model, batch, limits=[40] * len(texts), end=tokenizer.eos_token_id)
+    new, _ = decode(model, batch, [Row(limit=40)] * len(texts), end=tokenizer.eos_token_id)
 
     assert len({len(row) for row in new}) > 3
     for row, wanted in zip(new, whole, strict=True):
@@ -48,12 +48,13 @@ def test_greedy_decoding_is_that_of_generate(nano):
 
 def test_each_row_keeps_its_own_limit(nano):
     """A row stops at its own limit while the others go on."""
-    from ratchet.models.decode import decode
+    from ratchet.models.decode import Row, decode
 
     model, tokenizer = nano
     batch = encoded(tokenizer, ["Repeat: one two three four"] * 3)
 
-    new = decode(model, batch, limits=[2, 40, 5], end=tokenizer.eos_token_id)
+    rows = [Row(limit=limit) for limit in (2, 40, 5)]
+    new, _ = decode(model, batch, rows, end=tokenizer.eos_token_id)
 
     assert [len(new[0]), len(new[2])] == [2, 5]
     assert new[1][:5] == new[2]
@@ -61,12 +62,50 @@ def test_each_row_keeps_its_own_limit(nano):
 
 def test_sampling_follows_the_shares_and_the_nucleus():
     """Over 4,000 draws tokens come as often as softmax says, and none from outside the nucleus."""
-    from ratchet.models.decode import sampler
+    from ratchet.models.decode import Row, Sampler
 
-    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(4000, 1)
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(12_000, 1)
+    kinds = [Row(limit=1, temperature=1.0), Row(limit=1, temperature=1.0, top_p=0.7), Row(limit=1)]
+    wanted = [kind for kind in kinds for _ in range(4000)]
 
-    free = sampler(1.0, 1.0, seed=1)(logits).bincount(minlength=4) / 4000
-    nucleus = sampler(1.0, 0.7, seed=1)(logits).bincount(minlength=4) / 4000
+    picked = Sampler(wanted)(range(12_000), logits)
+    free, nucleus, greedy = (part.bincount(minlength=4) / 4000 for part in picked.split(4000))
 
-    assert torch.allclose(free, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.03)
-    assert torch.allclose(nucleus, torch.tensor([0.625, 0.375, 0.0, 0.0]), atol=0.03)
+    assert torch.allclose(free, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.04)
+    assert torch.allclose(nucleus, torch.tensor([0.625, 0.375, 0.0, 0.0]), atol=0.04)
+    assert greedy.tolist() == [1, 0, 0, 0]
+
+
+def test_a_seeded_row_does_not_depend_on_its_neighbours():
+    """The same seed draws the same tokens alone and in a batch."""
+    from ratchet.models.decode import Row, Sampler
+
+    logits = torch.randn(5, 50, generator=torch.Generator().manual_seed(0))
+    mine = Row(limit=1, temperature=1.0, seed=7)
+    alone, among = Sampler([mine]), Sampler([Row(limit=1, temperature=2.0)] * 4 + [mine])
+
+    for _ in range(10):
+        assert alone([0], logits[4:]).item() == among(range(5), logits)[4].item()
+
+
+def test_likelihoods_are_those_of_the_model(nano):
+    """Each token's logarithm is log-softmax of the model's own output, and the likeliest come first."""
+    from ratchet.models.decode import Row, decode
+
+    model, tokenizer = nano
+    batch = encoded(tokenizer, ["Repeat: one two", "Repeat: x"])
+    rows = [Row(limit=5, likely=3), Row(limit=20)]
+
+    new, told = decode(model, batch, rows, end=tokenizer.eos_token_id)
+
+    prompt = batch["input_ids"][:1]
+    whole = torch.cat([prompt, torch.tensor([new[0]])], 1)
+    with torch.inference_mode():
+        shares = torch.log_softmax(
+            model(input_ids=whole, attention_mask=torch.ones_like(whole)).logits[0], -1
+        )
+    wanted = [shares[prompt.shape[1] - 1 + k, token].item() for k, token in enumerate(new[0])]
+    assert [one.logprob for one in told[0]] == pytest.approx(wanted, abs=1e-3)
+    assert all(one.others[0] == (one.token, one.logprob) for one in told[0])
+    assert all(len(one.others) == 3 for one in told[0])
+    assert told[1] == []

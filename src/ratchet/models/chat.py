@@ -23,6 +23,8 @@ class ChatRequest:
     top_p: float = 1.0
     max_tokens: int = 512
     seed: int | None = None
+    logprobs: int | None = None
+    """How many of the likeliest tokens to tell of at each place, beside the one taken; None tells of none."""
     stop: tuple[str, ...] = ()
     """Texts at which the reply ends; they are not part of it."""
     adapter: str | None = None
@@ -44,6 +46,8 @@ class ChatReply:
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = "stop"
+    logprobs: list[dict[str, Json]] | None = None
+    """Token by token, in OpenAI's shape: token, bytes, logprob, top_logprobs."""
     usage: Usage = Usage()
     latency_s: float = 0.0
 

@@ -1,6 +1,6 @@
 """A model on this machine: any chat model that transformers can load, with LoRA adapters; never the network.
 
-Requests that arrive together are answered together: a thread takes those that share adapter and sampling, longest prompts
+Requests that arrive together are answered together, whatever their adapters and sampling: a thread takes the longest prompts
 first, pads them on the left and generates them as one batch.
 """
 
@@ -14,12 +14,12 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratchet.core import Json, Usage
-from ratchet.core.errors import ReplyError, UnknownModelError
+from ratchet.core.errors import RatchetError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -35,7 +35,8 @@ try:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from ratchet.models.constraint import Constraint, grammar_of, guide
-    from ratchet.models.decode import Picker, decode, greedy, sampler
+    from ratchet.models.decode import Likely, Row, decode
+    from ratchet.models.lora import AdapterBank
 except ImportError as missing:
     raise UnknownModelError(
         f"local models need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
@@ -87,11 +88,6 @@ class _Waiting:
     since: float
     emit: Callable[[str], None] | None = None
     """Takes the text piece by piece, on the thread that generates."""
-
-    @property
-    def kind(self) -> tuple[object, ...]:
-        request = self.request
-        return (request.adapter, request.temperature, request.top_p, request.seed)
 
 
 class LocalModel:
@@ -180,9 +176,7 @@ class LocalModel:
                     return
                 continue
             waiting.sort(key=lambda item: -len(item.prompt))
-            batch = [item for item in waiting if item.kind == waiting[0].kind][:BATCH]
-            chosen = {id(item) for item in batch}
-            waiting = [item for item in waiting if id(item) not in chosen]
+            batch, waiting = waiting[:BATCH], waiting[BATCH:]
             self._answer(batch)
             if ended:
                 for item in waiting:
@@ -209,28 +203,35 @@ class LocalModel:
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
             self._engine = self._engine or _Engine(self._folder, self._adapters)
-            replies = self._engine.generate(
-                [item.request for item in batch],
-                [item.prompt for item in batch],
-                [item.emit for item in batch],
-            )
+            batch = [item for item in batch if self._can(item)]
+            batch.sort(
+                key=lambda item: item.request.adapter or ""
+            )  # rows of one adapter side by side
+            replies = self._engine.generate(batch) if batch else []
         except Exception as error:  # noqa: BLE001 - handed to those who wait
             for item in batch:
                 if not item.future.cancelled():
                     item.future.set_exception(error)
             return
         now = time.perf_counter()
-        for item, (text, prompt_tokens, completion_tokens, finish) in zip(
-            batch, replies, strict=True
-        ):
+        for item, made in zip(batch, replies, strict=True):
             if not item.future.cancelled():
-                usage = Usage(
-                    prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, cost_usd=0.0
-                )
-                item.future.set_result(reply(text, finish, usage, now - item.since))
+                item.future.set_result(replace(made, latency_s=now - item.since))
+
+    def _can(self, item: _Waiting) -> bool:
+        """Return whether a request can be answered; who asks for what cannot be is told so, and no neighbour suffers."""
+        assert self._engine is not None  # made before
+        try:
+            self._engine.check(item.request)
+        except RatchetError as error:
+            item.future.set_exception(error)
+            return False
+        return True
 
 
-def reply(text: str, finish: str, usage: Usage, latency_s: float) -> ChatReply:
+def reply(
+    text: str, finish: str, usage: Usage, logprobs: list[dict[str, Json]] | None
+) -> ChatReply:
     """Return a reply with the tool calls that the text holds, in the form that most open models write them."""
     calls = []
     for found in TOOL_CALL.findall(text):
@@ -250,8 +251,8 @@ def reply(text: str, finish: str, usage: Usage, latency_s: float) -> ChatReply:
         text=rest,
         tool_calls=tuple(calls),
         finish_reason="tool_calls" if calls else finish,
+        logprobs=logprobs,
         usage=usage,
-        latency_s=latency_s,
     )
 
 
@@ -266,50 +267,75 @@ class _Engine:
 
     def __init__(self, folder: Path, adapters: Path | None) -> None:
         self._model, self._tokenizer = load_base(folder)
-        self._adapters = adapters
-        self._peft: Json = None
+        self._bank = AdapterBank(self._model, adapters)
         self._guide = guide(self._tokenizer, self._model.config.vocab_size)
+        self._end = self._tokenizer.eos_token_id
 
-    def generate(
-        self,
-        requests: list[ChatRequest],
-        prompts: list[str],
-        emits: list[Callable[[str], None] | None],
-    ) -> list[tuple[str, int, int, str]]:
-        """Return text, prompt tokens, completion tokens and finish reason a request; all share adapter and sampling."""
-        first = requests[0]
-        end = self._tokenizer.eos_token_id
+    def check(self, request: ChatRequest) -> None:
+        """Make ready what a request needs.
+
+        Raises: ReplyError for an adapter that is not there; TaskError for a schema that the decoder cannot follow.
+        """
+        if request.adapter:
+            self._bank.load(request.adapter)
+        if grammar := grammar_of(request):
+            Constraint(self._guide, [grammar], self._end)
+
+    def generate(self, batch: list[_Waiting]) -> list[ChatReply]:
+        """Return a reply a request."""
+        requests, emits = [item.request for item in batch], [item.emit for item in batch]
         encoded = self._tokenizer(
-            prompts, return_tensors="pt", padding=True, add_special_tokens=False
+            [item.prompt for item in batch],
+            return_tensors="pt",
+            padding=True,
+            add_special_tokens=False,
         ).to(self._model.device)
         grammars = [grammar_of(request) for request in requests]
-        pick: Picker = greedy
-        if first.temperature > 0:
-            seed = first.seed if first.seed is not None else int.from_bytes(os.urandom(4))
-            pick = sampler(first.temperature, first.top_p, seed)
-        new = decode(
-            self._adapted(first.adapter),
+        self._bank.route([request.adapter for request in requests])
+        new, told = decode(
+            self._model,
             encoded,
-            limits=[request.max_tokens for request in requests],
-            end=end,
-            pick=pick,
-            mask=Constraint(self._guide, grammars, end) if any(grammars) else None,
-            watch=self._watch(requests, emits, end),
+            [
+                Row(
+                    limit=request.max_tokens,
+                    temperature=request.temperature,
+                    top_p=request.top_p,
+                    seed=request.seed,
+                    likely=request.logprobs,
+                )
+                for request in requests
+            ],
+            end=self._end,
+            mask=Constraint(self._guide, grammars, self._end) if any(grammars) else None,
+            watch=self._watch(requests, emits, self._end),
+            keep=self._bank.keep,
         )
         lengths = encoded["attention_mask"].sum(1).tolist()
         return [
-            self._finished(ids, length, end, request.stop)
-            for ids, length, request in zip(new, lengths, requests, strict=True)
+            self._finished(request, ids, likely, length)
+            for request, ids, likely, length in zip(requests, new, told, lengths, strict=True)
         ]
 
     def _finished(
-        self, ids: list[int], prompt_tokens: int, end: int, stop: tuple[str, ...]
-    ) -> tuple[str, int, int, str]:
-        complete = bool(ids) and ids[-1] == end
-        text = self._text(ids, end)
-        cut = cut_at(text, stop)
+        self, request: ChatRequest, ids: list[int], told: list[Likely], prompt_tokens: int
+    ) -> ChatReply:
+        complete = bool(ids) and ids[-1] == self._end
+        text = self._text(ids, self._end)
+        cut = cut_at(text, request.stop)
         finish = "stop" if complete or cut is not None else "length"
-        return text if cut is None else text[:cut], prompt_tokens, len(ids), finish
+        usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=len(ids), cost_usd=0.0)
+        shown = None
+        if request.logprobs is not None:
+            shown = [self._shown(one) for one in (told[:-1] if complete else told)]
+        return reply(text if cut is None else text[:cut], finish, usage, shown)
+
+    def _shown(self, one: Likely) -> dict[str, Json]:
+        others = [self._token(token, logprob) for token, logprob in one.others]
+        return {**self._token(one.token, one.logprob), "top_logprobs": others}
+
+    def _token(self, token: int, logprob: float) -> dict[str, Json]:
+        text = self._text([token], -1)
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
     def _text(self, ids: list[int], end: int) -> str:
         shown = ids[:-1] if ids and ids[-1] == end else ids
@@ -342,25 +368,3 @@ class _Engine:
             return cut is not None
 
         return watch
-
-    def _adapted(self, adapter: str | None) -> "PreTrainedModel":
-        if adapter is None and self._peft is None:
-            return self._model
-        if adapter is None:
-            self._peft.base_model.disable_adapter_layers()
-            return self._peft
-        folder = (self._adapters or Path()) / adapter
-        if not (folder / "adapter_config.json").is_file():
-            raise ReplyError(
-                f"there is no adapter {adapter!r} in {self._adapters}; `ratchet try tune` makes one",
-                kind="no adapter",
-            )
-        if self._peft is None:
-            from peft import PeftModel  # takes seconds to load
-
-            self._peft = PeftModel.from_pretrained(self._model, folder, adapter_name=adapter).eval()
-        elif adapter not in self._peft.peft_config:
-            self._peft.load_adapter(folder, adapter_name=adapter)
-        self._peft.base_model.enable_adapter_layers()
-        self._peft.set_adapter(adapter)
-        return self._peft
