@@ -92,11 +92,16 @@ def serve(
         engine,
         lambda: workspace_pool(workspace, {}),
         names=("local:nano",),
+        settings=workspace.settings.serve,
         platform=platform_app(workspace, queue),
     )
     who = "with keys" if has_keys else "for this machine alone (no keys)"
     served = {release.name: release for release in load_releases(engine)}
-    out.print(f"serving on http://{host}:{port}/v1, {who}; every request is logged")
+    logging = {
+        "fast": "the log is fast: a kill loses the last twentieth of a second of it",
+        "durable": "the log is durable: no reply ends before it is in it",
+    }[workspace.settings.serve.log]
+    out.print(f"serving on http://{host}:{port}/v1, {who}; {logging}")
     for one in served.values():
         out.print(
             f"  {one.name}: release {one.number}, {one.candidate.id} on {one.candidate.model}"
@@ -228,13 +233,26 @@ def keys_add(
         typer.Option(help="chat (the default), tune or admin; give it again for more."),
     ] = None,
     days: Annotated[float | None, typer.Option(min=0, help="After so many days it ends.")] = None,
+    per_minute: Annotated[
+        float | None, typer.Option(min=0.01, help="At most so many requests a minute.")
+    ] = None,
+    usd_a_day: Annotated[
+        float | None, typer.Option(min=0, help="At most so many dollars in 24 hours.")
+    ] = None,
 ) -> None:
     """Make a key, and show it: this once. From the first key on the server asks everyone for one."""
     from ratchet.cli.show import err
     from ratchet.store import find_workspace
     from ratchet.store.keys import add_key
 
-    key = add_key(find_workspace(Path()).database, name, tuple(scope or ("chat",)), days=days)
+    key = add_key(
+        find_workspace(Path()).database,
+        name,
+        tuple(scope or ("chat",)),
+        days=days,
+        requests_a_minute=per_minute,
+        usd_a_day=usd_a_day,
+    )
     print(key)
     err.print(f"the key of {name}; only its hash is kept, so note it now", style="dim")
 

@@ -1,6 +1,6 @@
 """What ASGI gives and takes: a request's body, a whole response, and a reply that may have begun."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from ratchet.gateway.shapes import Problem
@@ -28,6 +28,13 @@ class Told:
         self.begun = True
         await self._send(message)
 
+    async def stream(self, headers: Mapping[str, str]) -> None:
+        """Begin a stream of events."""
+        named = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
+        await self(
+            {"type": "http.response.start", "status": 200, "headers": raw({**named, **headers})}
+        )
+
     async def body(self, content: bytes, *, more: bool = True) -> None:
         """Send a piece of the body."""
         await self({"type": "http.response.body", "body": content, "more_body": more})
@@ -51,13 +58,19 @@ async def body_of(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def respond(send: Send, status: int, body: bytes, *, request_id: str | None = None) -> None:
-    """Send a whole JSON response."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    if request_id:
-        headers.append((b"x-request-id", request_id.encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+async def respond(
+    send: Send, status: int, body: bytes, *, headers: Mapping[str, str] | None = None
+) -> None:
+    """Send a whole response, JSON where the headers do not say otherwise."""
+    named = {"content-type": "application/json", "content-length": str(len(body))}
+    start = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": raw({**named, **(headers or {})}),
+    }
+    await send(start)
     await send({"type": "http.response.body", "body": body})
+
+
+def raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]

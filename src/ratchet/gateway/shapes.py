@@ -12,6 +12,7 @@ from ratchet.core.errors import (
     AccessError,
     RatchetError,
     ReplyError,
+    StoreError,
     TaskError,
     UnknownModelError,
     did_you_mean,
@@ -21,8 +22,9 @@ from ratchet.models import ChatReply, ChatRequest
 __all__ = ["Asked", "Problem", "chat_body", "chunk", "completion", "event", "problem_of"]
 
 MOST_CHOICES = 16
-DEFAULT_TOKENS = 1024
-UNSUPPORTED = ("logprobs", "top_logprobs", "logit_bias", "audio", "modalities", "prediction")
+MOST_LOGPROBS = 20
+DEFAULT_TOKENS, TEXT_TOKENS = 1024, 16
+UNSUPPORTED = ("logit_bias", "suffix", "echo", "best_of", "audio", "modalities", "prediction")
 IGNORED = (
     "frequency_penalty",
     "presence_penalty",
@@ -45,16 +47,21 @@ KNOWN = (
     "max_tokens",
     "max_completion_tokens",
     "seed",
+    "logprobs",
+    "top_logprobs",
     "stop",
     "tools",
     "tool_choice",
     "response_format",
 )
+TEXT_KNOWN = (
+    "model", "peft", "prompt", "n", "stream", "temperature", "top_p", "max_tokens", "seed", "logprobs", "stop",
+)  # fmt: skip
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
 class Problem(Exception):  # noqa: N818 - an answer, in the shape that OpenAI gives its errors
-    """An error that the client gets to see."""
+    """An error that the client gets to see; `retry_after_s` says when to come again."""
 
     def __init__(
         self,
@@ -64,8 +71,10 @@ class Problem(Exception):  # noqa: N818 - an answer, in the shape that OpenAI gi
         kind: str = "invalid_request_error",
         param: str | None = None,
         code: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.retry_after_s = retry_after_s
         self.status, self.kind, self.param, self.code = status, kind, param, code
 
     def body(self) -> bytes:
@@ -87,6 +96,8 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(status, str(error), kind="upstream_error", code=error.kind)
     if isinstance(error, TaskError):
         return Problem(400, str(error))
+    if isinstance(error, StoreError):
+        return Problem(507, str(error), kind="server_error", code="storage")
     if isinstance(error, RatchetError):
         return Problem(500, str(error), kind="server_error")
     return Problem(500, "the server failed on this request; its log says why", kind="server_error")
@@ -117,36 +128,16 @@ def chat_body(content: bytes) -> Asked:
 
     Raises: Problem if it is none, naming the parameter.
     """
-    try:
-        body = orjson.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, f"the body is no JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise Problem(400, f"the body must be a JSON object, not {type(body).__name__}")
-    for name in body:
-        if name in UNSUPPORTED and body[name] not in (None, False):
-            raise Problem(
-                400, f"{name!r} is not supported by this server; leave it out", param=name
-            )
-        if name not in (*KNOWN, *IGNORED, *UNSUPPORTED):
-            raise Problem(
-                400, f"unknown parameter {name!r}.{did_you_mean(name, KNOWN)}", param=name
-            )
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise Problem(400, "'model' must be the name of a model", param="model")
+    body = object_of(content, KNOWN)
     inputs = body.get("inputs")
     if inputs is not None and not isinstance(inputs, dict):
         raise Problem(400, "'inputs' must be an object of the task's fields", param="inputs")
     given = {name for name, value in body.items() if value is not None}
     user = body.get("user")
     options = body.get("stream_options")
-    peft = body.get("peft")
-    if not isinstance(peft, str | None):
-        raise Problem(400, "'peft' must be the name of an adapter", param="peft")
     return Asked(
-        model=model,
-        peft=peft or None,
+        model=name_of(body),
+        peft=peft_of(body),
         request=ChatRequest(
             messages=messages_of(body.get("messages"), needed=inputs is None),
             tools=tools_of(body.get("tools")),
@@ -162,6 +153,7 @@ def chat_body(content: bytes) -> Asked:
                 DEFAULT_TOKENS,
             ),
             seed=whole(body, "seed", -(2**63), 2**63 - 1, 0) if "seed" in given else None,
+            logprobs=logprobs_of(body),
             stop=stop_of(body.get("stop")),
         ),
         n=whole(body, "n", 1, MOST_CHOICES, 1),
@@ -172,6 +164,40 @@ def chat_body(content: bytes) -> Asked:
         end_user=str(user)[:200] if user else None,
         body=body,
     )
+
+
+def object_of(content: bytes, names: tuple[str, ...]) -> dict[str, Json]:
+    """Return the object that a body holds; parameters that nobody knows are refused."""
+    try:
+        body = orjson.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Problem(400, f"the body must be a JSON object, not {type(body).__name__}")
+    for name in body:
+        if name in UNSUPPORTED and body[name] not in (None, False):
+            raise Problem(
+                400, f"{name!r} is not supported by this server; leave it out", param=name
+            )
+        if name not in names and name not in IGNORED and name not in UNSUPPORTED:
+            raise Problem(
+                400, f"unknown parameter {name!r}.{did_you_mean(name, names)}", param=name
+            )
+    return body
+
+
+def name_of(body: dict[str, Json]) -> str:
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise Problem(400, "'model' must be the name of a model", param="model")
+    return model
+
+
+def peft_of(body: dict[str, Json]) -> str | None:
+    peft = body.get("peft")
+    if not isinstance(peft, str | None):
+        raise Problem(400, "'peft' must be the name of an adapter", param="peft")
+    return peft or None
 
 
 def messages_of(value: Json, *, needed: bool) -> list[dict[str, Json]]:
@@ -254,6 +280,16 @@ def schema_of(value: Json) -> dict[str, Json] | None:
     return schema
 
 
+def logprobs_of(body: dict[str, Json]) -> int | None:
+    wanted = body.get("logprobs") or False
+    if not isinstance(wanted, bool):
+        raise Problem(400, "'logprobs' must be true or false", param="logprobs")
+    count = whole(body, "top_logprobs", 0, MOST_LOGPROBS, 0)
+    if count and not wanted:
+        raise Problem(400, "'top_logprobs' needs 'logprobs' to be true", param="top_logprobs")
+    return count if wanted else None
+
+
 def stop_of(value: Json) -> tuple[str, ...]:
     found = [value] if isinstance(value, str) else value or []
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
@@ -323,12 +359,98 @@ def completion(request_id: str, model: str, replies: list[ChatReply]) -> dict[st
             {
                 "index": place,
                 "message": message_of(reply, f"{request_id}{place}"),
-                "logprobs": None,
+                "logprobs": logprobs_in(reply),
                 "finish_reason": reply.finish_reason,
             }
             for place, reply in enumerate(replies)
         ],
         "usage": usage_of(replies),
+    }
+
+
+def logprobs_in(reply: ChatReply) -> dict[str, Json] | None:
+    """Return what is known of a reply's tokens, as a choice tells it."""
+    return None if reply.logprobs is None else {"content": reply.logprobs, "refusal": None}
+
+
+def text_body(content: bytes) -> tuple[dict[str, Json], list[Asked]]:
+    """Return the body of a request to `/v1/completions`, and one request a prompt.
+
+    Raises: Problem if it is none, naming the parameter.
+    """
+    body = object_of(content, TEXT_KNOWN)
+    prompts = body.get("prompt")
+    if isinstance(prompts, str):
+        prompts = [prompts]
+    if not isinstance(prompts, list) or not prompts or not all(isinstance(p, str) for p in prompts):
+        raise Problem(400, "'prompt' must be a text or a list of texts", param="prompt")
+    given = {name for name, value in body.items() if value is not None}
+    stream = bool(body.get("stream"))
+    if stream and len(prompts) > 1:
+        raise Problem(400, "'prompt' must be one text with 'stream'", param="prompt")
+    count = whole(body, "logprobs", 0, 5, 0) if "logprobs" in given else None
+    options, user = body.get("stream_options"), body.get("user")
+    return body, [
+        Asked(
+            model=name_of(body),
+            peft=peft_of(body),
+            request=ChatRequest(
+                messages=[],
+                raw=prompt,
+                temperature=number(body, "temperature", 0, 2, 1.0),
+                top_p=number(body, "top_p", 1e-6, 1, 1.0),
+                max_tokens=whole(body, "max_tokens", 1, 1_000_000, TEXT_TOKENS),
+                seed=whole(body, "seed", -(2**63), 2**63 - 1, 0) if "seed" in given else None,
+                logprobs=count,
+                stop=stop_of(body.get("stop")),
+            ),
+            n=whole(body, "n", 1, MOST_CHOICES, 1),
+            stream=stream,
+            usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
+            inputs=None,
+            given=frozenset(given),
+            end_user=str(user)[:200] if user else None,
+            body=body,
+        )
+        for prompt in prompts
+    ]
+
+
+def text_choice(reply: ChatReply, place: int) -> dict[str, Json]:
+    """Return one choice of a text completion; its likelihoods are in the older shape."""
+    told = None
+    if reply.logprobs is not None:
+        starts = [0]
+        for one in reply.logprobs:
+            starts.append(starts[-1] + len(one["token"]))
+        told = {
+            "tokens": [one["token"] for one in reply.logprobs],
+            "token_logprobs": [one["logprob"] for one in reply.logprobs],
+            "top_logprobs": [
+                {other["token"]: other["logprob"] for other in one["top_logprobs"]}
+                for one in reply.logprobs
+            ],
+            "text_offset": starts[:-1],
+        }
+    return {
+        "index": place,
+        "text": reply.text,
+        "logprobs": told,
+        "finish_reason": reply.finish_reason,
+    }
+
+
+def text_completion(
+    request_id: str, model: str, choices: list[dict[str, Json]], **others: Json
+) -> dict[str, Json]:
+    """Return the body of a text completion, whole or a piece of it."""
+    return {
+        "id": request_id,
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": choices,
+        **others,
     }
 
 

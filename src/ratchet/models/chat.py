@@ -14,6 +14,8 @@ class ChatRequest:
     """One call, in the words of the OpenAI chat format."""
 
     messages: list[dict[str, Json]]
+    raw: str | None = None
+    """A text to go on from as it is, without messages and chat template; None for a chat."""
     tools: list[dict[str, Json]] | None = None
     tool_choice: str | None = None
     """The name of the tool that must be called; None leaves it to the model."""

@@ -7,11 +7,13 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Callable
+from typing import Self, TypeVar
 
 import aiohttp
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from ratchet.core import Json, Usage
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
@@ -23,6 +25,7 @@ __all__ = ["EndpointModel"]
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 LONGEST_PAUSE_S = 30.0
 CHARACTERS_A_TOKEN = 4
+Read = TypeVar("Read")
 
 
 class EndpointModel:
@@ -41,7 +44,8 @@ class EndpointModel:
         price: Price | None = None,
     ) -> None:
         self.name, self.concurrency = name, concurrency
-        self._model, self._url = model, base_url.rstrip("/") + "/chat/completions"
+        self._model, self._base = model, base_url.rstrip("/")
+        self._url = self._base + "/chat/completions"
         self._key_env, self._timeout_s, self._retries = key_env, timeout_s, retries
         self._price = price
         self._limit_word = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
@@ -63,6 +67,8 @@ class EndpointModel:
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return an estimate: an endpoint's tokenizer is unknown, four characters a token is usual for English."""
+        if request.raw is not None:
+            return max(1, len(request.raw) // CHARACTERS_A_TOKEN), False
         characters = sum(len(str(m.get("content") or "")) + 16 for m in request.messages) + len(
             str(request.tools or "")
         )
@@ -74,7 +80,12 @@ class EndpointModel:
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; retries are spaced by the server's Retry-After, else by exponential pauses with full jitter."""
-        body = orjson.dumps(self._body(request))
+        return await self._tried(
+            orjson.dumps(self._body(request)), self._url_of(request), self._reply
+        )
+
+    async def _tried(self, body: bytes, url: str, read: Callable[[bytes, float], Read]) -> Read:
+        """Return what the endpoint says, read by `read` from the content and its latency; a failed call is tried again."""
         deadline = time.monotonic() + self._timeout_s
         last = ReplyError(f"{self.name}: no reply within {self._timeout_s:g} s", kind="timeout")
         for attempt in range(self._retries + 1):
@@ -82,7 +93,7 @@ class EndpointModel:
             if left <= 0:
                 break
             try:
-                return await self._once(body, left)
+                return read(*await self._once(body, left, url))
             except _Again as again:
                 last = again.error
                 pause = (
@@ -102,7 +113,9 @@ class EndpointModel:
         for attempt in range(self._retries + 1):
             begun = False
             try:
-                async for piece in self._streamed(orjson.dumps(body), deadline - time.monotonic()):
+                async for piece in self._streamed(
+                    orjson.dumps(body), deadline - time.monotonic(), self._url_of(request)
+                ):
                     begun = True
                     yield piece
             except _Again as again:
@@ -114,11 +127,33 @@ class EndpointModel:
             else:
                 return
 
-    async def _streamed(self, body: bytes, left_s: float) -> AsyncIterator[str | ChatReply]:
+    async def embed(self, texts: list[str]) -> tuple[NDArray[np.float32], int]:
+        """Return vectors of length 1, shape (texts, dimensions), and the tokens of the texts."""
+        body = orjson.dumps({"model": self._model, "input": texts, "encoding_format": "float"})
+        content = await self._tried(body, self._base + "/embeddings", whole)
+        try:
+            said = orjson.loads(content)
+            rows = sorted(said["data"], key=lambda row: row["index"])
+            vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
+            if vectors.shape[:1] != (len(texts),) or vectors.ndim != 2:
+                raise ValueError(f"{len(texts)} texts, and vectors of shape {vectors.shape}")
+            tokens = int((said.get("usage") or {}).get("prompt_tokens") or 0)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReplyError(
+                f"{self.name}: the reply holds no embeddings ({error!r})", kind="malformed"
+            ) from error
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), tokens
+
+    def _url_of(self, request: ChatRequest) -> str:
+        return self._url if request.raw is None else self._base + "/completions"
+
+    async def _streamed(
+        self, body: bytes, left_s: float, url: str
+    ) -> AsyncIterator[str | ChatReply]:
         started, gathered = time.perf_counter(), Gathered()
         try:
             timeout = aiohttp.ClientTimeout(total=max(0.001, left_s))
-            async with self._open().post(self._url, data=body, timeout=timeout) as response:
+            async with self._open().post(url, data=body, timeout=timeout) as response:
                 if response.status != 200:  # the one good status of this API
                     content = await response.read()
                     raise self._refused(
@@ -150,12 +185,17 @@ class EndpointModel:
         return ReplyError(f"{self.name}: the reply was cut off on the way", kind="truncated")
 
     def _body(self, request: ChatRequest) -> dict[str, Json]:
+        is_chat = request.raw is None
         body: dict[str, Json] = {
             "model": self._model,
-            "messages": request.messages,
+            **({"messages": request.messages} if is_chat else {"prompt": request.raw}),
             "temperature": request.temperature,
-            self._limit_word: request.max_tokens,
+            self._limit_word if is_chat else "max_tokens": request.max_tokens,
         }
+        if request.logprobs is not None:
+            body["logprobs"] = True if is_chat else request.logprobs
+            if is_chat and request.logprobs:
+                body["top_logprobs"] = request.logprobs
         if request.top_p < 1:
             body["top_p"] = request.top_p
         if request.seed is not None:
@@ -196,12 +236,12 @@ class EndpointModel:
                 self._price.prepare()
         return self._session
 
-    async def _once(self, body: bytes, left_s: float) -> ChatReply:
+    async def _once(self, body: bytes, left_s: float, url: str) -> tuple[bytes, float]:
         session = self._open()
         started = time.perf_counter()
         try:
             async with session.post(
-                self._url, data=body, timeout=aiohttp.ClientTimeout(total=left_s)
+                url, data=body, timeout=aiohttp.ClientTimeout(total=left_s)
             ) as response:
                 content = await response.read()
                 status, headers = response.status, response.headers
@@ -222,7 +262,7 @@ class EndpointModel:
             content = content.replace(self._key.encode(), b"[key]")
         if status != 200:  # the one good status of this API
             raise self._refused(status, content, headers.get("Retry-After"))
-        return self._reply(content, time.perf_counter() - started)
+        return content, time.perf_counter() - started
 
     def _unreachable(self, error: Exception) -> ReplyError:
         return ReplyError(
@@ -255,7 +295,7 @@ class EndpointModel:
         try:
             body = orjson.loads(content)
             choice = body["choices"][0]
-            message = choice["message"]
+            message = choice["message"] if "message" in choice else {"content": choice["text"]}
             calls = tuple(
                 ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
                 for call in message.get("tool_calls") or ()
@@ -284,9 +324,19 @@ class EndpointModel:
             cost_usd=self.price(prompt, completion) if used else None,
         )
         finish = choice.get("finish_reason") or "stop"
+        told = choice.get("logprobs")
         return ChatReply(
-            text=text, tool_calls=calls, finish_reason=finish, usage=usage, latency_s=latency_s
+            text=text,
+            tool_calls=calls,
+            finish_reason=finish,
+            logprobs=told.get("content") if isinstance(told, dict) else None,
+            usage=usage,
+            latency_s=latency_s,
         )
+
+
+def whole(content: bytes, _latency_s: float) -> bytes:
+    return content
 
 
 class Gathered:
@@ -317,7 +367,7 @@ class Gathered:
                 said = call.get("function") or {}
                 parts[0] += said.get("name") or ""
                 parts[1] += said.get("arguments") or ""
-            if isinstance(piece := delta.get("content"), str):
+            if isinstance(piece := delta.get("content", choice.get("text")), str):
                 self.text += piece
                 return piece
         return ""

@@ -144,6 +144,8 @@ class LocalModel:
         yield reply
 
     def _prompt(self, request: ChatRequest) -> str:
+        if request.raw is not None:
+            return request.raw
         text = self._tokenizer.apply_chat_template(
             request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
         )

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ratchet.core.errors import UnknownModelError, did_you_mean
 from ratchet.models.chat import ChatModel
+from ratchet.models.embed import Embedder, LocalEmbedder, minilm_folder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.prices import Price
 from ratchet.store import EndpointSettings, Workspace
@@ -42,6 +43,7 @@ class ModelPool:
         )
         self._open: dict[str, ChatModel] = dict(ready or {})
         self._theirs = set(self._open)
+        self._embedders: dict[str, Embedder] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,6 +55,8 @@ class ModelPool:
         """Close the models that this pool opened."""
         for name in [name for name in self._open if name not in self._theirs]:
             await self._open.pop(name).close()
+        while self._embedders:
+            await self._embedders.popitem()[1].close()
 
     def model(self, name: str) -> ChatModel:
         """Return the model of that name.
@@ -65,12 +69,26 @@ class ModelPool:
             )
         return self._open[name]
 
+    def embedder(self, name: str) -> Embedder:
+        """Return the model of that name that turns texts into vectors.
+
+        Raises: UnknownModelError if there is none.
+        """
+        if name not in self._embedders:
+            if name == "local:minilm":
+                self._embedders[name] = LocalEmbedder(minilm_folder())
+            elif name.startswith("local:"):
+                self._embedders[name] = LocalEmbedder(local_folder(name, self._root))
+            else:
+                self._embedders[name] = self._remote(name)
+        return self._embedders[name]
+
     def _local(self, name: str) -> ChatModel:
         from ratchet.models.local import LocalModel  # torch is an extra
 
         return LocalModel(name, local_folder(name, self._root), adapters=self._adapters)
 
-    def _remote(self, name: str) -> ChatModel:
+    def _remote(self, name: str) -> EndpointModel:
         endpoint, slash, model = name.partition("/")
         settings = self._endpoints.get(endpoint)
         if not slash or settings is None:

@@ -23,6 +23,7 @@ from ratchet.store.trials import (
 from ratchet.store.workspace import (
     EndpointSettings,
     NoticeSettings,
+    ServeSettings,
     Settings,
     Workspace,
     create_workspace,
@@ -38,6 +39,7 @@ __all__ = [
     "Dataset",
     "EndpointSettings",
     "NoticeSettings",
+    "ServeSettings",
     "Settings",
     "TrialWriter",
     "Workspace",

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from ratchet.core.errors import UsageError
 from ratchet.store.database import connect, transaction
-from ratchet.store.tables import keys
+from ratchet.store.tables import keys, requests
 
-__all__ = ["SCOPES", "Key", "add_key", "digest_of", "load_keys", "revoke_key"]
+__all__ = ["SCOPES", "Key", "add_key", "digest_of", "load_keys", "revoke_key", "spent_by_key"]
 
 SCOPES = ("chat", "tune", "admin")
 
@@ -27,6 +27,9 @@ class Key:
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+    requests_a_minute: float | None = None
+    usd_a_day: float | None = None
+    """Dollars in any 24 hours."""
 
     def is_good(self, now: float) -> bool:
         """Return whether the key opens anything at the moment `now`, in seconds since 1970."""
@@ -39,7 +42,13 @@ def digest_of(key: str) -> str:
 
 
 def add_key(
-    engine: sa.Engine, name: str, scopes: tuple[str, ...], *, days: float | None = None
+    engine: sa.Engine,
+    name: str,
+    scopes: tuple[str, ...],
+    *,
+    days: float | None = None,
+    requests_a_minute: float | None = None,
+    usd_a_day: float | None = None,
 ) -> str:
     """Store a new key and return it: it cannot be read back.
 
@@ -59,6 +68,8 @@ def add_key(
                 scopes=" ".join(scopes),
                 created_at=now,
                 expires_at=None if days is None else now + days * 86_400,
+                requests_a_minute=requests_a_minute,
+                usd_a_day=usd_a_day,
             )
         )
     return key
@@ -90,6 +101,19 @@ def load_keys(engine: sa.Engine) -> list[Key]:
                 created_at=row.created_at,
                 expires_at=row.expires_at,
                 revoked_at=row.revoked_at,
+                requests_a_minute=row.requests_a_minute,
+                usd_a_day=row.usd_a_day,
             )
             for row in connection.execute(sa.select(keys).order_by(keys.c.created_at))
         ]
+
+
+def spent_by_key(engine: sa.Engine, since: float) -> dict[str, float]:
+    """Return the dollars that the requests of each key cost since a moment, as far as they are known."""
+    query = (
+        sa.select(requests.c.key, sa.func.sum(requests.c.cost_usd))
+        .where(requests.c.at > since, requests.c.key.is_not(None))
+        .group_by(requests.c.key)
+    )
+    with connect(engine) as connection:
+        return {name: float(usd or 0.0) for name, usd in connection.execute(query)}

@@ -1,25 +1,30 @@
 """What passed through the gateway, and what was said of it: figures in one table, compressed bodies in another."""
 
-import json
-import re
+import logging
+import queue
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Self
 
 import orjson
 import sqlalchemy as sa
 import zstandard
 
 from ratchet.core import Json
+from ratchet.core.errors import StoreError
 from ratchet.store.database import connect, transaction
+from ratchet.store.redact import redacted
 from ratchet.store.tables import bodies, feedback, requests
-from ratchet.store.writer import BatchWriter, storable
 
 __all__ = ["LoggedRequest", "RequestWriter", "add_feedback", "has_request", "read_requests"]
 
 
-SECRET = re.compile(
-    rb"\b(sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16}|xox[abp]-[A-Za-z0-9-]{10,})"
-)
+BATCH, PAUSE_S, AGAIN_S = 1000, 0.05, 1.0
+MOST_WAITING = 20_000
+log = logging.getLogger("ratchet.gateway")
 FIGURES = tuple(column.name for column in requests.columns)
 
 
@@ -42,34 +47,104 @@ class LoggedRequest:
     completion_tokens: int
     cost_usd: float | None
     latency_s: float
+    key: str | None = None
+    """The name of the key that it came with."""
     body: dict[str, Json] = field(default_factory=dict)
     """`request`, `reply`, and for a release `inputs`, so that any candidate can be given the same."""
     feedback: tuple[dict[str, Json], ...] = ()
 
 
-class RequestWriter(BatchWriter[LoggedRequest]):
-    """Write requests in batches, off the path of the reply."""
+class RequestWriter:
+    """Write requests in batches on a thread of its own, off the path of the reply; use as a context manager.
 
-    def write(self, batch: list[LoggedRequest]) -> None:
+    A batch that cannot be written, as the disk is full, is tried again until it can; what waits meanwhile is bounded, and what
+    does not fit any more is counted in `lost`. With `durable` nobody waits in vain: who asked is told that the log failed.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, *, redact: tuple[str, ...] = ("secrets",), durable: bool = False
+    ) -> None:
+        self._engine, self._redact, self._durable = engine, redact, durable
+        self._queue: queue.SimpleQueue[tuple[LoggedRequest, Future[None] | None] | None]
+        self._queue = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="ratchet-log", daemon=True)
+        self._closing = threading.Event()
+        self.failing: str | None = None
+        """Why the log cannot be written at the moment."""
+        self.lost = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join()
+        if self.lost:
+            log.error("%s requests are missing in the log: %s", self.lost, self.failing)
+
+    def add(self, logged: LoggedRequest) -> "Future[None] | None":
+        """Queue a request, and never wait; return what is done once it is written, where the log is durable."""
+        if self._queue.qsize() >= MOST_WAITING:
+            self.lost += 1
+            if not self._durable:
+                return None
+            raise StoreError(f"the log cannot be written: {self.failing or 'it is too slow'}")
+        written = Future[None]() if self._durable else None
+        self._queue.put((logged, written))
+        return written
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            batch, ended = self._gather()
+            while batch:
+                try:
+                    self._write([logged for logged, _ in batch])
+                except (StoreError, sa.exc.SQLAlchemyError) as error:
+                    self.failing = str(error)
+                    for _, written in batch:
+                        if written:
+                            written.set_exception(error)
+                    if self._closing.is_set():
+                        self.lost += len(batch)
+                    if self._durable or self._closing.is_set():
+                        break
+                    self._closing.wait(AGAIN_S)
+                else:
+                    self.failing = None
+                    for _, written in batch:
+                        if written:
+                            written.set_result(None)
+                    batch = []
+
+    def _gather(self) -> tuple[list[tuple[LoggedRequest, "Future[None] | None"]], bool]:
+        """Wait for a request, and take what comes within a moment; a durable log waits for nothing."""
+        item = self._queue.get()
+        batch, until = [], time.monotonic() + (0.0 if self._durable else PAUSE_S)
+        while item is not None:
+            batch.append(item)
+            left = until - time.monotonic()
+            if len(batch) >= BATCH:
+                break
+            try:
+                item = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
+            except queue.Empty:
+                break
+        return batch, item is None
+
+    def _write(self, batch: list[LoggedRequest]) -> None:
         """Write figures and compressed bodies."""
         packer = zstandard.ZstdCompressor(level=1)
         rows = [{name: getattr(one, name) for name in FIGURES} for one in batch]
         packed = [
-            {"request_id": one.id, "body": packer.compress(without_secrets(one.body))}
+            {"request_id": one.id, "body": packer.compress(redacted(one.body, self._redact))}
             for one in batch
         ]
         with transaction(self._engine) as connection:
             connection.execute(sa.insert(requests), rows)
             connection.execute(sa.insert(bodies), packed)
-
-
-def without_secrets(body: Json) -> bytes:
-    """Return a body as JSON in which keys of well-known forms are blacked out: a log is read by more people than a request."""
-    try:
-        text = orjson.dumps(body)
-    except TypeError:  # half a surrogate pair, or a number of more than 64 bits
-        text = json.dumps(storable(body), ensure_ascii=False).encode()
-    return SECRET.sub(b"[secret]", text)
 
 
 def add_feedback(
@@ -80,7 +155,7 @@ def add_feedback(
         "id": feedback_id,
         "request_id": request_id,
         "at": at,
-        "body": without_secrets(body).decode(),
+        "body": redacted(body, ("secrets",)).decode(),
     }
     with transaction(engine) as connection:
         connection.execute(sa.insert(feedback).values(row))

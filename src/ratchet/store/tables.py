@@ -189,6 +189,7 @@ requests = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("cost_usd", Float),
     Column("latency_s", Float, nullable=False),
+    Column("key", String(200)),
 )
 
 bodies = Table(
@@ -216,6 +217,8 @@ keys = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("revoked_at", Float),
+    Column("requests_a_minute", Float),
+    Column("usd_a_day", Float),
 )
 
 files = Table(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import sqlalchemy as sa
 import yaml
@@ -31,6 +31,7 @@ from ratchet.store.database import open_database
 __all__ = [
     "EndpointSettings",
     "NoticeSettings",
+    "ServeSettings",
     "Settings",
     "Workspace",
     "create_workspace",
@@ -53,6 +54,12 @@ key_env = "OPENAI_API_KEY"
 
 # [endpoints.mine]
 # base_url = "http://127.0.0.1:8000/v1"
+
+# [serve]
+# log = "durable"             # no reply ends before it is in the log; "fast" may lose the last twentieth of a second on a kill
+# redact = ["secrets", "pii"] # blacked out in the log
+# cache_s = 300               # the same request again gets the same reply
+# fallbacks = { "openai/gpt-4.1" = ["local:nano"] }
 
 # [notice]                     # told when a fine-tuning job ends
 # webhook = "https://example.org/hook"      # signed by the standard of webhooks; the secret is in a variable
@@ -105,6 +112,20 @@ class NoticeSettings(Record):
     sender: str = "ratchet@localhost"
 
 
+class ServeSettings(Record):
+    """How the server behaves."""
+
+    log: Literal["fast", "durable"] = "fast"
+    """fast: a killed server loses what it answered in the last twentieth of a second from the log; durable: no reply ends before
+    it is in the log."""
+    redact: tuple[Literal["secrets", "pii"], ...] = ("secrets",)
+    """What is blacked out before a request is logged."""
+    cache_s: Annotated[float, Field(ge=0)] = 0.0
+    """The same request again gets the same reply for so many seconds; 0 is never."""
+    fallbacks: dict[str, tuple[str, ...]] = {}
+    """Who answers when a model gives no reply, in order: only models that are named here ever stand in for another."""
+
+
 class Settings(Record):
     """What `ratchet.toml` holds."""
 
@@ -112,6 +133,7 @@ class Settings(Record):
     endpoints: dict[str, EndpointSettings] = {}
     database: DatabaseSettings = DatabaseSettings()
     notice: NoticeSettings = NoticeSettings()
+    serve: ServeSettings = ServeSettings()
 
 
 class Workspace:

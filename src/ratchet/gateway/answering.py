@@ -1,0 +1,227 @@
+"""From a request to its replies: what a name means, who stands in when it gives no reply, and what was answered a moment ago."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+import orjson
+import sqlalchemy as sa
+
+from ratchet.answer import Prompt
+from ratchet.core import Example, Json, Release
+from ratchet.core.errors import AccessError, ReplyError
+from ratchet.gateway.shapes import Asked, Problem
+from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
+from ratchet.store import ServeSettings, load_releases
+from ratchet.store.adapters import NamedAdapter, list_adapters
+
+__all__ = ["Answering", "Meant", "Names"]
+
+FRESH_S = 2.0
+"""A promotion or a new fine-tune is served after so many seconds at most."""
+CACHED = 10_000
+"""So many replies are remembered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meant:
+    """What a request means: who answers what."""
+
+    model: ChatModel
+    request: ChatRequest
+    release: Release | None = None
+    inputs: dict[str, Json] | None = None
+    """The fields of the release's task."""
+
+
+class Names:
+    """What names stand for: releases, fine-tunes, and the models of the pool."""
+
+    def __init__(self, engine: sa.Engine, pool: ModelPool) -> None:
+        self._engine, self._pool = engine, pool
+        self.releases: dict[str, tuple[Release, Prompt]] = {}
+        self.adapters: dict[str, NamedAdapter] = {}
+        self._read_at = -FRESH_S
+
+    def expire(self) -> None:
+        """Read anew before the next request: names may have changed."""
+        self._read_at = -FRESH_S
+
+    async def refresh(self) -> None:
+        """Read what names stand for, where that was some seconds ago."""
+        if time.monotonic() - self._read_at > FRESH_S:
+            found = await asyncio.to_thread(load_releases, self._engine)
+            named = await asyncio.to_thread(list_adapters, self._engine)
+            self.releases = {one.name: (one, Prompt(one.task, one.candidate)) for one in found}
+            self.adapters = {one.name: one for one in named}
+            self._read_at = time.monotonic()
+
+    async def meant(self, asked: Asked) -> Meant:
+        """Return who answers what: a release fills its template, any other name takes the messages as they are.
+
+        Raises: Problem or UnknownModelError if the name stands for nothing, or the request does not fit it.
+        """
+        await self.refresh()
+        served = self.releases.get(asked.model)
+        if served is None:
+            if asked.inputs is not None:
+                raise Problem(
+                    400, f"'inputs' are for releases, and {asked.model!r} is none", param="inputs"
+                )
+            return await self._named(asked)
+        if asked.peft:
+            raise Problem(
+                400, f"{asked.model!r} is a release, and has its own weights", param="peft"
+            )
+        if asked.request.raw is not None:
+            raise Problem(
+                400,
+                f"{asked.model!r} is a release, and takes chats: ask /v1/chat/completions",
+                param="model",
+            )
+        release, prompt = served
+        inputs = inputs_of(release, asked)
+        request = prompt.request(Example(inputs=inputs, reference=None))
+        request = replace(
+            request,
+            logprobs=asked.request.logprobs,
+            seed=request.seed if asked.request.seed is None else asked.request.seed,
+        )
+        model = self._pool.model(release.candidate.model)
+        return Meant(model=model, request=request, release=release, inputs=inputs)
+
+    async def _named(self, asked: Asked) -> Meant:
+        """Return the model that a name stands for, with the adapter where it is a fine-tune."""
+        wanted = asked.peft or (asked.model if asked.model.startswith("ft:") else None)
+        if wanted and wanted not in self.adapters:
+            self.expire()
+            await self.refresh()
+        adapter = self.adapters.get(wanted or asked.model)
+        if adapter is None:
+            if wanted:
+                raise Problem(
+                    404,
+                    f"there is no adapter {wanted!r}",
+                    param="peft" if asked.peft else "model",
+                    code="model_not_found",
+                )
+            return Meant(model=self._pool.model(asked.model), request=asked.request)
+        if asked.peft and asked.model not in (adapter.base, adapter.name):
+            raise Problem(
+                400,
+                f"the adapter {adapter.name!r} is for {adapter.base}, not for {asked.model!r}",
+                param="peft",
+            )
+        request = replace(asked.request, adapter=adapter.adapter)
+        return Meant(model=self._pool.model(adapter.base), request=request)
+
+
+class Answering:
+    """Asks models, those that stand in for them, and the memory of replies."""
+
+    def __init__(self, pool: ModelPool, settings: ServeSettings) -> None:
+        self._pool, self._settings = pool, settings
+        self._cache: OrderedDict[bytes, tuple[float, list[ChatReply]]] = OrderedDict()
+
+    def known(self, meant: Meant, n: int) -> list[ChatReply] | None:
+        """Return the replies to the same request of a moment ago, which cost nothing now; None where there are none."""
+        if not self._settings.cache_s:
+            return None
+        found = self._cache.get(key_of(meant, n))
+        if found is None or time.monotonic() - found[0] > self._settings.cache_s:
+            return None
+        return [
+            replace(reply, usage=reply.usage.model_copy(update={"cost_usd": 0.0}))
+            for reply in found[1]
+        ]
+
+    def remember(self, meant: Meant, n: int, replies: list[ChatReply]) -> None:
+        """Keep replies for who asks the same."""
+        if self._settings.cache_s:
+            self._cache[key_of(meant, n)] = (time.monotonic(), replies)
+            while len(self._cache) > CACHED:
+                self._cache.popitem(last=False)
+
+    async def answered(self, meant: Meant, n: int) -> tuple[list[ChatReply], str]:
+        """Return `n` replies, with a seed each its own, and the name of the model that gave them."""
+        last: Exception | None = None
+        for model in self._who(meant):
+            request = (
+                meant.request if model is meant.model else replace(meant.request, adapter=None)
+            )
+            seeds = [None if request.seed is None else request.seed + k for k in range(n)]
+            calls = (
+                model.chat(replace(request, seed=seed) if n > 1 else request) for seed in seeds
+            )
+            try:
+                return list(await asyncio.gather(*calls)), model.name
+            except (ReplyError, AccessError) as error:
+                last = error
+        assert last is not None  # there is at least one model
+        raise last
+
+    async def streamed(self, meant: Meant) -> AsyncIterator[str | ChatReply]:
+        """Yield a reply piece by piece; somebody else stands in only before the first piece."""
+        models = self._who(meant)
+        for place, model in enumerate(models):
+            request = (
+                meant.request if model is meant.model else replace(meant.request, adapter=None)
+            )
+            begun = False
+            try:
+                if request.logprobs is not None:  # they come with the whole
+                    reply = await model.chat(request)
+                    yield reply.text
+                    yield reply
+                    return
+                async for piece in model.stream(request):
+                    begun = True
+                    yield piece
+            except (ReplyError, AccessError):
+                if begun or place == len(models) - 1:
+                    raise
+            else:
+                return
+
+    def _who(self, meant: Meant) -> list[ChatModel]:
+        names = self._settings.fallbacks.get(meant.model.name, ())
+        return [meant.model, *(self._pool.model(name) for name in names)]
+
+
+def key_of(meant: Meant, n: int) -> bytes:
+    """Return what two equal requests have in common."""
+    request: Mapping[str, Json] = {
+        name: getattr(meant.request, name) for name in ChatRequest.__dataclass_fields__
+    }
+    return orjson.dumps([meant.model.name, n, request], option=orjson.OPT_SORT_KEYS)
+
+
+def inputs_of(release: Release, asked: Asked) -> dict[str, Json]:
+    """Return the fields of a release's task: by name from `inputs`, or the last user message where there is but one.
+
+    Raises: Problem if a field is missing, or unknown.
+    """
+    names = release.task.input_names
+    given = asked.inputs
+    if given is None:
+        users = [m["content"] for m in asked.request.messages if m["role"] == "user"]
+        if len(names) != 1 or not users:
+            raise Problem(
+                400,
+                f"the release {release.name!r} takes the fields {', '.join(names)}: give them as 'inputs'",
+                param="inputs",
+            )
+        given = {names[0]: users[-1]}
+    wrong = set(names) ^ set(given)
+    if wrong:
+        name = min(wrong)
+        raise Problem(
+            400,
+            f"'inputs' for the release {release.name!r}: it takes {', '.join(names)}, and the request lacks {name!r}"
+            if name in names
+            else f"the release {release.name!r} has no field {name!r}; it takes {', '.join(names)}",
+            param="inputs",
+        )
+    return given

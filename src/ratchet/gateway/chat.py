@@ -1,0 +1,303 @@
+"""`/v1/chat/completions` and `/v1/completions`: read the request, answer it whole or as a stream, write it down."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import orjson
+
+from ratchet.core import Json
+from ratchet.core.errors import StoreError
+from ratchet.gateway.access import Access
+from ratchet.gateway.answering import Answering, Meant, Names
+from ratchet.gateway.http import Receive, Scope, Send, Told, body_of, respond
+from ratchet.gateway.metrics import Metrics
+from ratchet.gateway.shapes import (
+    Asked,
+    Problem,
+    chat_body,
+    chunk,
+    completion,
+    event,
+    logprobs_in,
+    problem_of,
+    text_body,
+    text_choice,
+    text_completion,
+    tool_calls,
+    usage_of,
+)
+from ratchet.models import ChatReply
+from ratchet.store.keys import Key
+from ratchet.store.requests import LoggedRequest, RequestWriter
+
+__all__ = ["Chat"]
+
+log = logging.getLogger("ratchet.gateway")
+
+
+@dataclass
+class Passing:
+    """One request on its way through."""
+
+    id: str
+    at: float
+    started: float
+    key: Key | None
+    asked: Asked | None = None
+    meant: Meant | None = None
+    replies: list[ChatReply] = field(default_factory=list)
+    who: str | None = None
+    """The model that answered, where it is another one than was asked for."""
+    is_known: bool = False
+    """The replies are those of a moment ago."""
+
+    def headers(self) -> dict[str, str]:
+        """Return what the response says beside its body."""
+        return {
+            "x-request-id": self.id,
+            **({"x-ratchet-model": self.who} if self.who else {}),
+            **({"x-ratchet-cache": "hit"} if self.is_known else {}),
+        }
+
+
+class Chat:
+    """Answers chats and texts."""
+
+    def __init__(
+        self,
+        names: Names,
+        answering: Answering,
+        access: Access,
+        writer: RequestWriter,
+        metrics: Metrics,
+    ) -> None:
+        self._names, self._answering, self._access = names, answering, access
+        self._writer, self._metrics = writer, metrics
+        self._random = Random()  # ids, not secrets
+
+    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `POST /v1/chat/completions`."""
+        passing, told = self._begin(scope, "chatcmpl"), Told(send)
+
+        async def go() -> None:
+            passing.asked = chat_body(await body_of(receive))
+            await self._answer(passing, told)
+
+        await self._guarded(passing, told, go())
+
+    async def text(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `POST /v1/completions`."""
+        passing, told = self._begin(scope, "cmpl"), Told(send)
+
+        async def go() -> None:
+            _, prompts = text_body(await body_of(receive))
+            passing.asked = prompts[0]
+            if passing.asked.stream:
+                await self._answer(passing, told)
+                return
+            for asked in prompts:
+                meant = passing.meant = await self._names.meant(asked)
+                replies, _ = await self._answering.answered(meant, asked.n)
+                passing.replies += replies
+            choices = [text_choice(reply, place) for place, reply in enumerate(passing.replies)]
+            said = text_completion(
+                passing.id, passing.asked.model, choices, usage=usage_of(passing.replies)
+            )
+            await self._written(passing, None)
+            await respond(told, 200, orjson.dumps(said), headers=passing.headers())
+
+        await self._guarded(passing, told, go())
+
+    def _begin(self, scope: Scope, prefix: str) -> Passing:
+        return Passing(
+            id=f"{prefix}-{self._random.getrandbits(96):024x}",
+            at=time.time(),
+            started=time.perf_counter(),
+            key=scope.get("ratchet.key"),
+        )
+
+    async def _guarded(self, passing: Passing, told: Told, work: Any) -> None:
+        """Do the work, and tell of what goes wrong in it, in OpenAI's shape and in the log."""
+        try:
+            await work
+        except asyncio.CancelledError:  # the client went away
+            self._keep(
+                passing, Problem(499, "the client closed the connection", kind="client_error")
+            )
+            raise
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.status == 500:  # ours
+                log.exception("request %s failed", passing.id)
+            if not isinstance(error, StoreError):  # it is the log that failed
+                self._keep(passing, problem)
+            if told.begun:  # too late for a status: the error is the stream's last event
+                await told.body(event(problem.body()))
+                await told.body(b"", more=False)
+            else:
+                headers = passing.headers()
+                if problem.retry_after_s is not None:
+                    headers["retry-after"] = str(max(1, round(problem.retry_after_s)))
+                await respond(told, problem.status, problem.body(), headers=headers)
+
+    async def _answer(self, passing: Passing, told: Told) -> None:
+        asked = passing.asked
+        assert asked is not None  # read before
+        if asked.stream and asked.n > 1:
+            raise Problem(400, "'n' must be 1 with 'stream'", param="n")
+        meant = passing.meant = await self._names.meant(asked)
+        known = self._answering.known(meant, asked.n)
+        passing.is_known = known is not None
+        if asked.stream:
+            await self._stream(passing, asked, meant, known, told)
+            return
+        if known is None:
+            known, who = await self._answering.answered(meant, asked.n)
+            passing.who = None if who == meant.model.name else who
+            self._answering.remember(meant, asked.n, known)
+        passing.replies += known
+        await self._written(passing, None)
+        said = completion(passing.id, asked.model, known)
+        await respond(told, 200, orjson.dumps(said), headers=passing.headers())
+
+    async def _stream(
+        self,
+        passing: Passing,
+        asked: Asked,
+        meant: Meant,
+        known: list[ChatReply] | None,
+        told: Told,
+    ) -> None:
+        """Send a reply piece by piece; the response begins with the first piece, so that an early error still has its status."""
+        is_chat = meant.request.raw is None
+
+        def piece_of(text: str, reply: ChatReply | None = None) -> bytes:
+            told_of = logprobs_in(reply) if reply else None
+            if is_chat:
+                return chunk(passing.id, asked.model, [choice({"content": text}, logprobs=told_of)])
+            said = text_choice(ChatReply(text=text, finish_reason=""), 0) | {"finish_reason": None}
+            return event(orjson.dumps(text_completion(passing.id, asked.model, [said])))
+
+        async def begin() -> None:
+            await told.stream(passing.headers())
+            if is_chat:
+                first = {"role": "assistant", "content": ""}
+                await told.body(chunk(passing.id, asked.model, [choice(first)]))
+
+        async def pieces() -> Any:
+            if known is not None:
+                yield known[0].text
+                yield known[0]
+                return
+            async for piece in self._answering.streamed(meant):
+                yield piece
+
+        held = ""  # with likelihoods the text comes with them, at the end
+        async for piece in pieces():
+            if not told.begun:
+                await begin()
+            if isinstance(piece, str):
+                if meant.request.logprobs is None:
+                    await told.body(piece_of(piece))
+                else:
+                    held = piece
+                continue
+            passing.replies.append(piece)
+            if held:
+                await told.body(piece_of(held, piece))
+            await self._end(passing, asked, piece, told, is_chat=is_chat)
+        if known is None:
+            self._answering.remember(meant, asked.n, passing.replies)
+        await self._written(passing, None)
+        await told.body(event(b"[DONE]"))
+        await told.body(b"", more=False)
+
+    async def _end(
+        self, passing: Passing, asked: Asked, reply: ChatReply, told: Told, *, is_chat: bool
+    ) -> None:
+        if not is_chat:
+            last = text_choice(ChatReply(finish_reason=reply.finish_reason), 0)
+            await told.body(event(orjson.dumps(text_completion(passing.id, asked.model, [last]))))
+            if asked.usage_wanted:
+                used = usage_of(passing.replies)
+                await told.body(
+                    event(orjson.dumps(text_completion(passing.id, asked.model, [], usage=used)))
+                )
+            return
+        if reply.tool_calls:
+            calls = [{"index": k, **call} for k, call in enumerate(tool_calls(reply, passing.id))]
+            await told.body(chunk(passing.id, asked.model, [choice({"tool_calls": calls})]))
+        await told.body(chunk(passing.id, asked.model, [choice({}, reply.finish_reason)]))
+        if asked.usage_wanted:
+            used = usage_of(passing.replies)
+            await told.body(chunk(passing.id, asked.model, [], usage=used))
+
+    async def _written(self, passing: Passing, problem: Problem | None) -> None:
+        """Write the request down; where the log is durable, wait until it is.
+
+        Raises: StoreError if a durable log cannot be written.
+        """
+        written = self._keep(passing, problem)
+        if written is not None:
+            await asyncio.wrap_future(written)
+
+    def _keep(self, passing: Passing, problem: Problem | None) -> Any:
+        """Queue the log's line, and count."""
+        asked, meant, replies = passing.asked, passing.meant, passing.replies
+        used = usage_of(replies)
+        costs = [reply.usage.cost_usd for reply in replies]
+        known = [cost for cost in costs if cost is not None]
+        cost = sum(known) if len(known) == len(costs) else None
+        latency_s = time.perf_counter() - passing.started
+        body: dict[str, Json] = {
+            "request": asked.body if asked else None,
+            "replies": [shown(reply) for reply in replies],
+        }
+        if meant and meant.release:
+            release = meant.release
+            body |= {"release": release.number, "task": release.task.name, "inputs": meant.inputs}
+        if passing.who:
+            body["answered_by"] = passing.who
+        status = problem.status if problem else 200
+        self._access.charge(passing.key, cost)
+        self._metrics.count(
+            asked.model if asked and status != 404 else "",
+            status,
+            latency_s,
+            used,
+            cost,
+            streamed=bool(asked and asked.stream),
+        )
+        return self._writer.add(
+            LoggedRequest(
+                id=passing.id,
+                at=passing.at,
+                model=asked.model[:200] if asked else "",
+                candidate_id=meant.release.candidate.id if meant and meant.release else None,
+                status=status,
+                problem=str(problem) if problem else None,
+                streamed=bool(asked and asked.stream),
+                end_user=asked.end_user if asked else None,
+                prompt_tokens=used["prompt_tokens"],
+                completion_tokens=used["completion_tokens"],
+                cost_usd=cost,
+                latency_s=latency_s,
+                key=passing.key.name if passing.key else None,
+                body=body,
+            )
+        )
+
+
+def shown(reply: ChatReply) -> dict[str, Json]:
+    calls = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
+    return {"text": reply.text, "tool_calls": calls, "finish_reason": reply.finish_reason}
+
+
+def choice(
+    delta: dict[str, Json], finish: str | None = None, logprobs: dict[str, Json] | None = None
+) -> dict[str, Json]:
+    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}

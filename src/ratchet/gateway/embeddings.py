@@ -1,0 +1,76 @@
+"""`/v1/embeddings`: texts to vectors, by a local model or one behind an endpoint."""
+
+import base64
+import time
+
+import numpy as np
+import orjson
+
+from ratchet.gateway.http import Receive, Scope, Send, body_of, respond
+from ratchet.gateway.metrics import Metrics
+from ratchet.gateway.shapes import Problem, name_of, object_of
+from ratchet.models import ModelPool
+
+__all__ = ["Embeddings"]
+
+KNOWN = ("model", "input", "encoding_format", "dimensions")
+MOST_TEXTS = 2048
+
+
+class Embeddings:
+    """Answers requests for vectors."""
+
+    def __init__(self, pool: ModelPool, metrics: Metrics) -> None:
+        self._pool, self._metrics = pool, metrics
+
+    async def embed(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `POST /v1/embeddings`."""
+        started = time.perf_counter()
+        body = object_of(await body_of(receive), KNOWN)
+        name, texts = name_of(body), body.get("input")
+        texts = [texts] if isinstance(texts, str) else texts
+        if (
+            not isinstance(texts, list)
+            or not texts
+            or not all(isinstance(t, str) and t for t in texts)
+        ):
+            raise Problem(
+                400, "'input' must be a text or a list of texts, none of them empty", param="input"
+            )
+        if len(texts) > MOST_TEXTS:
+            raise Problem(
+                400,
+                f"'input' holds {len(texts)} texts; at most {MOST_TEXTS} at once",
+                param="input",
+            )
+        form = body.get("encoding_format") or "float"
+        if form not in ("float", "base64"):
+            raise Problem(400, "'encoding_format' must be float or base64", param="encoding_format")
+        vectors, tokens = await self._pool.embedder(name).embed(texts)
+        size = body.get("dimensions")
+        if size is not None:
+            if not isinstance(size, int) or not 1 <= size <= vectors.shape[1]:
+                raise Problem(
+                    400, f"'dimensions' must be from 1 to {vectors.shape[1]}", param="dimensions"
+                )
+            vectors = vectors[:, :size]
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        data = [
+            {
+                "object": "embedding",
+                "index": place,
+                "embedding": vector.tolist()
+                if form == "float"
+                else base64.b64encode(vector.astype("<f4").tobytes()).decode(),
+            }
+            for place, vector in enumerate(vectors)
+        ]
+        used = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
+        self._metrics.count(name, 200, time.perf_counter() - started, used, None, streamed=False)
+        said = {
+            "object": "list",
+            "data": data,
+            "model": name,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+        await respond(send, 200, orjson.dumps(said))

