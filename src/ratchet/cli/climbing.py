@@ -1,8 +1,10 @@
 """Commands about the ladder: `try` a lever, `climb` with several, show the `ladder`, open the test split at the end: `final`."""
 
 import re
+import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +20,19 @@ __all__ = ["add_to"]
 Epochs = Annotated[
     float | None, typer.Option(min=0, help="Passes over the train split, for the lever tune.")
 ]
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune", help="tune: also train without the instructions, a tag in their place."
+    ),
+]
+Distil = Annotated[
+    bool,
+    typer.Option("--distil", help="tune: learn the teacher's answers that the metric accepts."),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do not ask before a fine-tune above the workspace's limits.")
+]
 LEVERS = ("prompt", "demos", "tune")
 
 
@@ -29,16 +44,26 @@ def add_to(app: typer.Typer) -> None:
     app.command()(final)
 
 
-def make_levers(bench: "Workbench", names: list[str], epochs: float | None) -> "list[Lever]":
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions:
+    """What the lever tune is told."""
+
+    epochs: float | None = None
+    prune: bool = False
+    distil: bool = False
+    yes: bool = False
+
+
+def make_levers(bench: "Workbench", names: list[str], tune: TuneOptions) -> "list[Lever]":
     from ratchet.core.errors import UsageError, did_you_mean
     from ratchet.levers import DemosLever, PromptLever, TuneLever
     from ratchet.tuning import LoraSettings
 
-    settings = LoraSettings(epochs=epochs) if epochs else LoraSettings()
+    settings = LoraSettings(epochs=tune.epochs) if tune.epochs else LoraSettings()
     known: dict[str, Lever] = {
         "prompt": PromptLever(bench.variants()),
         "demos": DemosLever(),
-        "tune": TuneLever(settings),
+        "tune": TuneLever(settings, prune=tune.prune, distil=tune.distil),
     }
     for name in names:
         if name not in known:
@@ -57,6 +82,9 @@ def try_(
         bool, typer.Option("--dry-run", help="Show what it would take, and end.")
     ] = False,
     epochs: Epochs = None,
+    prune: Prune = False,
+    distil: Distil = False,
+    yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     json: Json = False,
@@ -67,7 +95,7 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
-        epochs=epochs,
+        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, yes=yes),
         budget=budget,
         max_calls=max_calls,
         again=True,
@@ -88,6 +116,9 @@ def climb(
         bool, typer.Option("--dry-run", help="Show what each lever would take, and end.")
     ] = False,
     epochs: Epochs = None,
+    prune: Prune = False,
+    distil: Distil = False,
+    yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     again: Annotated[
@@ -102,7 +133,7 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
-        epochs=epochs,
+        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, yes=yes),
         budget=budget,
         max_calls=max_calls,
         again=again,
@@ -116,7 +147,7 @@ def run(
     *,
     start: str | None,
     dry_run: bool,
-    epochs: float | None,
+    tune: TuneOptions,
     budget: float | None,
     max_calls: int | None,
     again: bool,
@@ -127,11 +158,13 @@ def run(
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    levers = make_levers(bench, names, epochs)
+    levers = make_levers(bench, names, tune)
     if dry_run:
         show_estimates(bench, levers, json=json)
         return
     first = bench.candidate(start) if start else None
+    if "tune" in names and not tune.yes:
+        confirm(bench, levers)
     with find_workspace(Path()).held(), bars() as bench.watching:
         steps = bench.climb(levers, start=first, budget=budget_of(budget, max_calls), again=again)
     if json:
@@ -141,14 +174,31 @@ def run(
     out.print(f"next: ratchet ladder {task} --report report.html")
 
 
-def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> None:
-    from rich.table import Table
+def confirm(bench: "Workbench", levers: "list[Lever]") -> None:
+    """Ask before a fine-tune that would cost or last more than the workspace allows unasked."""
+    from ratchet.core.errors import UsageError
 
-    from ratchet.cli.show import out, print_json
+    limits = bench.workspace.settings.tune if bench.workspace else None
+    if limits is None or (limits.ask_above_usd is None and limits.ask_above_minutes is None):
+        return
+    for row in estimates(bench, [lever for lever in levers if lever.name == "tune"]):
+        usd, minutes = row["cost_usd"] or 0.0, (row["seconds"] or 0.0) / 60
+        over_usd = limits.ask_above_usd is not None and usd > limits.ask_above_usd
+        over_time = limits.ask_above_minutes is not None and minutes > limits.ask_above_minutes
+        if over_usd or over_time:
+            question = f"the fine-tune would cost about ${usd:.2f} and take {minutes:.0f} minutes ({row['note']}); go on?"
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    f"{question} Say --yes, or raise the limits under [tune] in ratchet.toml"
+                )
+            typer.confirm(question, abort=True)
+
+
+def estimates(bench: "Workbench", levers: "list[Lever]") -> list[dict[str, Any]]:
+    """Return what each lever would take."""
     from ratchet.core.running import run_sync
-    from ratchet.ladder import cost_text
 
-    async def work() -> list[dict[str, object]]:
+    async def work() -> list[dict[str, Any]]:
         async with bench.pool() as pool:
             evidence = bench.evidence(pool)
             return [
@@ -159,7 +209,16 @@ def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> 
                 for lever in levers
             ]
 
-    found = run_sync(work())
+    return run_sync(work())
+
+
+def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> None:
+    from rich.table import Table
+
+    from ratchet.cli.show import out, print_json
+    from ratchet.ladder import cost_text
+
+    found = estimates(bench, levers)
     dev = len(bench.split("dev"))
     if json:
         print_json({"levers": found, "dev_calls_a_candidate": dev})

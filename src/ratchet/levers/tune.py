@@ -1,72 +1,208 @@
-"""The tune lever: a LoRA on the champion's own prompts, trained on the train split."""
+"""The tune lever: the champion's own prompts, learnt by weights — a LoRA on this machine, or a job at a provider."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
-from ratchet.answer import Prompt
-from ratchet.core import Budget, Candidate
+from ratchet.answer import Prompt, starting_candidate
+from ratchet.core import Budget, Candidate, Example, Json
+from ratchet.core.errors import BudgetError, TuningError
 from ratchet.levers.lever import Evidence, LeverEstimate
+from ratchet.measure import Bench, evaluate
 from ratchet.models import local_folder
-from ratchet.tuning import LoraSettings, TrainingData, conversations_of, estimate_lora, train_lora
+from ratchet.store import load_trials
+from ratchet.tuning import (
+    LoraSettings,
+    TrainingData,
+    conversations_of,
+    estimate_lora,
+    estimated_tokens,
+    train_hosted,
+    train_lora,
+)
 
 __all__ = ["TuneLever"]
+
+FULL = 1 - 1e-9
 
 
 class TuneLever:
     """Propose the champion with fine-tuned weights.
 
     Demonstrations are left out of the training prompts: the weights learn what they show, and the prompt stays short.
+
+    Args:
+        settings: How to train.
+        prune: Propose a second fine-tune that is trained and served without the instructions, a short tag in their place.
+        distil: Train on the answers of the task's teacher that the metric scores 1, instead of the references.
     """
 
     name = "tune"
 
-    def __init__(self, settings: LoraSettings | None = None) -> None:
+    def __init__(
+        self, settings: LoraSettings | None = None, *, prune: bool = False, distil: bool = False
+    ) -> None:
         self._settings = settings or LoraSettings()
+        self._prune, self._distil = prune, distil
 
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
-        """Return time and memory after a short calibration."""
+        """Return time and memory after a short calibration, or the provider's price by an estimate of the tokens."""
+        plain = self._variants(champion, evidence)
+        calls = len(evidence.train) if self._distil else 0
+        if not champion.model.startswith("local:"):
+            tokens = round(
+                sum(
+                    estimated_tokens(conversations_of(Prompt(evidence.task, c), evidence.train))
+                    for c in plain
+                )
+                * max(1, round(self._settings.epochs))
+            )
+            endpoint, _ = evidence.pool.endpoint(champion.model)
+            price = endpoint.price.training if endpoint.price else None
+            note = f"≈{tokens:,} tokens at the provider" + (
+                "" if price is not None else "; no price: set training in the endpoint's price"
+            )
+            cost = None if price is None else tokens * price / 1e6
+            return LeverEstimate(candidates=len(plain), calls=calls, cost_usd=cost, note=note)
         base = local_folder(champion.model, evidence.root)
         found = await asyncio.to_thread(
-            estimate_lora,
-            base,
-            self._data(self._prompt(champion, evidence), evidence),
-            self._settings,
+            estimate_lora, base, self._data(plain[0], evidence, evidence.train), self._settings
         )
         note = f"{found.steps} steps, {found.tokens:,} tokens, about {found.memory_gb:.1f} GB, {found.trained_parameters:,} parameters trained"
-        return LeverEstimate(candidates=1, calls=0, seconds=found.seconds, cost_usd=0.0, note=note)
+        return LeverEstimate(
+            candidates=len(plain),
+            calls=calls,
+            seconds=found.seconds * len(plain),
+            cost_usd=0.0,
+            note=note,
+        )
 
     async def propose(
         self, champion: Candidate, evidence: Evidence, budget: Budget
     ) -> AsyncIterator[Candidate]:
-        """Yield the tuned candidate; nothing for a model that is not local."""
-        if not champion.model.startswith("local:"):
-            evidence.say(
-                f"tune: {champion.model} is no local model; hosted fine-tuning is not built yet"
-            )
-            return
-        prompt = self._prompt(champion, evidence)
-        base = local_folder(champion.model, evidence.root)
-        evidence.say(f"tune: LoRA on {len(evidence.train)} examples")
+        """Yield the tuned candidates."""
+        rows = await self._taught(evidence, budget) if self._distil else evidence.train
+        for plain in self._variants(champion, evidence):
+            if budget.is_spent():
+                return
+            if champion.model.startswith("local:"):
+                tuned = await self._local(plain, evidence, rows, budget)
+            else:
+                tuned = await self._hosted(plain, evidence, rows, budget)
+            if tuned.id not in evidence.tried:
+                yield tuned
+
+    def _variants(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
+        """Return the candidates whose prompts are learnt, as they are without weights of their own."""
+        plain = champion.changed(demonstrations=(), adapter=None, note="")
+        return [plain, plain.changed(system=f"[{evidence.task.name}]")] if self._prune else [plain]
+
+    async def _local(
+        self, plain: Candidate, evidence: Evidence, rows: list[Example], budget: Budget
+    ) -> Candidate:
+        evidence.say(f"tune: LoRA on {len(rows)} examples{pruned(plain, evidence)}")
         result = await asyncio.to_thread(
             train_lora,
-            base,
-            self._data(prompt, evidence),
+            local_folder(plain.model, evidence.root),
+            self._data(plain, evidence, rows),
             self._settings,
             adapters=evidence.files / "adapters",
             watch=evidence.watch.trains if evidence.watch else None,
         )
         budget.charge(tokens=result.tokens)
-        note = f"LoRA on {len(evidence.train)} examples, {result.steps} steps"
-        challenger = prompt.candidate.changed(adapter=result.adapter, note=note)
-        if challenger.id not in evidence.tried:
-            yield challenger
+        note = f"LoRA on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
+        return plain.changed(adapter=result.adapter, note=note)
 
-    def _data(self, prompt: Prompt, evidence: Evidence) -> TrainingData:
-        return TrainingData(
-            base=prompt.candidate.model,
-            rows=conversations_of(prompt, evidence.train),
-            provenance={"task": evidence.task.name, "candidate": prompt.candidate.plain()},
+    async def _hosted(
+        self, plain: Candidate, evidence: Evidence, rows: list[Example], budget: Budget
+    ) -> Candidate:
+        endpoint, model = evidence.pool.endpoint(plain.model)
+        data = self._data(plain, evidence, rows)
+        price = endpoint.price.training if endpoint.price else None
+        tokens = estimated_tokens(data.rows) * max(1, round(self._settings.epochs))
+        if (
+            price is not None
+            and budget.cost_usd is not None
+            and budget.dollars + tokens * price / 1e6 > budget.cost_usd
+        ):
+            raise BudgetError(
+                f"fine-tuning {model} would cost about ${tokens * price / 1e6:.2f}, more than what is left of the budget of ${budget.cost_usd:.2f}"
+            )
+        evidence.say(
+            f"tune: {model} on {len(rows)} examples at {endpoint.base_url}{pruned(plain, evidence)}"
+        )
+        run = await asyncio.to_thread(
+            train_hosted,
+            endpoint,
+            model,
+            data.rows,
+            self._settings,
+            folder=evidence.files / "hosted",
+            watch=evidence.watch.trains if evidence.watch else None,
+        )
+        budget.charge(
+            tokens=run.tokens, cost_usd=None if price is None else run.tokens * price / 1e6
+        )
+        name = f"{plain.model.partition('/')[0]}/{run.model}"
+        return plain.changed(
+            model=name,
+            note=f"{model} fine-tuned on {len(rows)} examples, job {run.job}{pruned(plain, evidence)}",
         )
 
-    def _prompt(self, champion: Candidate, evidence: Evidence) -> Prompt:
-        return Prompt(evidence.task, champion.changed(demonstrations=(), adapter=None, note=""))
+    def _data(self, plain: Candidate, evidence: Evidence, rows: list[Example]) -> TrainingData:
+        provenance: dict[str, Json] = {"task": evidence.task.name, "candidate": plain.plain()}
+        if self._distil:
+            provenance["teacher"] = evidence.task.models.teacher
+        return TrainingData(
+            base=plain.model,
+            rows=conversations_of(Prompt(evidence.task, plain), rows),
+            provenance=provenance,
+        )
+
+    async def _taught(self, evidence: Evidence, budget: Budget) -> list[Example]:
+        """Return the train examples with the teacher's answers in place of the references, where the metric accepts them."""
+        teacher = evidence.task.models.teacher
+        if teacher is None:
+            raise TuningError(
+                f"task {evidence.task.name!r} names no teacher to learn from; set models.teacher in its file"
+            )
+        evidence.say(f"tune: asking {teacher} for {len(evidence.train)} answers")
+        if evidence.bench.engine is None:
+            raise TuningError(
+                "learning from a teacher needs a workspace, where its answers are kept"
+            )
+        bench: Bench = replace(evidence.bench, budget=budget)
+        shown = starting_candidate(evidence.task, teacher)
+        measured = await evaluate(
+            bench,
+            shown,
+            evidence.pool.model(teacher),
+            evidence.train,
+            split="train",
+        )
+        answers = {
+            trial.example_id: trial.answer
+            for trial in load_trials(
+                evidence.bench.engine, [shown.id], task_id=evidence.task.asking_id
+            )
+            if trial.repeat == 0
+        }
+        good = {outcome.example_id for outcome in measured.outcomes if outcome.value >= FULL}
+        accepted = [
+            example.model_copy(update={"reference": answers[example.id]})
+            for example in evidence.train
+            if example.id in good
+        ]
+        evidence.say(
+            f"tune: {len(accepted)} of {len(evidence.train)} answers of {teacher} are accepted"
+        )
+        if not accepted:
+            raise TuningError(
+                f"the metric accepts none of the answers of {teacher}; there is nothing to learn from it"
+            )
+        return accepted
+
+
+def pruned(plain: Candidate, evidence: Evidence) -> str:
+    """Return how a note tells of a prompt without its instructions."""
+    return ", instructions left out" if plain.system == f"[{evidence.task.name}]" else ""

@@ -83,12 +83,11 @@ class ModelPool:
                 self._embedders[name] = self._remote(name)
         return self._embedders[name]
 
-    def _local(self, name: str) -> ChatModel:
-        from ratchet.models.local import LocalModel  # torch is an extra
+    def endpoint(self, name: str) -> tuple[EndpointSettings, str]:
+        """Return the endpoint of a model, and the model's name there.
 
-        return LocalModel(name, local_folder(name, self._root), adapters=self._adapters)
-
-    def _remote(self, name: str) -> EndpointModel:
+        Raises: UnknownModelError if the name is of no endpoint.
+        """
         endpoint, slash, model = name.partition("/")
         settings = self._endpoints.get(endpoint)
         if not slash or settings is None:
@@ -98,6 +97,15 @@ class ModelPool:
                 f"unknown model {name!r}: a name is one of {', '.join(known)}; endpoints are listed in ratchet.toml."
                 f"{did_you_mean(name, meant)}"
             )
+        return settings, model
+
+    def _local(self, name: str) -> ChatModel:
+        from ratchet.models.local import LocalModel  # torch is an extra
+
+        return LocalModel(name, local_folder(name, self._root), adapters=self._adapters)
+
+    def _remote(self, name: str) -> EndpointModel:
+        settings, model = self.endpoint(name)
         override = (settings.price.input, settings.price.output) if settings.price else None
         own = override is None and is_on_this_machine(settings.base_url)
         return EndpointModel(

@@ -50,10 +50,14 @@ default = "local:nano"        # the student of a new task
 base_url = "https://api.openai.com/v1"
 key_env = "OPENAI_API_KEY"
 # concurrency = 64            # calls under way at once
-# price = { input = 0.40, output = 1.60 }   # dollars a million tokens, where the built-in table has no price
+# price = { input = 0.40, output = 1.60, training = 3.00 }   # dollars a million tokens, where the built-in table has no price
 
 # [endpoints.mine]
 # base_url = "http://127.0.0.1:8000/v1"
+
+# [tune]
+# ask_above_usd = 1.0         # a fine-tune that would take more is asked about first
+# ask_above_minutes = 60
 
 # [serve]
 # log = "durable"             # no reply ends before it is in the log; "fast" may lose the last twentieth of a second on a kill
@@ -76,6 +80,8 @@ class Price(Record):
 
     input: Annotated[float, Field(ge=0)]
     output: Annotated[float, Field(ge=0)]
+    training: Annotated[float, Field(ge=0)] | None = None
+    """For each token of fine-tuning, counted once an epoch."""
 
 
 class EndpointSettings(Record):
@@ -112,6 +118,13 @@ class NoticeSettings(Record):
     sender: str = "ratchet@localhost"
 
 
+class TuneSettings(Record):
+    """What a fine-tune may take before it is asked about."""
+
+    ask_above_usd: Annotated[float, Field(ge=0)] | None = 1.0
+    ask_above_minutes: Annotated[float, Field(ge=0)] | None = 60.0
+
+
 class ServeSettings(Record):
     """How the server behaves."""
 
@@ -134,6 +147,7 @@ class Settings(Record):
     database: DatabaseSettings = DatabaseSettings()
     notice: NoticeSettings = NoticeSettings()
     serve: ServeSettings = ServeSettings()
+    tune: TuneSettings = TuneSettings()
 
 
 class Workspace:

@@ -2,6 +2,7 @@
 
 from ratchet.tuning.conversation import Conversation, Preference, Row, conversations_of
 from ratchet.tuning.format import Fault, FileReport, check_rows, read_file, read_rows, write_rows
+from ratchet.tuning.hosted import HostedRun, estimated_tokens, train_hosted
 from ratchet.tuning.lora import TrainingData, TuningStopped, adapter_id, estimate_lora, train_lora
 from ratchet.tuning.settings import LoraSettings, TuningEstimate, TuningProgress, TuningResult
 from ratchet.tuning.tokens import training_row, training_rows
@@ -10,6 +11,7 @@ __all__ = [
     "Conversation",
     "Fault",
     "FileReport",
+    "HostedRun",
     "LoraSettings",
     "Preference",
     "Row",
@@ -22,8 +24,10 @@ __all__ = [
     "check_rows",
     "conversations_of",
     "estimate_lora",
+    "estimated_tokens",
     "read_file",
     "read_rows",
+    "train_hosted",
     "train_lora",
     "training_row",
     "training_rows",
