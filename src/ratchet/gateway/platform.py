@@ -4,7 +4,6 @@ Nothing is trained here: a job is put into the queue, and a worker takes it from
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, BinaryIO, Literal, Protocol
 
@@ -15,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from ratchet.core import Json
-from ratchet.core.errors import DataError, RatchetError, StoreError, TuningError
+from ratchet.core.errors import DataError, RatchetError, StoreError, TuningError, UsageError
 from ratchet.gateway.shapes import Problem, problem_of
+from ratchet.jobs.adapters import add_adapter, fetch, packed, remove_adapter, unpacked
 from ratchet.jobs.tuning import base_of, checkpoints_of, name_of, settings_of, shown_settings
-from ratchet.store import Workspace, load_releases
-from ratchet.store.adapters import NamedAdapter, delete_adapter, find_adapter, list_adapters
+from ratchet.store import Workspace
+from ratchet.store.adapters import NamedAdapter, find_adapter, list_adapters
 from ratchet.store.jobs import (
     ENDED,
     Job,
@@ -102,7 +102,7 @@ def problem_in(error: Exception) -> Problem:
         return Problem(400, f"{where or 'the body'}: {first['msg']}", param=where or None)
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail))
-    if isinstance(error, DataError | TuningError):
+    if isinstance(error, DataError | TuningError | UsageError):
         return Problem(400, str(error))
     if isinstance(error, StoreError | OSError):
         return Problem(507, f"the server cannot store it: {error}", kind="server_error")
@@ -394,14 +394,66 @@ def shown_checkpoint(job: Job, kept: NamedAdapter) -> dict[str, Json]:
     }
 
 
+def shown_adapter(one: NamedAdapter) -> dict[str, Json]:
+    return {
+        "id": one.name,
+        "object": "adapter",
+        "base": one.base,
+        "bytes": one.bytes,
+        "created_at": int(one.at),
+        "source": one.source,
+    }
+
+
+class AdapterAsked(BaseModel):
+    """The body of a request to take an adapter from an address."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    url: str
+    base: str = "local:nano"
+
+
 class _Models:
-    """`DELETE /v1/models/…`: only fine-tunes can be deleted."""
+    """`/v1/adapters`, and `DELETE /v1/models/…`: only fine-tunes can be deleted."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._engine = workspace, workspace.database
 
     def add_to(self, app: FastAPI) -> None:
         app.delete("/v1/models/{name:path}")(self.delete)
+        app.get("/v1/adapters")(self.list)
+        app.post("/v1/adapters")(self.upload)
+        app.post("/v1/adapters/fetch")(self.fetch)
+        app.get("/v1/adapters/{name}/content")(self.content)
+        app.delete("/v1/adapters/{name}")(self.delete)
+
+    def list(self) -> dict[str, Json]:
+        return {
+            "object": "list",
+            "data": [shown_adapter(one) for one in list_adapters(self._engine)],
+        }
+
+    def upload(
+        self,
+        file: Annotated[UploadFile, File()],
+        name: Annotated[str, Form()],
+        base: Annotated[str, Form()] = "local:nano",
+    ) -> dict[str, Json]:
+        content = file.file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise Problem(413, f"the file is larger than {LARGEST // 2**20} MB", param="file")
+        parts = unpacked(content, file.filename or "the file")
+        made = add_adapter(self._workspace, name, base, parts, source=f"upload {file.filename}")
+        return shown_adapter(made)
+
+    def fetch(self, asked: AdapterAsked) -> dict[str, Json]:
+        parts = unpacked(fetch(asked.url), asked.url)
+        made = add_adapter(self._workspace, asked.name, asked.base, parts, source=asked.url)
+        return shown_adapter(made)
+
+    def content(self, name: str) -> Response:
+        return Response(packed(self._workspace, name), media_type="application/gzip")
 
     def delete(self, name: str) -> dict[str, Json]:
         found = find_adapter(self._engine, name)
@@ -409,18 +461,5 @@ class _Models:
             raise Problem(
                 404, f"there is no fine-tune {name!r}", param="model", code="model_not_found"
             )
-        used = [
-            one.name
-            for one in load_releases(self._engine)
-            if one.candidate.adapter == found.adapter
-        ]
-        if used:
-            raise Problem(
-                409,
-                f"{name!r} is served as the release {used[0]!r}; promote another candidate first",
-                code="in_use",
-            )
-        delete_adapter(self._engine, name)
-        if all(other.adapter != found.adapter for other in list_adapters(self._engine)):
-            shutil.rmtree(self._workspace.adapters / found.adapter, ignore_errors=True)
+        remove_adapter(self._workspace, name)
         return {"id": name, "object": "model", "deleted": True}

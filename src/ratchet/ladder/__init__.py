@@ -2,7 +2,7 @@
 
 from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
-from ratchet.ladder.curate import examples_of_logs
+from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
 from ratchet.ladder.final import open_test
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of
 from ratchet.ladder.release import promote
@@ -38,6 +38,7 @@ __all__ = [
     "level_of",
     "metric_of",
     "open_test",
+    "preferences_of_trials",
     "promote",
     "rung_cells",
     "score_text",

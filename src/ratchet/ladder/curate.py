@@ -1,14 +1,15 @@
 """Curate: what passed through the gateway, and what was said of it, as examples for the next dataset."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from ratchet.answer import parse_answer
-from ratchet.core import Example, Json, Task
+from ratchet.answer import Prompt, parse_answer
+from ratchet.core import Example, Json, Task, Trial
 from ratchet.models import ChatReply, ToolCall
+from ratchet.tuning import Conversation, Preference, conversations_of
 
-__all__ = ["examples_of_logs"]
+__all__ = ["examples_of_logs", "preferences_of_trials"]
 
 GOOD_SCORE = 1.0
 
@@ -55,3 +56,28 @@ def vouched(task: Task, reply: Json, feedback: tuple[dict[str, Json], ...]) -> J
 def checked(task: Task, reply: ChatReply) -> Json:
     answer, failure = parse_answer(task, reply)
     return None if failure else answer
+
+
+def preferences_of_trials(
+    prompt: Prompt, examples: Sequence[Example], trials: Sequence[Trial]
+) -> list[Preference]:
+    """Return, for each example that was answered and scored below 1, the reference as the better and that answer as the worse one.
+
+    Of several answers to one example the worst is taken. Answers without any text teach nothing, and are left out.
+    """
+    worst: dict[str, Trial] = {}
+    for trial in trials:
+        if trial.score and trial.score.value < 1 and trial.output.strip():
+            known = worst.get(trial.example_id)
+            if known is None or trial.score.value < (known.score.value if known.score else 1):
+                worst[trial.example_id] = trial
+    known_examples = [example for example in examples if example.id in worst]
+    found = []
+    for example, whole in zip(
+        known_examples, conversations_of(prompt, known_examples), strict=True
+    ):
+        *asked, better = whole.messages
+        worse = {"role": "assistant", "content": worst[example.id].output}
+        if better["content"] != worse["content"]:
+            found.append(Preference(Conversation(tuple(asked), whole.tools), (better,), (worse,)))
+    return found

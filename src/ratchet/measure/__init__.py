@@ -1,6 +1,7 @@
 """Every number that Ratchet reports is made here."""
 
 from ratchet.measure.asking import Bench, Progress
+from ratchet.measure.audit import audit, audit_sentence
 from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, own_family
 from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
@@ -35,6 +36,8 @@ __all__ = [
     "Sequential",
     "Standing",
     "agresti_coull_interval",
+    "audit",
+    "audit_sentence",
     "bootstrap_interval",
     "calibrate",
     "cheapest_not_worse",

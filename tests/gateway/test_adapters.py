@@ -1,0 +1,232 @@
+"""The library of adapters: what comes in is checked, what goes out is what PEFT and transformers take."""
+
+import http.server
+import io
+import json
+import pickle
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from tests.gateway.test_contract import serving
+
+from ratchet.core.errors import DataError, UsageError
+from ratchet.gateway import Gateway, platform_app
+from ratchet.jobs.adapters import (
+    CONFIG,
+    WEIGHTS,
+    add_adapter,
+    fetch,
+    merge_adapter,
+    packed,
+    read_parts,
+    remove_adapter,
+    unpacked,
+)
+from ratchet.models import NANO, workspace_pool
+from ratchet.store import Workspace, create_workspace
+from ratchet.store.adapters import list_adapters
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.local
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an adapter that PEFT wrote."""
+    from peft import LoraConfig, get_peft_model
+
+    from ratchet.models.local import load_base
+
+    torch.manual_seed(0)
+    model, _ = load_base(NANO)
+    tuned = get_peft_model(
+        model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+    for key, weight in tuned.named_parameters():
+        if "lora_B" in key:
+            torch.nn.init.normal_(weight, std=0.1)
+    found = tmp_path_factory.mktemp("adapter")
+    tuned.save_pretrained(found)
+    return found
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Give an empty workspace."""
+    return create_workspace(tmp_path / "w")
+
+
+def zipped(parts: dict[str, bytes]) -> bytes:
+    """Return a .zip."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def test_an_adapter_goes_in_and_comes_out(
+    workspace: Workspace, folder: Path, tmp_path: Path
+) -> None:
+    """From a folder, a zip and a tar; listed; packed again to the byte; merged weights answer as base and adapter do."""
+    from transformers import AutoModelForCausalLM
+
+    from ratchet.models.local import load_base
+    from ratchet.models.lora import AdapterBank
+
+    parts = read_parts(folder)
+    made = add_adapter(workspace, "mine", "local:nano", parts, source="folder")
+    with pytest.raises(UsageError, match="named 'mine' already"):
+        add_adapter(workspace, "mine", "local:nano", parts, source="folder")
+    again = packed(workspace, "mine")
+    assert unpacked(again, "x") == parts
+    assert (
+        unpacked(zipped({f"../../etc/{name}": content for name, content in parts.items()}), "x")
+        == parts
+    )
+
+    merge_adapter(workspace, "mine", tmp_path / "merged", dtype="float32")
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
+    model, _ = load_base(NANO)
+    bank = AdapterBank(model, workspace.adapters)
+    bank.load(made.adapter)
+    bank.route([made.adapter])
+    ids = torch.arange(20, 40)[None]
+    mask = torch.ones_like(ids)
+    with torch.inference_mode():
+        ours = model(input_ids=ids, attention_mask=mask).logits
+        theirs = merged(input_ids=ids, attention_mask=mask).logits
+    assert torch.allclose(ours, theirs, atol=1e-3)
+    with pytest.raises(UsageError, match="is not empty"):
+        merge_adapter(workspace, "mine", tmp_path / "merged")
+
+    remove_adapter(workspace, "mine")
+    assert list_adapters(workspace.database) == []
+    assert not (workspace.adapters / made.adapter).exists()
+    with pytest.raises(UsageError, match="there is no adapter 'mine'"):
+        packed(workspace, "mine")
+
+
+def test_what_is_no_adapter_stays_out(workspace: Workspace, folder: Path, tmp_path: Path) -> None:
+    """A pickle, cut-off weights, other sizes, other layers, a missing file, an odd name: refused, and nothing is left behind."""
+    from safetensors.torch import load_file, save
+
+    parts = read_parts(folder)
+    tensors = load_file(folder / WEIGHTS)
+    wide = save(
+        {name: torch.cat([t, t], 1) if "lora_A" in name else t for name, t in tensors.items()}
+    )
+    other = save({name.replace("layers.0", "layers.99"): t for name, t in tensors.items()})
+    bad = {
+        "no safetensors file": {**parts, WEIGHTS: pickle.dumps({"a": 1})},
+        "cut off": {**parts, WEIGHTS: parts[WEIGHTS][:-9]},
+        "has the shape": {**parts, WEIGHTS: wide},
+        "no linear layer for": {**parts, WEIGHTS: other},
+        "adapter_config.json is none of PEFT": {**parts, CONFIG: b"[]"},
+        "is missing": {CONFIG: parts[CONFIG]},
+    }
+
+    for message, given in bad.items():
+        with pytest.raises(DataError, match=message):
+            add_adapter(workspace, "bad", "local:nano", given, source="x")
+    with pytest.raises(UsageError, match="cannot be a name"):
+        add_adapter(workspace, "../bad", "local:nano", parts, source="x")
+    with pytest.raises(DataError, match=r"neither a \.zip nor a \.tar"):
+        unpacked(b"hello", "x")
+
+    assert list_adapters(workspace.database) == []
+    assert not workspace.adapters.exists() or not list(workspace.adapters.iterdir())
+
+
+def test_links_in_an_archive_are_not_followed(tmp_path: Path) -> None:
+    """A link that bears the right name is not read."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        link = tarfile.TarInfo(CONFIG)
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+
+    assert unpacked(file.getvalue(), "x") == {}
+
+
+@pytest.fixture
+def elsewhere(folder: Path) -> Iterator[str]:
+    """Give an address of an adapter, and one that leads on to it."""
+    archive = zipped(read_parts(folder))
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302 if self.path == "/on" else 200)
+            if self.path == "/on":
+                self.send_header("location", "/adapter.zip")
+            self.end_headers()
+            if self.path != "/on":
+                self.wfile.write(archive)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_addresses_are_checked(elsewhere: str, folder: Path) -> None:
+    """A private address only where that is allowed; no redirects; no other schemes."""
+    assert unpacked(fetch(f"{elsewhere}/adapter.zip", allow_private=True), "x") == read_parts(
+        folder
+    )
+    with pytest.raises(DataError, match="in a private network"):
+        fetch(f"{elsewhere}/adapter.zip")
+    with pytest.raises(DataError, match="leads on to"):
+        fetch(f"{elsewhere}/on", allow_private=True)
+    with pytest.raises(DataError, match=r"no http\(s\) address"):
+        fetch("file:///etc/passwd")
+
+
+async def test_the_library_over_http(workspace: Workspace, folder: Path, elsewhere: str) -> None:
+    """Upload, list, download, ask, delete; an address in a private network is refused, in OpenAI's shape."""
+
+    class Nobody:
+        def put(self, _job: str, _run: int) -> None:
+            raise AssertionError
+
+    gateway = Gateway(
+        workspace.database,
+        lambda: workspace_pool(workspace),
+        platform=platform_app(workspace, Nobody()),
+    )
+    archive = zipped(read_parts(folder))
+    with serving(gateway) as url:
+        async with aiohttp.ClientSession() as session:
+            form = aiohttp.FormData({"name": "mine", "base": "local:nano"})
+            form.add_field("file", archive, filename="a.zip")
+            async with session.post(f"{url}/adapters", data=form) as said:
+                assert (await said.json())["id"] == "mine"
+            async with session.get(f"{url}/adapters") as said:
+                assert [one["id"] for one in (await said.json())["data"]] == ["mine"]
+            async with session.get(f"{url}/adapters/mine/content") as said:
+                assert unpacked(await said.read(), "x") == read_parts(folder)
+            body = {
+                "model": "local:nano",
+                "peft": "mine",
+                "messages": [{"role": "user", "content": "hi"}],
+                "max_tokens": 3,
+            }
+            async with session.post(f"{url}/chat/completions", json=body) as said:
+                assert said.status == 200
+            wanted = {"name": "far", "url": f"{elsewhere}/adapter.zip"}
+            async with session.post(f"{url}/adapters/fetch", json=wanted) as said:
+                assert said.status == 400
+                assert "private network" in json.loads(await said.read())["error"]["message"]
+            async with session.delete(f"{url}/adapters/mine") as said:
+                assert (await said.json())["deleted"]
