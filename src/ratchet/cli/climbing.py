@@ -13,6 +13,7 @@ from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 if TYPE_CHECKING:
     from ratchet.core import Step
     from ratchet.levers import Lever
+    from ratchet.models import ModelPool
     from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
@@ -30,6 +31,10 @@ Distil = Annotated[
     bool,
     typer.Option("--distil", help="tune: learn the teacher's answers that the metric accepts."),
 ]
+Replay = Annotated[
+    float,
+    typer.Option(min=0, help="tune: mix in the base's own practice, as a share of the examples."),
+]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask before a fine-tune above the workspace's limits.")
 ]
@@ -42,6 +47,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(climb)
     app.command()(ladder)
     app.command()(final)
+    app.command()(forget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,7 @@ class TuneOptions:
     epochs: float | None = None
     prune: bool = False
     distil: bool = False
+    replay: float = 0.0
     yes: bool = False
 
 
@@ -63,7 +70,7 @@ def make_levers(bench: "Workbench", names: list[str], tune: TuneOptions) -> "lis
     known: dict[str, Lever] = {
         "prompt": PromptLever(bench.variants()),
         "demos": DemosLever(),
-        "tune": TuneLever(settings, prune=tune.prune, distil=tune.distil),
+        "tune": TuneLever(settings, prune=tune.prune, distil=tune.distil, replay=tune.replay),
     }
     for name in names:
         if name not in known:
@@ -84,6 +91,7 @@ def try_(
     epochs: Epochs = None,
     prune: Prune = False,
     distil: Distil = False,
+    replay: Replay = 0.0,
     yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
@@ -95,7 +103,7 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
-        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, yes=yes),
+        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, replay=replay, yes=yes),
         budget=budget,
         max_calls=max_calls,
         again=True,
@@ -118,6 +126,7 @@ def climb(
     epochs: Epochs = None,
     prune: Prune = False,
     distil: Distil = False,
+    replay: Replay = 0.0,
     yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
@@ -133,7 +142,7 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
-        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, yes=yes),
+        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, replay=replay, yes=yes),
         budget=budget,
         max_calls=max_calls,
         again=again,
@@ -306,3 +315,47 @@ def final(
         return
     out.print(f"[bold]{opening.sentence}[/]")
     out.print(openings_table(openings))
+
+
+def forget(
+    task: str,
+    candidate: Annotated[
+        str | None,
+        typer.Option(help="A fine-tune: a YAML file, an id, or 'champion' (the default)."),
+    ] = None,
+    probes: Annotated[
+        Path | None,
+        typer.Option(help="Your own probes: a .jsonl file of chats with an ability each."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What did a fine-tune forget? Questions that the task never asks, put to the base and to the fine-tune."""
+    from rich.table import Table
+
+    from ratchet.cli.show import out, print_json
+    from ratchet.core.errors import UsageError
+    from ratchet.measure import Forgetting, forgetting, load_probes, probes_for
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    tuned = bench.candidate(candidate)
+    base = tuned.changed(adapter=None)
+    if tuned.adapter is None:
+        raise UsageError(
+            f"{tuned.id} is no fine-tune: it has no adapter; name one with --candidate"
+        )
+    asked = load_probes(probes) if probes else probes_for(tuned.model, find_workspace(Path()).root)
+
+    async def work(pool: "ModelPool") -> Forgetting:
+        return await forgetting(pool, base, tuned, asked)
+
+    found = bench.with_pool(work)
+    if json:
+        print_json({**found.model_dump(mode="json"), "sentence": found.sentence})
+        return
+    table = Table("ability", "probes", "base", "fine-tune")
+    for name, (count, before, after) in found.abilities.items():
+        table.add_row(name, str(count), f"{100 * before:.0f}", f"{100 * after:.0f}")
+    out.print(table)
+    out.print(f"[bold]{found.sentence}[/]")

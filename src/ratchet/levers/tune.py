@@ -8,15 +8,17 @@ from ratchet.answer import Prompt, starting_candidate
 from ratchet.core import Budget, Candidate, Example, Json
 from ratchet.core.errors import BudgetError, TuningError
 from ratchet.levers.lever import Evidence, LeverEstimate
-from ratchet.measure import Bench, evaluate
+from ratchet.measure import Bench, evaluate, forgetting, probes_for
 from ratchet.models import local_folder
 from ratchet.store import load_trials
 from ratchet.tuning import (
     LoraSettings,
+    Row,
     TrainingData,
     conversations_of,
     estimate_lora,
     estimated_tokens,
+    read_file,
     train_hosted,
     train_lora,
 )
@@ -34,16 +36,23 @@ class TuneLever:
     Args:
         settings: How to train.
         prune: Propose a second fine-tune that is trained and served without the instructions, a short tag in their place.
+        replay: Mix in so many chats of the base's own practice, as a share of the examples, against forgetting; only for bases that
+            ship some, as local:nano does.
         distil: Train on the answers of the task's teacher that the metric scores 1, instead of the references.
     """
 
     name = "tune"
 
     def __init__(
-        self, settings: LoraSettings | None = None, *, prune: bool = False, distil: bool = False
+        self,
+        settings: LoraSettings | None = None,
+        *,
+        prune: bool = False,
+        distil: bool = False,
+        replay: float = 0.0,
     ) -> None:
         self._settings = settings or LoraSettings()
-        self._prune, self._distil = prune, distil
+        self._prune, self._distil, self._replay = prune, distil, replay
 
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return time and memory after a short calibration, or the provider's price by an estimate of the tokens."""
@@ -111,7 +120,11 @@ class TuneLever:
         )
         budget.charge(tokens=result.tokens)
         note = f"LoRA on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
-        return plain.changed(adapter=result.adapter, note=note)
+        tuned = plain.changed(adapter=result.adapter, note=note)
+        probes = probes_for(plain.model, evidence.root)
+        found = await forgetting(evidence.pool, plain, tuned, probes)
+        evidence.say(f"tune: {found.sentence}")
+        return tuned
 
     async def _hosted(
         self, plain: Candidate, evidence: Evidence, rows: list[Example], budget: Budget
@@ -153,9 +166,13 @@ class TuneLever:
         provenance: dict[str, Json] = {"task": evidence.task.name, "candidate": plain.plain()}
         if self._distil:
             provenance["teacher"] = evidence.task.models.teacher
+        taught: list[Row] = [*conversations_of(Prompt(evidence.task, plain), rows)]
+        if self._replay:
+            provenance["replay"] = self._replay
+            taught += replayed(plain.model, evidence, round(self._replay * len(rows)))
         return TrainingData(
             base=plain.model,
-            rows=conversations_of(Prompt(evidence.task, plain), rows),
+            rows=taught,
             provenance=provenance,
         )
 
@@ -201,6 +218,22 @@ class TuneLever:
                 f"the metric accepts none of the answers of {teacher}; there is nothing to learn from it"
             )
         return accepted
+
+
+def replayed(model: str, evidence: Evidence, count: int) -> list[Row]:
+    """Return chats of a base's own practice.
+
+    Raises: TuningError if it ships none, or fewer.
+    """
+    path = (
+        local_folder(model, evidence.root) / "replay.jsonl" if model.startswith("local:") else None
+    )
+    found = read_file(path, "supervised") if path and path.is_file() else []
+    if len(found) < count:
+        raise TuningError(
+            f"{model} ships {len(found)} chats of its practice, and {count} are wanted; lower the share of replay"
+        )
+    return found[:count]
 
 
 def pruned(plain: Candidate, evidence: Evidence) -> str:

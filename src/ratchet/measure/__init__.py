@@ -7,6 +7,7 @@ from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
 from ratchet.measure.evaluate import Plan, evaluate, plan, recall
+from ratchet.measure.forgetting import Forgetting, Probe, forgetting, load_probes, probes_for
 from ratchet.measure.front import Standing, cheapest_not_worse, standings
 from ratchet.measure.intervals import (
     agresti_coull_interval,
@@ -26,9 +27,11 @@ __all__ = [
     "Contest",
     "Duels",
     "Finding",
+    "Forgetting",
     "Measurement",
     "Missing",
     "Plan",
+    "Probe",
     "Progress",
     "Race",
     "RaceProgress",
@@ -46,10 +49,13 @@ __all__ = [
     "compare_all",
     "corrected_mean",
     "evaluate",
+    "forgetting",
     "judged_bouts",
+    "load_probes",
     "mean_interval",
     "own_family",
     "plan",
+    "probes_for",
     "race",
     "rank",
     "recall",

@@ -32,6 +32,7 @@ __all__ = [
     "paired",
     "paired_t_p",
     "settling_n",
+    "verdict_of",
 ]
 
 EXACT_TO = 20_000
@@ -86,6 +87,35 @@ def compare(
         level: Coverage of the interval; a difference counts where p < 1 - level.
     """
     pairs = paired(champion, challenger)
+    return verdict_of(
+        pairs,
+        names=(champion.candidate.id, challenger.candidate.id),
+        about=(champion.split, champion.metric_id),
+        missing=len({*champion.wanted, *challenger.wanted}) - len(pairs.before),
+        margin=margin,
+        level=level,
+    )
+
+
+def verdict_of(
+    pairs: Pairs,
+    *,
+    names: tuple[str, str],
+    about: tuple[str, str],
+    missing: int,
+    margin: float,
+    level: float = 0.95,
+) -> Verdict:
+    """Return the verdict on pairs of scores.
+
+    Args:
+        pairs: What both answered.
+        names: The ids of champion and challenger.
+        about: The split, and the id of the metric.
+        missing: Examples that one of them did not answer.
+        margin: As for `compare`.
+        level: As for `compare`.
+    """
     differences, clusters = pairs.differences, pairs.clusters
     n = len(differences)
     if pairs.binary:
@@ -99,13 +129,13 @@ def compare(
     effect = float(differences.mean()) if n else math.nan
     error, _ = standard_error(differences, clusters)
     return Verdict(
-        champion_id=champion.candidate.id,
-        challenger_id=challenger.candidate.id,
-        split=champion.split,
-        metric_id=champion.metric_id,
+        champion_id=names[0],
+        challenger_id=names[1],
+        split=about[0],
+        metric_id=about[1],
         n=n,
         groups=None if clusters is None else groups,
-        missing=len({*champion.wanted, *challenger.wanted}) - n,
+        missing=missing,
         champion_score=float(pairs.before.mean()) if n else math.nan,
         challenger_score=float(pairs.after.mean()) if n else math.nan,
         effect=effect,

@@ -1,0 +1,155 @@
+"""What a fine-tune forgot: questions that its task never asks, put to the base and to the fine-tune, as a non-inferiority verdict.
+
+The probes are chats with a known answer. A base that ships its own (`probes.jsonl` beside its weights) is asked those — for
+`local:nano` the abilities of its model card; any other base gets a few dozen general ones. An answer counts when it is the
+wanted one to the letter, but for spaces around it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from ratchet.core import Candidate, Json, Record, Verdict
+from ratchet.core.errors import ReplyError
+from ratchet.measure.compare import Pairs, verdict_of
+from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool, local_folder
+
+__all__ = ["Forgetting", "Probe", "forgetting", "load_probes", "probes_for"]
+
+GENERAL = Path(__file__).parent / "probes.jsonl"
+MARGIN = 0.05
+"""The loss that still counts as nothing forgotten."""
+LONGEST = 200
+
+
+class Probe(Record):
+    """A chat whose last message is the wanted answer."""
+
+    ability: str
+    messages: tuple[dict[str, Json], ...]
+    tools: tuple[Json, ...] = ()
+
+    def is_right(self, reply: ChatReply) -> bool:
+        """Return whether a reply is the wanted answer."""
+        wanted = self.messages[-1]
+        calls = wanted.get("tool_calls")
+        if not calls:
+            return reply.text.strip() == str(wanted["content"]).strip()
+        said = [(call.name, call.arguments) for call in reply.tool_calls]
+        return said == [(c["function"]["name"], c["function"]["arguments"]) for c in calls]
+
+
+class Forgetting(Record):
+    """What of the base's abilities is left in a fine-tune."""
+
+    verdict: Verdict
+    """The fine-tune against the base over all probes: `worse` is what was forgotten."""
+    abilities: dict[str, tuple[int, float, float]]
+    """By ability: how many probes, and the shares that base and fine-tune answer."""
+
+    @property
+    def sentence(self) -> str:
+        """Return it in words."""
+        verdict = self.verdict
+        head = {
+            "better": "Nothing was forgotten",
+            "not worse": "Nothing was forgotten",
+            "worse": "The fine-tune has forgotten",
+            "no evidence": "It cannot be told whether anything was forgotten",
+        }[verdict.decision]
+        low, high = 100 * verdict.interval.low, 100 * verdict.interval.high
+        lost = sorted(self.abilities.items(), key=lambda item: item[1][2] - item[1][1])
+        worst = [
+            f"{name} {100 * before:.0f} → {100 * after:.0f}"
+            for name, (_, before, after) in lost[:3]
+            if before - after >= MARGIN
+        ]
+        return (
+            f"{head}: {100 * verdict.champion_score:.0f} % of {verdict.n} probes before, {100 * verdict.challenger_score:.0f} % after "
+            f"({100 * verdict.effect:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})"
+            + (f"; most of all: {', '.join(worst)}" if worst else "")
+            + "."
+        )
+
+
+def load_probes(path: Path) -> list[Probe]:
+    """Return the probes of a file, one a line."""
+    return [
+        Probe.model_validate(orjson.loads(line)) for line in path.read_bytes().splitlines() if line
+    ]
+
+
+def probes_for(model: str, root: Path) -> list[Probe]:
+    """Return a model's own probes, else the general ones."""
+    if model.startswith("local:"):
+        own = local_folder(model, root) / "probes.jsonl"
+        if own.is_file():
+            return load_probes(own)
+    return load_probes(GENERAL)
+
+
+async def forgetting(
+    pool: ModelPool,
+    base: Candidate,
+    tuned: Candidate,
+    probes: Sequence[Probe],
+    *,
+    margin: float = MARGIN,
+) -> Forgetting:
+    """Return what the fine-tune forgot; a probe that one of the two gives no reply to is left out, and counted as missing.
+
+    Args:
+        pool: Where the models are.
+        base: The candidate before the fine-tune; its model and adapter count, not its prompt.
+        tuned: The one after it.
+        probes: What is asked.
+        margin: The loss of score that counts as nothing.
+    """
+    before, after = await asyncio.gather(
+        *(answered(pool.model(one.model), one.adapter, probes) for one in (base, tuned))
+    )
+    both = [k for k, pair in enumerate(zip(before, after, strict=True)) if None not in pair]
+    pairs = Pairs(
+        np.array([float(bool(before[k])) for k in both]),
+        np.array([float(bool(after[k])) for k in both]),
+        None,
+    )
+    verdict = verdict_of(
+        pairs,
+        names=(base.id, tuned.id),
+        about=("probes", "exact"),
+        missing=len(probes) - len(both),
+        margin=margin,
+    )
+    abilities: dict[str, tuple[int, float, float]] = {}
+    for name in dict.fromkeys(probe.ability for probe in probes):
+        places = [place for place, k in enumerate(both) if probes[k].ability == name]
+        if places:
+            shares = float(pairs.before[places].mean()), float(pairs.after[places].mean())
+            abilities[name] = (len(places), *shares)
+    return Forgetting(verdict=verdict, abilities=abilities)
+
+
+async def answered(
+    model: ChatModel, adapter: str | None, probes: Sequence[Probe]
+) -> list[bool | None]:
+    """Return for each probe whether it was answered rightly; None where no reply came."""
+    turns = asyncio.Semaphore(model.concurrency)
+
+    async def one(probe: Probe) -> bool | None:
+        request = ChatRequest(
+            messages=list(probe.messages[:-1]),
+            tools=list(probe.tools) or None,
+            max_tokens=LONGEST,
+            adapter=adapter,
+        )
+        async with turns:
+            try:
+                return probe.is_right(await model.chat(request))
+            except ReplyError:
+                return None
+
+    return list(await asyncio.gather(*(one(probe) for probe in probes)))
