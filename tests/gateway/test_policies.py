@@ -10,6 +10,11 @@ import numpy as np
 import openai
 import pytest
 import sqlalchemy as sa
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.util._once import Once
 from tests.gateway.test_contract import client, hello, logged, serving
 
 from ratchet.core.errors import ReplyError
@@ -265,3 +270,28 @@ def test_what_goes_through_to_an_endpoint(engine: sa.Engine) -> None:
             for wrong in ([], "", [1, 2]):
                 with pytest.raises(openai.BadRequestError, match="'input'"):
                     sdk.embeddings.create(model="up/any", input=wrong)
+
+
+def test_requests_are_traced(engine: sa.Engine) -> None:
+    """A span a request under the client's own, with model, tokens and end, by the conventions for generative AI; errors too."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace._TRACER_PROVIDER_SET_ONCE = Once()
+    trace.set_tracer_provider(provider)
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    dead = ScriptedModel(down, name="local:dead")
+    with serving(gateway(engine, count_up([]), dead)) as url:
+        ask(url, extra_headers={"traceparent": parent})
+        with pytest.raises(openai.InternalServerError):
+            ask(url, model="local:dead")
+        logged(engine, 2)
+
+    good, bad = exporter.get_finished_spans()
+    assert good.name == "chat local:one"
+    assert good.parent is not None
+    assert format(good.parent.span_id, "x") == "b7ad6b7169203331"
+    wanted = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "local:one"}
+    assert wanted.items() <= dict(good.attributes or {}).items()
+    assert (good.attributes or {})["gen_ai.usage.output_tokens"] == 2
+    assert not bad.status.is_ok
+    assert "it is down" in str(bad.status.description)

@@ -74,7 +74,7 @@ def serve(
     try:
         import uvicorn
 
-        from ratchet.gateway import Gateway, platform_app
+        from ratchet.gateway import Gateway, configure_traces, platform_app
         from ratchet.jobs.queue import Queue, Worker
     except ImportError as error:
         raise UsageError(
@@ -87,6 +87,7 @@ def serve(
         raise UsageError(
             f"{host} can be reached by others, and there are no API keys yet: make one with `ratchet keys add NAME`, or serve on 127.0.0.1"
         )
+    configure_traces()
     queue = Queue(workspace)
     gateway = Gateway(
         engine,

@@ -2,5 +2,6 @@
 
 from ratchet.gateway.app import Gateway
 from ratchet.gateway.platform import platform_app
+from ratchet.gateway.traces import configure as configure_traces
 
-__all__ = ["Gateway", "platform_app"]
+__all__ = ["Gateway", "configure_traces", "platform_app"]

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import orjson
+from opentelemetry.context import Context
 
 from ratchet.core import Json
 from ratchet.core.errors import StoreError
@@ -30,6 +31,7 @@ from ratchet.gateway.shapes import (
     tool_calls,
     usage_of,
 )
+from ratchet.gateway.traces import parent_of, record
 from ratchet.models import ChatReply
 from ratchet.store.keys import Key
 from ratchet.store.requests import LoggedRequest, RequestWriter
@@ -47,6 +49,8 @@ class Passing:
     at: float
     started: float
     key: Key | None
+    parent: Context | None = None
+    """The span that it belongs to."""
     asked: Asked | None = None
     meant: Meant | None = None
     replies: list[ChatReply] = field(default_factory=list)
@@ -118,6 +122,7 @@ class Chat:
             at=time.time(),
             started=time.perf_counter(),
             key=scope.get("ratchet.key"),
+            parent=parent_of(scope["headers"]),
         )
 
     async def _guarded(self, passing: Passing, told: Told, work: Any) -> None:
@@ -263,6 +268,23 @@ class Chat:
         if passing.who:
             body["answered_by"] = passing.who
         status = problem.status if problem else 200
+        record(
+            passing.parent,
+            "chat" if passing.id.startswith("chat") else "text_completion",
+            asked.model if asked else "",
+            {
+                "response.id": passing.id,
+                "response.model": passing.who or (meant.model.name if meant else None),
+                "response.finish_reasons": [reply.finish_reason for reply in replies] or None,
+                "request.temperature": meant.request.temperature if meant else None,
+                "request.max_tokens": meant.request.max_tokens if meant else None,
+                "usage.input_tokens": used["prompt_tokens"],
+                "usage.output_tokens": used["completion_tokens"],
+            },
+            started_s=passing.at,
+            seconds=latency_s,
+            problem=str(problem) if problem else None,
+        )
         self._access.charge(passing.key, cost)
         self._metrics.count(
             asked.model if asked and status != 404 else "",

@@ -55,8 +55,8 @@ class Forgetting(Record):
         """Return it in words."""
         verdict = self.verdict
         head = {
-            "better": "Nothing was forgotten",
-            "not worse": "Nothing was forgotten",
+            "better": "Nothing was forgotten overall",
+            "not worse": "Nothing was forgotten overall",
             "worse": "The fine-tune has forgotten",
             "no evidence": "It cannot be told whether anything was forgotten",
         }[verdict.decision]
@@ -70,7 +70,7 @@ class Forgetting(Record):
         return (
             f"{head}: {100 * verdict.champion_score:.0f} % of {verdict.n} probes before, {100 * verdict.challenger_score:.0f} % after "
             f"({100 * verdict.effect:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})"
-            + (f"; most of all: {', '.join(worst)}" if worst else "")
+            + (f"; the most in: {', '.join(worst)}" if worst else "")
             + "."
         )
 
