@@ -390,7 +390,7 @@ class Workbench:
         dataset = latest_dataset(self.engine, self.task.name).id if self.workspace else own
 
         async def work(pool: ModelPool) -> Opening:
-            ground, test = self._ground(pool, budget), self.split("test")
+            ground, test = self.ground(pool, budget), self.split("test")
             return await open_test(ground, self.champion(), test, dataset_id=dataset)
 
         return self.with_pool(work)
@@ -415,11 +415,12 @@ class Workbench:
         """Try the levers in order, keep what is proven better, and return the ladder."""
 
         async def work(pool: ModelPool) -> list[Step]:
-            return await climb(self._ground(pool, budget), levers, start=start, again=again)
+            return await climb(self.ground(pool, budget), levers, start=start, again=again)
 
         return self.with_pool(work)
 
-    def _ground(self, pool: ModelPool, budget: Budget | None) -> Ground:
+    def ground(self, pool: ModelPool, budget: Budget | None = None) -> Ground:
+        """Return what levers and the ladder work on."""
         watching: Watcher = self.watching
         evidence = Evidence(
             task=self.task,
@@ -441,7 +442,7 @@ class Workbench:
 
     def evidence(self, pool: ModelPool) -> Evidence:
         """Return what a lever may look at."""
-        return self._ground(pool, None).evidence
+        return self.ground(pool, None).evidence
 
     def changes(self, step: Step, limit: int = CHANGES_SHOWN) -> list[Changed]:
         """Return examples on which a rung's challenger and champion differ most: fixed ones first, then broken ones."""

@@ -11,6 +11,7 @@ from ratchet.cli.measuring import Json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ratchet.models import ModelPool
     from ratchet.tuning import Row
     from ratchet.tuning.format import Method
 
@@ -24,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     tune = typer.Typer(no_args_is_help=True, help="Training files and fine-tuning jobs.")
     for name, command in (
-        ("data", data), ("check", check), ("audit", audit), ("jobs", jobs), ("events", events), ("cancel", cancel),
+        ("data", data), ("check", check), ("audit", audit), ("curve", curve), ("jobs", jobs), ("events", events), ("cancel", cancel),
     ):  # fmt: skip
         tune.command(name)(command)
     app.add_typer(tune, name="tune")
@@ -187,6 +188,57 @@ def audit(
         out.print(f"[bold]{sentence}[/]")
     if any(one.level == "error" for one in found):
         raise typer.Exit(3)
+
+
+def curve(
+    task: str,
+    sizes: Annotated[
+        str, typer.Option(help="How many train examples each, with commas.")
+    ] = "50,100,200",
+    epochs: Annotated[float | None, typer.Option(min=0, help="Passes over the examples.")] = None,
+    json: Json = False,
+) -> None:
+    """Start small: fine-tune on 50, 100, 200 … examples, and see what more of them would bring."""
+    from rich.table import Table
+
+    from ratchet.cli.show import bars, out, print_json
+    from ratchet.core.errors import UsageError
+    from ratchet.ladder import data_curve
+    from ratchet.measure import Curve
+    from ratchet.store import find_workspace
+    from ratchet.tuning import LoraSettings
+    from ratchet.workbench import Workbench
+
+    try:
+        chosen = [int(size) for size in sizes.split(",")]
+    except ValueError as error:
+        raise UsageError(
+            f"--sizes are whole numbers with commas, as 50,100,200; got {sizes!r}"
+        ) from error
+    if len(chosen) < 3 or chosen != sorted(set(chosen)) or chosen[0] < 2:
+        raise UsageError(
+            f"--sizes are three or more numbers that rise, as 50,100,200; got {sizes!r}"
+        )
+    bench = Workbench.open(task)
+    settings = LoraSettings(epochs=epochs) if epochs else LoraSettings()
+
+    async def work(pool: "ModelPool") -> Curve:
+        return await data_curve(bench.ground(pool), chosen, settings)
+
+    with find_workspace(Path()).held(), bars() as bench.watching:
+        found = bench.with_pool(work)
+    if json:
+        print_json({**found.model_dump(mode="json"), "sentence": found.sentence})
+        return
+    table = Table("train examples", "score", "95 % interval", "")
+    for points, what in ((found.points, "measured"), (found.ahead, "expected")):
+        for point in points:
+            low, high = 100 * point.interval.low, 100 * point.interval.high
+            table.add_row(
+                f"{point.examples:,}", f"{100 * point.score:.1f}", f"{low:.1f} to {high:.1f}", what
+            )
+    out.print(table)
+    out.print(f"[bold]{found.sentence}[/]")
 
 
 def jobs(json: Json = False) -> None:

@@ -3,6 +3,7 @@
 from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
+from ratchet.ladder.curve import data_curve
 from ratchet.ladder.final import open_test
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of
 from ratchet.ladder.release import promote
@@ -29,6 +30,7 @@ __all__ = [
     "changed_by",
     "climb",
     "cost_text",
+    "data_curve",
     "examples_of_logs",
     "gain_text",
     "html_report",

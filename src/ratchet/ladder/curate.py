@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from ratchet.answer import Prompt, parse_answer
 from ratchet.core import Example, Json, Task, Trial
 from ratchet.models import ChatReply, ToolCall
-from ratchet.tuning import Conversation, Preference, conversations_of
+from ratchet.tuning import Conversation, Message, Preference, conversations_of
 
 __all__ = ["examples_of_logs", "preferences_of_trials"]
 
@@ -77,7 +77,15 @@ def preferences_of_trials(
         known_examples, conversations_of(prompt, known_examples), strict=True
     ):
         *asked, better = whole.messages
-        worse = {"role": "assistant", "content": worst[example.id].output}
-        if better["content"] != worse["content"]:
+        worse = said(better, worst[example.id].output)
+        if better != worse:
             found.append(Preference(Conversation(tuple(asked), whole.tools), (better,), (worse,)))
     return found
+
+
+def said(like: Message, output: str) -> Message:
+    """Return an assistant's message of the same form with another answer: as text, or as the arguments of the same call."""
+    if "tool_calls" not in like:
+        return {"role": "assistant", "content": output}
+    (call,) = like["tool_calls"]
+    return {**like, "tool_calls": [{**call, "function": {**call["function"], "arguments": output}}]}

@@ -5,6 +5,7 @@ from ratchet.measure.audit import audit, audit_sentence
 from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, own_family
 from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
+from ratchet.measure.curve import Curve, Point, learning_curve
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
 from ratchet.measure.evaluate import Plan, evaluate, plan, recall
 from ratchet.measure.forgetting import Forgetting, Probe, forgetting, load_probes, probes_for
@@ -25,12 +26,14 @@ __all__ = [
     "Bout",
     "Calibration",
     "Contest",
+    "Curve",
     "Duels",
     "Finding",
     "Forgetting",
     "Measurement",
     "Missing",
     "Plan",
+    "Point",
     "Probe",
     "Progress",
     "Race",
@@ -51,6 +54,7 @@ __all__ = [
     "evaluate",
     "forgetting",
     "judged_bouts",
+    "learning_curve",
     "load_probes",
     "mean_interval",
     "own_family",

@@ -1,6 +1,6 @@
 """How data is formatted and weights are trained. The training libraries are loaded only where a run starts."""
 
-from ratchet.tuning.conversation import Conversation, Preference, Row, conversations_of
+from ratchet.tuning.conversation import Conversation, Message, Preference, Row, conversations_of
 from ratchet.tuning.format import Fault, FileReport, check_rows, read_file, read_rows, write_rows
 from ratchet.tuning.hosted import HostedRun, estimated_tokens, train_hosted
 from ratchet.tuning.lora import TrainingData, TuningStopped, adapter_id, estimate_lora, train_lora
@@ -13,6 +13,7 @@ __all__ = [
     "FileReport",
     "HostedRun",
     "LoraSettings",
+    "Message",
     "Preference",
     "Row",
     "TrainingData",
