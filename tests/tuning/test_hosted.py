@@ -204,3 +204,19 @@ def test_a_teacher_is_copied_where_the_metric_agrees(tmp_path: Path) -> None:
         useless.climb([TuneLever(distil=True)])
     with pytest.raises(TuningError, match="names no teacher"):
         bench_in(tmp_path / "c", "local:nano").climb([TuneLever(distil=True)])
+
+
+def test_the_best_checkpoint_is_chosen_by_the_tasks_own_score(tmp_path: Path) -> None:
+    """The metric is taken on generated answers at each evaluation, told, and what is kept is the one that scored best."""
+    bench = bench_in(tmp_path, "local:nano")
+    seen: list[float] = []
+    bench.watching.trains = lambda progress: (
+        seen.append(progress.score) if progress.score is not None else None
+    )  # type: ignore[method-assign]
+
+    bench.climb([TuneLever(LoraSettings(epochs=4, best="score", evaluations=4))])
+
+    assert len(seen) >= 3
+    assert max(seen) >= 0.8
+    assert bench.champion().adapter
+    assert bench.measure().score >= 0.8

@@ -35,6 +35,12 @@ Replay = Annotated[
     float,
     typer.Option(min=0, help="tune: mix in the base's own practice, as a share of the examples."),
 ]
+ByScore = Annotated[
+    bool,
+    typer.Option(
+        "--by-score", help="tune: keep the checkpoint with the best score, not the best loss."
+    ),
+]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask before a fine-tune above the workspace's limits.")
 ]
@@ -58,6 +64,7 @@ class TuneOptions:
     prune: bool = False
     distil: bool = False
     replay: float = 0.0
+    by_score: bool = False
     yes: bool = False
 
 
@@ -66,7 +73,10 @@ def make_levers(bench: "Workbench", names: list[str], tune: TuneOptions) -> "lis
     from ratchet.levers import DemosLever, PromptLever, TuneLever
     from ratchet.tuning import LoraSettings
 
-    settings = LoraSettings(epochs=tune.epochs) if tune.epochs else LoraSettings()
+    settings = LoraSettings(
+        best="score" if tune.by_score else "loss",
+        **({"epochs": tune.epochs} if tune.epochs else {}),
+    )
     known: dict[str, Lever] = {
         "prompt": PromptLever(bench.variants()),
         "demos": DemosLever(),
@@ -92,6 +102,7 @@ def try_(
     prune: Prune = False,
     distil: Distil = False,
     replay: Replay = 0.0,
+    by_score: ByScore = False,
     yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
@@ -103,7 +114,9 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
-        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, replay=replay, yes=yes),
+        tune=TuneOptions(
+            epochs=epochs, prune=prune, distil=distil, replay=replay, by_score=by_score, yes=yes
+        ),
         budget=budget,
         max_calls=max_calls,
         again=True,
@@ -127,6 +140,7 @@ def climb(
     prune: Prune = False,
     distil: Distil = False,
     replay: Replay = 0.0,
+    by_score: ByScore = False,
     yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
@@ -142,7 +156,9 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
-        tune=TuneOptions(epochs=epochs, prune=prune, distil=distil, replay=replay, yes=yes),
+        tune=TuneOptions(
+            epochs=epochs, prune=prune, distil=distil, replay=replay, by_score=by_score, yes=yes
+        ),
         budget=budget,
         max_calls=max_calls,
         again=again,

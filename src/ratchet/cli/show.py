@@ -118,7 +118,8 @@ class Bars(Watching):
         held = (
             "" if progress.validation_loss is None else f"validation {progress.validation_loss:.3f}"
         )
-        self._move("trains", progress.step, progress.steps, loss or held)
+        scored = "" if progress.score is None else f"score {100 * progress.score:.1f}"
+        self._move("trains", progress.step, progress.steps, scored or loss or held)
 
     def climbs(self, rung: Rung) -> None:
         """Print the rung as it ends."""

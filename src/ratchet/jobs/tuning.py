@@ -237,6 +237,8 @@ class _Run:
         )
         if progress.validation_loss is None and progress.step % max(1, progress.steps // EVENTS):
             return
+        if not known:
+            return
         told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in known.items())
         data = {"step": progress.step, "total_steps": progress.steps, **known}
         add_event(

@@ -1,14 +1,17 @@
 """The tune lever: the champion's own prompts, learnt by weights — a LoRA on this machine, or a job at a provider."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from random import Random
+from typing import Any
 
 from ratchet.answer import Prompt, starting_candidate
 from ratchet.core import Budget, Candidate, Example, Json
 from ratchet.core.errors import BudgetError, TuningError
 from ratchet.levers.lever import Evidence, LeverEstimate
-from ratchet.measure import Bench, evaluate, forgetting, probes_for
+from ratchet.measure import Bench, evaluate, forgetting, mean_score, probes_for
+from ratchet.metrics import JudgeMetric
 from ratchet.models import local_folder
 from ratchet.store import load_trials
 from ratchet.tuning import (
@@ -26,6 +29,8 @@ from ratchet.tuning import (
 __all__ = ["TuneLever"]
 
 FULL = 1 - 1e-9
+MOST_SCORED = 64
+"""Examples that a model in training is scored on."""
 
 
 class TuneLever:
@@ -109,14 +114,21 @@ class TuneLever:
     async def _local(
         self, plain: Candidate, evidence: Evidence, rows: list[Example], budget: Budget
     ) -> Candidate:
+        held: list[Example] = []
+        if self._settings.best == "score":
+            rows = rows[:]
+            Random(self._settings.seed).shuffle(rows)
+            count = min(MOST_SCORED, max(1, round(self._settings.validation * len(rows))))
+            rows, held = rows[count:], rows[:count]
         evidence.say(f"tune: LoRA on {len(rows)} examples{pruned(plain, evidence)}")
         result = await asyncio.to_thread(
             train_lora,
             local_folder(plain.model, evidence.root),
-            self._data(plain, evidence, rows),
+            self._data(plain, evidence, rows, held),
             self._settings,
             adapters=evidence.files / "adapters",
             watch=evidence.watch.trains if evidence.watch else None,
+            score=self._scorer(plain, evidence, held) if held else None,
         )
         budget.charge(tokens=result.tokens)
         note = f"LoRA on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
@@ -162,7 +174,31 @@ class TuneLever:
             note=f"{model} fine-tuned on {len(rows)} examples, job {run.job}{pruned(plain, evidence)}",
         )
 
-    def _data(self, plain: Candidate, evidence: Evidence, rows: list[Example]) -> TrainingData:
+    def _scorer(
+        self, plain: Candidate, evidence: Evidence, held: list[Example]
+    ) -> Callable[[Any, Any], float]:
+        """Return what scores a model in training: its answers to examples that are held back, by the task's own metric."""
+        metric = evidence.bench.metric
+        if isinstance(metric, JudgeMetric):
+            raise TuningError(
+                "the best checkpoint cannot be chosen by a judge; choose it by the loss"
+            )
+        requests = [Prompt(evidence.task, plain).request(example) for example in held]
+
+        def score(model: Any, tokenizer: Any) -> float:
+            from ratchet.models.local import replies_of
+
+            return mean_score(evidence.task, metric, held, replies_of(model, tokenizer, requests))
+
+        return score
+
+    def _data(
+        self,
+        plain: Candidate,
+        evidence: Evidence,
+        rows: list[Example],
+        held: Sequence[Example] = (),
+    ) -> TrainingData:
         provenance: dict[str, Json] = {"task": evidence.task.name, "candidate": plain.plain()}
         if self._distil:
             provenance["teacher"] = evidence.task.models.teacher
@@ -173,6 +209,7 @@ class TuneLever:
         return TrainingData(
             base=plain.model,
             rows=taught,
+            validation=conversations_of(Prompt(evidence.task, plain), held),
             provenance=provenance,
         )
 

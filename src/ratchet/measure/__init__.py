@@ -7,7 +7,7 @@ from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
 from ratchet.measure.curve import Curve, Point, learning_curve
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
-from ratchet.measure.evaluate import Plan, evaluate, plan, recall
+from ratchet.measure.evaluate import Plan, evaluate, mean_score, plan, recall
 from ratchet.measure.forgetting import Forgetting, Probe, forgetting, load_probes, probes_for
 from ratchet.measure.front import Standing, cheapest_not_worse, standings
 from ratchet.measure.intervals import (
@@ -57,6 +57,7 @@ __all__ = [
     "learning_curve",
     "load_probes",
     "mean_interval",
+    "mean_score",
     "own_family",
     "plan",
     "probes_for",

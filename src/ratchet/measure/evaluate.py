@@ -1,21 +1,22 @@
 """Measure a candidate: answer every example concurrently, score, keep each trial, pay for none twice."""
 
 import gc
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 
-from ratchet.answer import Prompt, written_answer
-from ratchet.core import Candidate, Example, Spend, Trial
+from ratchet.answer import Prompt, parse_answer, written_answer
+from ratchet.core import Candidate, Example, Spend, Task, Trial
 from ratchet.core.errors import DataError
 from ratchet.measure.asking import Asking, Bench, stored, voting, writing
 from ratchet.measure.measurement import Measurement
-from ratchet.metrics import JudgeMetric
-from ratchet.models import ChatModel
+from ratchet.metrics import JudgeMetric, Metric
+from ratchet.models import ChatModel, ChatReply
 
-__all__ = ["Plan", "evaluate", "fewer_collections", "plan", "recall"]
+__all__ = ["Plan", "evaluate", "fewer_collections", "mean_score", "plan", "recall"]
 
 SAMPLE = 200
 
@@ -142,3 +143,14 @@ def fewer_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
+
+
+def mean_score(
+    task: Task, metric: Metric, examples: Sequence[Example], replies: Sequence[ChatReply]
+) -> float:
+    """Return the mean score of replies, one an example; a reply without the answer's form scores 0, as in a measurement."""
+    values = []
+    for example, reply in zip(examples, replies, strict=True):
+        answer, failure = parse_answer(task, reply)
+        values.append(0.0 if failure else metric.score(example, answer).value)
+    return fmean(values) if values else math.nan

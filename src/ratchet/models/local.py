@@ -45,7 +45,7 @@ except ImportError as missing:
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["LocalModel", "load_base"]
+__all__ = ["LocalModel", "load_base", "replies_of"]
 
 BATCH = 64
 GATHER_S = 0.01
@@ -144,13 +144,7 @@ class LocalModel:
         yield reply
 
     def _prompt(self, request: ChatRequest) -> str:
-        if request.raw is not None:
-            return request.raw
-        text = self._tokenizer.apply_chat_template(
-            request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
-        )
-        assert isinstance(text, str)  # tokenize=False returns text
-        return text
+        return prompt_of(self._tokenizer, request)
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return the tokens of the prompt, counted."""
@@ -204,7 +198,7 @@ class LocalModel:
 
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
-            self._engine = self._engine or _Engine(self._folder, self._adapters)
+            self._engine = self._engine or _Engine(*load_base(self._folder), self._adapters)
             batch = [item for item in batch if self._can(item)]
             batch.sort(
                 key=lambda item: item.request.adapter or ""
@@ -229,6 +223,33 @@ class LocalModel:
             item.future.set_exception(error)
             return False
         return True
+
+
+def prompt_of(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -> str:
+    """Return the text that a request becomes."""
+    if request.raw is not None:
+        return request.raw
+    text = tokenizer.apply_chat_template(
+        request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
+    )
+    assert isinstance(text, str)  # tokenize=False returns text
+    return text
+
+
+def replies_of(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", requests: list[ChatRequest]
+) -> list[ChatReply]:
+    """Return the replies of a model in memory, such as one in training, in batches; adapters of the requests do not count."""
+    engine, found = _Engine(model, tokenizer), list[ChatReply]()
+    plain = [replace(request, adapter=None) for request in requests]
+    for start in range(0, len(plain), BATCH):
+        found += engine.generate(
+            [
+                _Waiting(request, prompt_of(tokenizer, request), Future(), 0.0)
+                for request in plain[start : start + BATCH]
+            ]
+        )
+    return found
 
 
 def reply(
@@ -267,8 +288,13 @@ def cut_at(text: str, stop: tuple[str, ...]) -> int | None:
 class _Engine:
     """The weights, and one batch at a time through them."""
 
-    def __init__(self, folder: Path, adapters: Path | None) -> None:
-        self._model, self._tokenizer = load_base(folder)
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        adapters: Path | None = None,
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
         self._bank = AdapterBank(self._model, adapters)
         self._guide = guide(self._tokenizer, self._model.config.vocab_size)
         self._end = self._tokenizer.eos_token_id

@@ -123,6 +123,7 @@ def train_lora(
     watch: Watch | None = None,
     should_stop: Callable[[], bool] | None = None,
     keep_checkpoint: Callable[[int, float, Path], None] | None = None,
+    score: Callable[[Any, Any], float] | None = None,
 ) -> TuningResult:
     """Train, or find, the adapter of this run and return what came out.
 
@@ -133,6 +134,7 @@ def train_lora(
         adapters: The folder that adapters live in; the new one is `adapters/<id>`.
         watch: Called after each step.
         keep_checkpoint: Called with step, validation loss and folder of each checkpoint, which is removed later.
+        score: Scores the model, with its tokenizer, at each evaluation; wanted where the settings choose the best by score.
         should_stop: Asked after each step; when it says so, a checkpoint is kept and TuningStopped is raised.
     Raises: TuningError if the data do not fit, or the loss is no longer a number.
     """
@@ -145,7 +147,12 @@ def train_lora(
     with quiet():
         model, tokenizer = adapted(base, adapters / data.start if data.start else None, settings)
         train, held, tokens = prepared(data, tokenizer, settings)
+        if (settings.best == "score") != (score is not None):
+            raise TuningError(
+                "settings.best is 'score' where there is a function that scores, and only there"
+            )
         trainer = make_trainer(model, tokenizer, train, held, settings, work)
+        trainer.score = score
         trainer.add_callback(watcher(watch, should_stop, keep_checkpoint))
         outcome = trainer.train(
             resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None
@@ -163,11 +170,20 @@ def train_lora(
         tokens=round(tokens * (state.epoch or 0)),
         seconds=time.monotonic() - started,
         loss=outcome.training_loss,
-        validation_loss=float(state.best_metric or math.nan),
+        validation_loss=best_loss(state),
         stopped_early=state.global_step < state.max_steps,
     )
-    keep(trainer, result, work, folder, data, settings)
+    with quiet():
+        keep(trainer, result, work, folder, data, settings)
     return result
+
+
+def best_loss(state: Any) -> float:
+    """Return the validation loss of the checkpoint that was kept; NaN where none was taken."""
+    taken = [entry for entry in state.log_history if "eval_loss" in entry]
+    scored = [entry for entry in taken if entry.get("eval_score") == state.best_metric]
+    kept = scored or sorted(taken, key=lambda entry: entry["eval_loss"])
+    return float(kept[0]["eval_loss"]) if kept else math.nan
 
 
 def prepared(
@@ -310,7 +326,8 @@ def make_trainer(
         save_steps=every,
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
+        metric_for_best_model=f"eval_{settings.best}",
+        greater_is_better=settings.best == "score",
         logging_steps=1,
         report_to=[],
         disable_tqdm=True,
@@ -355,6 +372,18 @@ def answer_trainer() -> Any:
     from trl import SFTTrainer
 
     class AnswerTrainer(SFTTrainer):  # type: ignore[misc]  # untyped base
+        score: Callable[[Any, Any], float] | None = None
+
+        def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
+            found: dict[str, float] = super().evaluate(*args, **options)
+            if self.score:
+                was_training = self.model.training
+                self.model.eval()
+                found["eval_score"] = self.score(self.model, self.processing_class)
+                self.model.train(was_training)
+                self.log({"eval_score": found["eval_score"]})
+            return found
+
         def compute_loss(
             self,
             model: Any,
@@ -412,6 +441,7 @@ def watcher(
                         steps=state.max_steps,
                         loss=logs.get("loss"),
                         validation_loss=logs.get("eval_loss"),
+                        score=logs.get("eval_score"),
                     )
                 )
 

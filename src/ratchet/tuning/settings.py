@@ -30,8 +30,10 @@ class LoraSettings(Record):
     """Share of the training examples that only the validation loss sees."""
     evaluations: Annotated[int, Field(gt=0)] = 8
     """How often the validation loss is taken; each time leaves a checkpoint to resume from."""
+    best: Literal["loss", "score"] = "loss"
+    """What the best checkpoint is chosen by: the validation loss, or the task's own metric on answers that are generated."""
     patience: Annotated[int, Field(gt=0)] = 3
-    """Evaluations without a better loss that end the run early."""
+    """Evaluations without a better loss, or score, that end the run early."""
     seed: int = 0
 
     def rate(self, width: int) -> float:
@@ -59,6 +61,8 @@ class TuningProgress(Record):
     steps: int
     loss: float | None = None
     validation_loss: float | None = None
+    score: float | None = None
+    """By the task's own metric, where the best checkpoint is chosen by it."""
 
 
 class TuningResult(Record):
