@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 EVERY_S = 1.0
+SLOWEST_S = 300.0
+"""A request that began so long ago may still be answered, and its line come late."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -166,6 +168,7 @@ def logs(
                 count += 1
         out.print(f"{export}: {count} requests")
         return
+    started = time.time()
     found = list(read_requests(engine, model=model, failed=failed, limit=limit))
     if json:
         print_json([asdict(one) for one in found])
@@ -173,13 +176,15 @@ def logs(
     if not follow:
         out.print(logs_table(found))
         return
-    after = found[0].at if found else 0.0
+    shown = {one.id: one.at for one in found}
     for one in reversed(found):
         out.print(line_of(one), markup=False)
     while True:
-        for one in read_requests(engine, model=model, failed=failed, after=after):
-            out.print(line_of(one), markup=False)
-            after = max(after, one.at)
+        since = max(shown.values(), default=time.time()) - SLOWEST_S
+        for one in read_requests(engine, model=model, failed=failed, after=since):
+            if one.id not in shown and one.at > started - SLOWEST_S:
+                out.print(line_of(one), markup=False)
+                shown[one.id] = one.at
         time.sleep(EVERY_S)
 
 

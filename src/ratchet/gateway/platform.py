@@ -21,7 +21,6 @@ from ratchet.jobs.tuning import base_of, checkpoints_of, name_of, settings_of, s
 from ratchet.store import Workspace
 from ratchet.store.adapters import NamedAdapter, find_adapter, list_adapters
 from ratchet.store.jobs import (
-    ENDED,
     Job,
     JobEvent,
     add_event,
@@ -265,7 +264,7 @@ class _Jobs:
         job = add_job(self._engine, body)
         add_event(self._engine, job.id, f"Created fine-tuning job: {job.id}")
         self._queue.put(job.id, job.runs)
-        change_job(self._engine, job.id, "queued", unless=(*ENDED, "running", "paused"))
+        change_job(self._engine, job.id, "queued", only=("validating_files",))
         return self.show(job.id)
 
     def _check_file(self, file_id: str, param: str) -> None:
@@ -313,7 +312,7 @@ class _Jobs:
 
     def resume(self, job_id: str) -> dict[str, Json]:
         job = self._found(job_id)
-        if job.status != "paused" or not change_job(self._engine, job_id, "queued", again=True):
+        if not change_job(self._engine, job_id, "queued", only=("paused",), again=True):
             raise Problem(
                 400,
                 f"the job is {job.status}, and only a paused one can be resumed",

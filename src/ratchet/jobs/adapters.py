@@ -4,6 +4,7 @@ What comes from outside is checked before it is kept: safetensors alone, no pick
 fit the base. An address must not lead to a private network unless that is allowed, and redirects are not followed.
 """
 
+import http.client
 import io
 import ipaddress
 import json
@@ -13,6 +14,7 @@ import tarfile
 import urllib.parse
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import token_hex
@@ -42,10 +44,11 @@ __all__ = [
 ]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-LARGEST = 4 * 2**30
+LARGEST = 2**30
 """Bytes of an adapter."""
 LARGEST_CONFIG = 2**20
 TIMEOUT_S = 60.0
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 DTYPES = ("float16", "bfloat16", "float32")
 
 
@@ -66,6 +69,11 @@ def add_adapter(
         raise UsageError(
             f"{name!r} cannot be a name: letters, digits and . _ : - up to 150 of them"
         )
+    served = {release.name for release in load_releases(workspace.database)}
+    if name.startswith(("local:", "ft:")) or name in served:
+        raise UsageError(f"{name!r} means something else already; choose another name")
+    if not base.startswith("local:"):
+        raise UsageError(f"the base must be a local model, as local:nano, not {base!r}")
     if find_adapter(workspace.database, name):
         raise UsageError(
             f"there is an adapter named {name!r} already; delete it, or choose another name"
@@ -97,9 +105,11 @@ def check_fit(parts: Mapping[str, bytes], base: Path) -> None:
     try:
         config = json.loads(parts[CONFIG])
         rank = config["r"]
-        if config.get("peft_type") != "LORA" or not isinstance(rank, int):
-            raise ValueError("it is no LoRA")
-    except (ValueError, KeyError, TypeError) as error:
+        alpha = config.get("lora_alpha", rank)
+        numbers = [rank, alpha, *(config.get("alpha_pattern") or {}).values()]
+        if config.get("peft_type") != "LORA" or not all(is_positive(n) for n in numbers):
+            raise ValueError("it is no LoRA, or its rank or alpha is no number above 0")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{CONFIG} is none of PEFT: {error}") from error
     tensors = shapes_of(parts[WEIGHTS])
     wanted = layers_of(base)
@@ -111,12 +121,16 @@ def check_fit(parts: Mapping[str, bytes], base: Path) -> None:
                 f"the adapter is not for {base.name}: it has no linear layer for {key!r}"
             )
         place = 1 if side == "A.weight" else 0
-        if len(shape) != 2 or shape[place] != layer[place]:
+        if len(shape) != 2 or 0 in shape or shape[place] != layer[place]:
             raise DataError(
                 f"the adapter is not for {base.name}: {key!r} has the shape {shape}, and the layer {layer}"
             )
     if not tensors:
         raise DataError(f"{WEIGHTS} holds no tensors")
+
+
+def is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def shapes_of(content: bytes) -> dict[str, list[int]]:
@@ -185,7 +199,15 @@ def unpacked(content: bytes, name: str) -> dict[str, bytes]:
                     allowed(part, member.size)
                     opened = tar.extractfile(member)
                     found[part] = opened.read() if opened else b""
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        zlib.error,
+    ) as error:
         raise DataError(
             f"{name} is neither a .zip nor a .tar.gz with an adapter: {error}"
         ) from error
@@ -208,30 +230,67 @@ class _Straight(urllib.request.HTTPRedirectHandler):
         )
 
 
+def is_public(address: str) -> bool:
+    """Return whether an address is on the public internet, and not a private one in the clothes of a public one."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo and found.teredo[1])
+        if inner or found in NAT64:
+            return False
+    return found.is_global
+
+
+class _Checked:
+    """A connection that looks at whom it reached before it says a word: a name may lead elsewhere the second time."""
+
+    sock: socket.socket
+
+    def connect(self) -> None:
+        """Connect, and hang up on a private address."""
+        super().connect()  # type: ignore[misc]  # the connection that this is mixed into
+        address = self.sock.getpeername()[0]
+        if not is_public(address):
+            self.sock.close()
+            raise OSError(
+                f"it is in a private network ({address}); allow that with --allow-private, if it is yours"
+            )
+
+
+class _Http(_Checked, http.client.HTTPConnection):
+    pass
+
+
+class _Https(_Checked, http.client.HTTPSConnection):
+    pass
+
+
+class _HttpHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Http, req)
+
+
+class _HttpsHandler(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Https, req)
+
+
 def fetch(url: str, *, allow_private: bool = False) -> bytes:
     """Return what is at an address.
 
-    Raises: DataError if it cannot be reached, leads to a private network, or elsewhere.
+    Raises: DataError if it cannot be reached, is in a private network, or leads elsewhere.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise DataError(f"{url!r} is no http(s) address")
-    if not allow_private:
-        try:
-            found = {info[4][0] for info in socket.getaddrinfo(parts.hostname, parts.port or 443)}
-        except OSError as error:
-            raise DataError(f"{parts.hostname} cannot be found: {error}") from error
-        for address in found:
-            if not ipaddress.ip_address(address).is_global:
-                raise DataError(
-                    f"{parts.hostname} is in a private network ({address}); allow that with --allow-private, if it is yours"
-                )
-    opener = urllib.request.build_opener(_Straight)
+    handlers = (
+        [] if allow_private else [_HttpHandler(), _HttpsHandler(), urllib.request.ProxyHandler({})]
+    )
+    opener = urllib.request.build_opener(_Straight, *handlers)
     try:
         with opener.open(url, timeout=TIMEOUT_S) as response:
             content: bytes = response.read(LARGEST + 1)
-    except OSError as error:
-        raise DataError(f"{url} cannot be read: {error}") from error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise DataError(f"{url} cannot be read: {getattr(error, 'reason', error)}") from error
     if len(content) > LARGEST:
         raise DataError(f"{url} is larger than an adapter can be")
     return content

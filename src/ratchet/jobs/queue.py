@@ -18,7 +18,7 @@ from ratchet.core.errors import UsageError
 from ratchet.jobs.notice import notify
 from ratchet.jobs.tuning import run_tuning
 from ratchet.store import Workspace, find_workspace
-from ratchet.store.jobs import ENDED, add_event, find_job
+from ratchet.store.jobs import ENDED, add_event, find_job, list_jobs
 
 try:
     from dbos import DBOS, DBOSClient, run_dbos_database_migrations
@@ -113,6 +113,11 @@ def work(root: Path, name: str = "worker", ready: Callable[[], None] | None = No
 
         DBOS.launch()
         DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_S)
+        queue = Queue(workspace)
+        for job in list_jobs(workspace.database):  # whoever put it in may have died just before
+            if job.status in ("validating_files", "queued"):
+                queue.put(job.id, job.runs)
+        queue.close()
         if ready:
             ready()
         ending.wait()

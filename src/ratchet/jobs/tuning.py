@@ -8,11 +8,12 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from ratchet.core import Json
-from ratchet.core.errors import RatchetError, TuningError, UnknownModelError
+from ratchet.core.errors import RatchetError, StoreError, TuningError, UnknownModelError
 from ratchet.models import local_folder
 from ratchet.store import Workspace
 from ratchet.store.adapters import (
@@ -144,12 +145,20 @@ def run_tuning(workspace: Workspace, job_id: str) -> None:
     try:
         _Run(workspace, job).go()
     except TuningStopped as stopped:
-        add_event(engine, job_id, f"The job {stopped}")
+        note(engine, job_id, f"The job {stopped}")
     except RatchetError as error:
         fail(engine, job_id, type(error).__name__, str(error))
     except Exception as error:
         log.exception("job %s failed", job_id)
         fail(engine, job_id, "server_error", f"the training failed: {error}")
+
+
+def note(engine: sa.Engine, job_id: str, message: str, **more: Any) -> None:
+    """Write down what happened; where that cannot be written the training goes on."""
+    try:
+        add_event(engine, job_id, message, **more)
+    except StoreError:
+        log.exception("an event of job %s is lost: %s", job_id, message)
 
 
 def fail(engine: sa.Engine, job_id: str, code: str, message: str) -> None:
@@ -182,7 +191,7 @@ class _Run:
                 f"{len(report.overlap)} rows of the training file stand in the validation file too (first: row {report.overlap[0]}); remove them from one of the two"
             )
         if report.duplicates:
-            add_event(
+            note(
                 self._engine,
                 job_id,
                 f"{len(report.duplicates)} rows of the training file stand in it more than once",
@@ -197,7 +206,7 @@ class _Run:
         )
         if not change_job(self._engine, job_id, "running", unless=(*ENDED, "paused")):
             return
-        add_event(
+        note(
             self._engine, job_id, f"Training on {len(rows)} rows begins, {settings.epochs:g} epochs"
         )
         name = name_of(self._job, base)
@@ -241,7 +250,7 @@ class _Run:
             return
         told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in known.items())
         data = {"step": progress.step, "total_steps": progress.steps, **known}
-        add_event(
+        note(
             self._engine, self._job.id, f"Step {progress.step}/{progress.steps}: {told}", data=data
         )
 
@@ -286,7 +295,7 @@ class _Run:
             "seconds": result.seconds,
         }
         if change_job(self._engine, self._job.id, "succeeded", outcome=outcome):
-            add_event(self._engine, self._job.id, f"New fine-tuned model: {name}")
+            note(self._engine, self._job.id, f"New fine-tuned model: {name}")
 
 
 def checkpoints_of(engine: sa.Engine, name: str) -> list[NamedAdapter]:

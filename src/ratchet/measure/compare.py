@@ -254,7 +254,7 @@ def paired_t_p(differences: Array, clusters: Clusters | None = None) -> float:
         if error > 1e-12
         else 0.0
     )  # equal but for rounding
-    return max(p, flipped_p(sums))
+    return max(p, flipped_p(sums), 2.0 ** (1 - len(sums)))  # no flip can do better
 
 
 def flipped_p(sums: Array) -> float:

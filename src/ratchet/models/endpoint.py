@@ -155,12 +155,12 @@ class EndpointModel:
             timeout = aiohttp.ClientTimeout(total=max(0.001, left_s))
             async with self._open().post(url, data=body, timeout=timeout) as response:
                 if response.status != 200:  # the one good status of this API
-                    content = await response.read()
+                    content = self._without_key(await response.read())
                     raise self._refused(
                         response.status, content, response.headers.get("Retry-After")
                     )
                 async for line in response.content:
-                    if piece := gathered.take(line):
+                    if piece := gathered.take(self._without_key(line)):
                         yield piece
         except TimeoutError as error:
             raise ReplyError(
@@ -258,11 +258,14 @@ class EndpointModel:
             ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise _Again(self._unreachable(error)) from error
-        if self._key:  # an endpoint may write the key into its own message; no answer holds one
-            content = content.replace(self._key.encode(), b"[key]")
+        content = self._without_key(content)
         if status != 200:  # the one good status of this API
             raise self._refused(status, content, headers.get("Retry-After"))
         return content, time.perf_counter() - started
+
+    def _without_key(self, content: bytes) -> bytes:
+        """Return what an endpoint says; it may write the key into its own message, and no answer holds one."""
+        return content.replace(self._key.encode(), b"[key]") if self._key else content
 
     def _unreachable(self, error: Exception) -> ReplyError:
         return ReplyError(

@@ -10,7 +10,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from ratchet.core import Json
-from ratchet.store.database import connect, transaction
+from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import job_events, jobs
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
 Status = Literal[
     "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
 ]
+TRIES = 20
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -84,6 +85,7 @@ def change_job(
     status: Status,
     *,
     unless: Sequence[str] = ENDED,
+    only: Sequence[str] = (),
     outcome: dict[str, Json] | None = None,
     again: bool = False,
 ) -> bool:
@@ -93,6 +95,7 @@ def change_job(
         engine: The database.
         job_id: Which job.
         status: How it stands now.
+        only: Where it is given, the job must stand in one of these.
         unless: Where it stands so, nothing is changed: one process may cancel what another one runs.
         outcome: What came out.
         again: It goes into the queue once more.
@@ -105,6 +108,8 @@ def change_job(
     if again:
         values["runs"] = jobs.c.runs + 1
     change = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.status.not_in(unless))
+    if only:
+        change = change.where(jobs.c.status.in_(only))
     with transaction(engine) as connection:
         return bool(connection.execute(change.values(values)).rowcount)
 
@@ -143,19 +148,20 @@ def add_event(
     last = sa.select(sa.func.coalesce(sa.func.max(job_events.c.number), 0)).where(
         job_events.c.job_id == job_id
     )
-    with transaction(engine) as connection:
-        number = int(connection.execute(last).scalar_one()) + 1
-        connection.execute(
-            sa.insert(job_events).values(
-                job_id=job_id,
-                number=number,
-                at=time.time(),
-                level=level,
-                kind="metrics" if data else "message",
-                message=message,
-                data=json.dumps(data or {}),
-            )
-        )
+    row = {
+        "job_id": job_id,
+        "at": time.time(),
+        "level": level,
+        "kind": "metrics" if data else "message",
+        "message": message,
+        "data": json.dumps(data or {}),
+    }
+    for _ in range(TRIES):  # another process may take the number in between
+        with transaction(engine) as connection:
+            number = int(connection.execute(last).scalar_one()) + 1
+            insert = upsert(engine, job_events).values(number=number, **row)
+            if connection.execute(insert).rowcount:
+                return
 
 
 def job_events_of(engine: sa.Engine, job_id: str) -> list[JobEvent]:

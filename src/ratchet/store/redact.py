@@ -22,34 +22,44 @@ CHECKED = "card"
 
 
 def redacted(body: Json, kinds: tuple[str, ...]) -> bytes:
-    """Return a body as JSON in which what the kinds (`secrets`, `pii`) name is replaced by its name in brackets."""
+    """Return a body as JSON in which what the kinds (`secrets`, `pii`) name is replaced by its name in brackets, text by text."""
+    clean = cleaned(storable(body), patterns(kinds))
     try:
-        text = orjson.dumps(body)
-    except TypeError:  # half a surrogate pair, or a number of more than 64 bits
-        text = json.dumps(storable(body), ensure_ascii=False).encode()
-    for name, pattern in patterns(kinds):
-        mark = f"[{name}]".encode()
-        text = pattern.sub(checked if name == CHECKED else mark, text)
-    return text
+        return orjson.dumps(clean)
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(clean, ensure_ascii=False).encode()
 
 
-def checked(found: re.Match[bytes]) -> bytes:
-    return b"[card]" if is_card(found[0]) else found[0]
+def cleaned(value: Json, known: list[tuple[str, re.Pattern[str]]]) -> Json:
+    """Return a value with every text in it cleaned, names of fields too."""
+    if isinstance(value, str):
+        for name, pattern in known:
+            value = pattern.sub(checked if name == CHECKED else f"[{name}]", value)
+        return value
+    if isinstance(value, dict):
+        return {cleaned(name, known): cleaned(item, known) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cleaned(item, known) for item in value]
+    return value
+
+
+def checked(found: re.Match[str]) -> str:
+    return "[card]" if is_card(found[0]) else found[0]
 
 
 @lru_cache
-def patterns(kinds: tuple[str, ...]) -> list[tuple[str, re.Pattern[bytes]]]:
+def patterns(kinds: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
     """Return names and patterns in the order of the file."""
     known = yaml.safe_load((Path(__file__).parent / "redaction.yaml").read_text("utf-8"))
     return [
-        (name, re.compile(pattern.encode(), re.DOTALL))
+        (name, re.compile(pattern, re.DOTALL))
         for kind in kinds
         for name, pattern in known[kind].items()
     ]
 
 
-def is_card(found: bytes) -> bool:
+def is_card(found: str) -> bool:
     """Return whether the digits of a text pass Luhn's check (ISO/IEC 7812-1)."""
-    digits = [int(chr(byte)) for byte in found if chr(byte).isdigit()]
+    digits = [int(one) for one in found if one.isdigit()]
     doubled = [d if k % 2 == 0 else sum(divmod(2 * d, 10)) for k, d in enumerate(reversed(digits))]
     return len(digits) >= 13 and sum(doubled) % 10 == 0

@@ -15,7 +15,7 @@ import zstandard
 
 from ratchet.core import Json
 from ratchet.core.errors import StoreError
-from ratchet.store.database import connect, transaction
+from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.redact import redacted
 from ratchet.store.tables import bodies, feedback, requests
 
@@ -92,6 +92,8 @@ class RequestWriter:
                 return None
             raise StoreError(f"the log cannot be written: {self.failing or 'it is too slow'}")
         written = Future[None]() if self._durable else None
+        if written:
+            written.set_running_or_notify_cancel()  # who waits may go away, and must not take the log along
         self._queue.put((logged, written))
         return written
 
@@ -102,7 +104,7 @@ class RequestWriter:
             while batch:
                 try:
                     self._write([logged for logged, _ in batch])
-                except (StoreError, sa.exc.SQLAlchemyError) as error:
+                except Exception as error:  # noqa: BLE001 - whatever it is, the log goes on
                     self.failing = str(error)
                     for _, written in batch:
                         if written:
@@ -137,14 +139,26 @@ class RequestWriter:
     def _write(self, batch: list[LoggedRequest]) -> None:
         """Write figures and compressed bodies."""
         packer = zstandard.ZstdCompressor(level=1)
-        rows = [{name: getattr(one, name) for name in FIGURES} for one in batch]
-        packed = [
-            {"request_id": one.id, "body": packer.compress(redacted(one.body, self._redact))}
+        rows = [
+            {name: getattr(one, name) for name in FIGURES} | {"problem": self._problem(one)}
             for one in batch
         ]
-        with transaction(self._engine) as connection:
-            connection.execute(sa.insert(requests), rows)
-            connection.execute(sa.insert(bodies), packed)
+        packed = [{"request_id": one.id, "body": packer.compress(self._body(one))} for one in batch]
+        with transaction(self._engine) as connection:  # the same id again is the same request
+            connection.execute(upsert(self._engine, requests), rows)
+            connection.execute(upsert(self._engine, bodies), packed)
+
+    def _problem(self, one: LoggedRequest) -> str | None:
+        return (
+            None if one.problem is None else str(orjson.loads(redacted(one.problem, self._redact)))
+        )
+
+    def _body(self, one: LoggedRequest) -> bytes:
+        """Return what is kept of a body; of one that cannot be written, why."""
+        try:
+            return redacted(one.body, self._redact)
+        except (RecursionError, ValueError, TypeError) as error:
+            return orjson.dumps({"unreadable": str(error)})
 
 
 def add_feedback(
