@@ -321,8 +321,8 @@ def test_many_at_once_are_all_answered_and_logged_once(url: str, engine: sa.Engi
 def test_unknown_paths_and_broken_bodies(url: str) -> None:
     """404 and 405 name what there is; a body that is no JSON is 400; health answers."""
     speaker = client(url)
-    with pytest.raises(openai.NotFoundError, match="there are /healthz, /v1/chat/completions"):
-        speaker.embeddings.create(model="x", input="y")
+    with pytest.raises(openai.NotFoundError, match="there are /healthz, /metrics, /v1/chat"):
+        speaker.moderations.create(input="y")
     with pytest.raises(openai.APIStatusError, match="not allowed"):
         speaker.get("/chat/completions", cast_to=object)
     with pytest.raises(openai.BadRequestError, match="no JSON"):

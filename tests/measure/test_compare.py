@@ -225,3 +225,8 @@ def test_nearly_equal_candidates_are_compared_as_fast_as_others() -> None:
     assert found is not None
     assert found > 10_000_000
     assert time.perf_counter() - started < 1
+
+
+def test_few_equal_gains_are_never_certain():
+    """Twenty equal gains: the p-value is that of all flips, two in 2^20, and not zero."""
+    assert paired_t_p(np.full(20, 0.5)) == pytest.approx(2.0**-19)

@@ -93,7 +93,7 @@ def serve(
     queue = Queue(workspace)
     gateway = Gateway(
         engine,
-        lambda: workspace_pool(workspace, {}),
+        lambda: workspace_pool(workspace, confined=True),
         names=("local:nano",),
         settings=workspace.settings.serve,
         platform=platform_app(workspace, queue),

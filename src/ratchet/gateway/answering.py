@@ -44,6 +44,7 @@ class Names:
         self.releases: dict[str, tuple[Release, Prompt]] = {}
         self.adapters: dict[str, NamedAdapter] = {}
         self._read_at = -FRESH_S
+        self._opening = asyncio.Lock()
 
     def expire(self) -> None:
         """Read anew before the next request: names may have changed."""
@@ -89,7 +90,7 @@ class Names:
             logprobs=asked.request.logprobs,
             seed=request.seed if asked.request.seed is None else asked.request.seed,
         )
-        model = self._pool.model(release.candidate.model)
+        model = await self._opened(release.candidate.model)
         return Meant(model=model, request=request, release=release, inputs=inputs)
 
     async def _named(self, asked: Asked) -> Meant:
@@ -107,7 +108,7 @@ class Names:
                     param="peft" if asked.peft else "model",
                     code="model_not_found",
                 )
-            return Meant(model=self._pool.model(asked.model), request=asked.request)
+            return Meant(model=await self._opened(asked.model), request=asked.request)
         if asked.peft and asked.model not in (adapter.base, adapter.name):
             raise Problem(
                 400,
@@ -115,7 +116,14 @@ class Names:
                 param="peft",
             )
         request = replace(asked.request, adapter=adapter.adapter)
-        return Meant(model=self._pool.model(adapter.base), request=request)
+        return Meant(model=await self._opened(adapter.base), request=request)
+
+    async def _opened(self, name: str) -> ChatModel:
+        """Return the model of that name; the first time it is opened beside the loop, as that may take seconds."""
+        if self._pool.is_open(name):
+            return self._pool.model(name)
+        async with self._opening:
+            return await asyncio.to_thread(self._pool.model, name)
 
 
 class Answering:
@@ -162,8 +170,8 @@ class Answering:
         assert last is not None  # there is at least one model
         raise last
 
-    async def streamed(self, meant: Meant) -> AsyncIterator[str | ChatReply]:
-        """Yield a reply piece by piece; somebody else stands in only before the first piece."""
+    async def streamed(self, meant: Meant) -> AsyncIterator[tuple[str, str | ChatReply]]:
+        """Yield a reply piece by piece, each with the name of the model that gives it; somebody else stands in only before the first piece."""
         models = self._who(meant)
         for place, model in enumerate(models):
             request = (
@@ -173,12 +181,12 @@ class Answering:
             try:
                 if request.logprobs is not None:  # they come with the whole
                     reply = await model.chat(request)
-                    yield reply.text
-                    yield reply
+                    yield model.name, reply.text
+                    yield model.name, reply
                     return
                 async for piece in model.stream(request):
                     begun = True
-                    yield piece
+                    yield model.name, piece
             except (ReplyError, AccessError):
                 if begun or place == len(models) - 1:
                     raise

@@ -90,8 +90,9 @@ class Gateway:
                 headers["retry-after"] = str(max(1, round(problem.retry_after_s)))
             await respond(send, problem.status, problem.body(), headers=headers)
         except Exception as error:
-            log.exception("request failed: %s %s", method, path)
             told = problem_of(error)
+            if told.status == 500:
+                log.exception("request failed: %s %s", method, path)
             await respond(send, told.status, told.body())
 
     def _route(self, path: str, method: str) -> tuple[Application, str]:
@@ -130,7 +131,7 @@ class Gateway:
         self._names = Names(self._engine, self._pool)
         answering = Answering(self._pool, self._settings)
         chat = Chat(self._names, answering, self._access, writer, self._metrics)
-        embeddings = Embeddings(self._pool, self._metrics)
+        embeddings = Embeddings(self._pool, self._access, writer, self._metrics)
         self._routes |= {
             ("POST", "/v1/chat/completions"): chat.chat,
             ("POST", "/v1/completions"): chat.text,

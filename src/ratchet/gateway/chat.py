@@ -14,7 +14,7 @@ from ratchet.core import Json
 from ratchet.core.errors import StoreError
 from ratchet.gateway.access import Access
 from ratchet.gateway.answering import Answering, Meant, Names
-from ratchet.gateway.http import Receive, Scope, Send, Told, body_of, respond
+from ratchet.gateway.http import Receive, Scope, Send, Told, respond
 from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import (
     Asked,
@@ -56,6 +56,8 @@ class Passing:
     replies: list[ChatReply] = field(default_factory=list)
     who: str | None = None
     """The model that answered, where it is another one than was asked for."""
+    is_written: bool = False
+    """Its line is in the log, or on its way there."""
     is_known: bool = False
     """The replies are those of a moment ago."""
 
@@ -85,31 +87,35 @@ class Chat:
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/chat/completions`."""
-        passing, told = self._begin(scope, "chatcmpl"), Told(send)
+        passing, told = self._begin(scope, "chatcmpl"), Told(send, receive)
 
         async def go() -> None:
-            passing.asked = chat_body(await body_of(receive))
+            passing.asked = chat_body(await told.read())
             await self._answer(passing, told)
 
         await self._guarded(passing, told, go())
 
     async def text(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/completions`."""
-        passing, told = self._begin(scope, "cmpl"), Told(send)
+        passing, told = self._begin(scope, "cmpl"), Told(send, receive)
 
         async def go() -> None:
-            _, prompts = text_body(await body_of(receive))
+            _, prompts = text_body(await told.read())
             passing.asked = prompts[0]
             if passing.asked.stream:
                 await self._answer(passing, told)
                 return
             for asked in prompts:
                 meant = passing.meant = await self._names.meant(asked)
-                replies, _ = await self._answering.answered(meant, asked.n)
+                replies, who = await self._answering.answered(meant, asked.n)
+                passing.who = None if who == meant.model.name else who
                 passing.replies += replies
             choices = [text_choice(reply, place) for place, reply in enumerate(passing.replies)]
             said = text_completion(
-                passing.id, passing.asked.model, choices, usage=usage_of(passing.replies)
+                passing.id,
+                passing.asked.model,
+                choices,
+                usage=usage_of(passing.replies, is_chat=False),
             )
             await self._written(passing, None)
             await respond(told, 200, orjson.dumps(said), headers=passing.headers())
@@ -128,12 +134,13 @@ class Chat:
     async def _guarded(self, passing: Passing, told: Told, work: Any) -> None:
         """Do the work, and tell of what goes wrong in it, in OpenAI's shape and in the log."""
         try:
-            await work
+            await unless_gone(work, told)
         except asyncio.CancelledError:  # the client went away
             self._keep(
                 passing, Problem(499, "the client closed the connection", kind="client_error")
             )
-            raise
+            if not told.is_gone:  # it is the server that ends
+                raise
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:  # ours
@@ -163,11 +170,12 @@ class Chat:
         if known is None:
             known, who = await self._answering.answered(meant, asked.n)
             passing.who = None if who == meant.model.name else who
-            self._answering.remember(meant, asked.n, known)
+            if passing.who is None:  # what somebody else said is not what this model says
+                self._answering.remember(meant, asked.n, known)
         passing.replies += known
+        said = orjson.dumps(completion(passing.id, asked.model, known))
         await self._written(passing, None)
-        said = completion(passing.id, asked.model, known)
-        await respond(told, 200, orjson.dumps(said), headers=passing.headers())
+        await respond(told, 200, said, headers=passing.headers())
 
     async def _stream(
         self,
@@ -184,7 +192,8 @@ class Chat:
             told_of = logprobs_in(reply) if reply else None
             if is_chat:
                 return chunk(passing.id, asked.model, [choice({"content": text}, logprobs=told_of)])
-            said = text_choice(ChatReply(text=text, finish_reason=""), 0) | {"finish_reason": None}
+            likely = reply.logprobs if reply else None
+            said = text_choice(ChatReply(text=text, logprobs=likely), 0) | {"finish_reason": None}
             return event(orjson.dumps(text_completion(passing.id, asked.model, [said])))
 
         async def begin() -> None:
@@ -198,7 +207,8 @@ class Chat:
                 yield known[0].text
                 yield known[0]
                 return
-            async for piece in self._answering.streamed(meant):
+            async for who, piece in self._answering.streamed(meant):
+                passing.who = None if who == meant.model.name else who
                 yield piece
 
         held = ""  # with likelihoods the text comes with them, at the end
@@ -215,7 +225,7 @@ class Chat:
             if held:
                 await told.body(piece_of(held, piece))
             await self._end(passing, asked, piece, told, is_chat=is_chat)
-        if known is None:
+        if known is None and passing.who is None:
             self._answering.remember(meant, asked.n, passing.replies)
         await self._written(passing, None)
         await told.body(event(b"[DONE]"))
@@ -248,12 +258,15 @@ class Chat:
         """
         written = self._keep(passing, problem)
         if written is not None:
-            await asyncio.wrap_future(written)
+            await asyncio.shield(asyncio.wrap_future(written))
 
     def _keep(self, passing: Passing, problem: Problem | None) -> Any:
-        """Queue the log's line, and count."""
+        """Queue the log's line, and count; once a request."""
+        if passing.is_written:
+            return None
+        passing.is_written = True
         asked, meant, replies = passing.asked, passing.meant, passing.replies
-        used = usage_of(replies)
+        used = usage_of(replies, is_chat=passing.id.startswith("chat"))
         costs = [reply.usage.cost_usd for reply in replies]
         known = [cost for cost in costs if cost is not None]
         cost = sum(known) if len(known) == len(costs) else None
@@ -312,6 +325,21 @@ class Chat:
                 body=body,
             )
         )
+
+
+async def unless_gone(work: Any, told: Told) -> None:
+    """Do the work, and drop it when the client goes away."""
+    doing = asyncio.ensure_future(work)
+    looking = asyncio.ensure_future(told.gone())
+    try:
+        await asyncio.wait({doing, looking}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            doing.cancel()
+        await doing
+    finally:
+        looking.cancel()
+        if not doing.done():
+            doing.cancel()
 
 
 def shown(reply: ChatReply) -> dict[str, Json]:

@@ -1,15 +1,19 @@
 """`/v1/embeddings`: texts to vectors, by a local model or one behind an endpoint."""
 
+import asyncio
 import base64
 import time
+from secrets import token_hex
 
 import numpy as np
 import orjson
 
+from ratchet.gateway.access import Access
 from ratchet.gateway.http import Receive, Scope, Send, body_of, respond
 from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import Problem, name_of, object_of
 from ratchet.models import ModelPool
+from ratchet.store.requests import LoggedRequest, RequestWriter
 
 __all__ = ["Embeddings"]
 
@@ -20,12 +24,14 @@ MOST_TEXTS = 2048
 class Embeddings:
     """Answers requests for vectors."""
 
-    def __init__(self, pool: ModelPool, metrics: Metrics) -> None:
-        self._pool, self._metrics = pool, metrics
+    def __init__(
+        self, pool: ModelPool, access: Access, writer: RequestWriter, metrics: Metrics
+    ) -> None:
+        self._pool, self._access, self._writer, self._metrics = pool, access, writer, metrics
 
-    async def embed(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def embed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/embeddings`."""
-        started = time.perf_counter()
+        started, at = time.perf_counter(), time.time()
         body = object_of(await body_of(receive), KNOWN)
         name, texts = name_of(body), body.get("input")
         texts = [texts] if isinstance(texts, str) else texts
@@ -66,7 +72,30 @@ class Embeddings:
             for place, vector in enumerate(vectors)
         ]
         used = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
-        self._metrics.count(name, 200, time.perf_counter() - started, used, None, streamed=False)
+        seconds, key = time.perf_counter() - started, scope.get("ratchet.key")
+        cost = self._pool.model(name).price(tokens, 0) if not name.startswith("local:") else 0.0
+        self._access.charge(key, cost)
+        self._metrics.count(name, 200, seconds, used, cost, streamed=False)
+        written = self._writer.add(
+            LoggedRequest(
+                id=f"embd-{token_hex(12)}",
+                at=at,
+                model=name[:200],
+                candidate_id=None,
+                status=200,
+                problem=None,
+                streamed=False,
+                end_user=None,
+                prompt_tokens=tokens,
+                completion_tokens=0,
+                cost_usd=cost,
+                latency_s=seconds,
+                key=key.name if key else None,
+                body={"request": body, "replies": []},
+            )
+        )
+        if written is not None:
+            await asyncio.shield(asyncio.wrap_future(written))
         said = {
             "object": "list",
             "data": data,

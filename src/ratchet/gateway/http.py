@@ -1,5 +1,6 @@
 """What ASGI gives and takes: a request's body, a whole response, and a reply that may have begun."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -19,9 +20,23 @@ LARGEST = 32 * 2**20
 class Told:
     """Where a reply goes to, and whether it has begun."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
+    def __init__(self, send: Send, receive: Receive) -> None:
+        self._send, self._receive = send, receive
+        self._is_read = asyncio.Event()
+        self.begun = self.is_gone = False
+
+    async def read(self) -> bytes:
+        """Return the body of the request."""
+        content = await body_of(self._receive)
+        self._is_read.set()
+        return content
+
+    async def gone(self) -> None:
+        """Wait until the client has gone away; until the body is read nobody else may listen."""
+        await self._is_read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_gone = True
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         """Send a message on."""

@@ -92,7 +92,9 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, AccessError):
         return Problem(502, str(error), kind="upstream_error", code="upstream_access")
     if isinstance(error, ReplyError):
-        status = {"rate limit": 429, "timeout": 504, "no adapter": 404}.get(error.kind, 502)
+        status = {"rate limit": 429, "timeout": 504, "no adapter": 404, "context": 400}.get(
+            error.kind, 502
+        )
         return Problem(status, str(error), kind="upstream_error", code=error.kind)
     if isinstance(error, TaskError):
         return Problem(400, str(error))
@@ -140,7 +142,7 @@ def chat_body(content: bytes) -> Asked:
         peft=peft_of(body),
         request=ChatRequest(
             messages=messages_of(body.get("messages"), needed=inputs is None),
-            tools=tools_of(body.get("tools")),
+            tools=None if body.get("tool_choice") == "none" else tools_of(body.get("tools")),
             tool_choice=tool_choice_of(body.get("tool_choice"), body.get("tools")),
             json_schema=schema_of(body.get("response_format")),
             temperature=number(body, "temperature", 0, 2, 1.0),
@@ -223,9 +225,26 @@ def messages_of(value: Json, *, needed: bool) -> list[dict[str, Json]]:
             content is None and not message.get("tool_calls")
         ):
             raise Problem(400, f"'{where}.content' must be text", param=f"{where}.content")
+        calls = message.get("tool_calls")
+        if calls is not None and not is_calls(calls):
+            raise Problem(
+                400,
+                f"'{where}.tool_calls' must be a list of function calls",
+                param=f"{where}.tool_calls",
+            )
         role = "system" if message["role"] == "developer" else message["role"]
         found.append({**message, "role": role, "content": content or ""})
     return found
+
+
+def is_calls(value: Json) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(call, dict)
+        and isinstance(call.get("function"), dict)
+        and isinstance(call["function"].get("name"), str)
+        and isinstance(call["function"].get("arguments"), str)
+        for call in value
+    )
 
 
 def tools_of(value: Json) -> list[dict[str, Json]] | None:
@@ -233,7 +252,11 @@ def tools_of(value: Json) -> list[dict[str, Json]] | None:
         return None
     for place, tool in enumerate(value if isinstance(value, list) else [None]):
         function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        if (
+            not isinstance(function, dict)
+            or not isinstance(function.get("name"), str)
+            or not isinstance(function.get("parameters", {}), dict)
+        ):
             raise Problem(
                 400, f"'tools[{place}]' must be a function with a name", param=f"tools[{place}]"
             )
@@ -338,8 +361,10 @@ def tool_calls(reply: ChatReply, request_id: str) -> list[dict[str, Json]]:
     ]
 
 
-def usage_of(replies: list[ChatReply]) -> dict[str, int]:
-    prompt = max((reply.usage.prompt_tokens for reply in replies), default=0)
+def usage_of(replies: list[ChatReply], *, is_chat: bool = True) -> dict[str, int]:
+    """Return the tokens of replies to one chat, or to several texts."""
+    prompts = [reply.usage.prompt_tokens for reply in replies]
+    prompt = max(prompts, default=0) if is_chat else sum(prompts)
     completed = sum(reply.usage.completion_tokens for reply in replies)
     return {
         "prompt_tokens": prompt,

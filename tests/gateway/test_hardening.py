@@ -1,0 +1,214 @@
+"""What was once broken: bodies that kill the log, clients that go away, names that mean something else, races between processes."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+import sqlalchemy as sa
+from tests.gateway.test_contract import hello, logged, serving
+from tests.gateway.test_policies import ask, count_up, down, gateway
+
+from ratchet.core.errors import UnknownModelError, UsageError
+from ratchet.gateway import Gateway
+from ratchet.models import ChatReply, ChatRequest, ModelPool
+from ratchet.store import EndpointSettings, create_workspace, open_database
+from ratchet.store.jobs import add_event, add_job, change_job, job_events_of
+from ratchet.store.redact import redacted
+from ratchet.testing import ScriptedModel
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[sa.Engine]:
+    """Give an empty database on disk."""
+    opened = open_database(f"sqlite:///{tmp_path / 'r.db'}")
+    yield opened
+    opened.dispose()
+
+
+@pytest.mark.parametrize("log", ["fast", "durable"])
+def test_no_body_ends_the_log(engine: sa.Engine, log: str) -> None:
+    """A body nested a thousand deep, and one that no database takes, are answered and noted; the log goes on."""
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    with serving(gateway(engine, count_up([]), log=log)) as url:
+        ask(url, extra_body={"metadata": deep})
+        ask(url, "half a pair \ud83d".encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
+        ask(url, extra_body={"metadata": {"n": 2**70}})
+        ask(url)
+
+    assert len(logged(engine, 4)) == 4
+
+
+def test_secrets_go_wherever_they_stand_and_json_stays_json() -> None:
+    """At the start of a line, over several texts, and never out of a number."""
+    body = {
+        "a": "key:\nsk-abcdefghijklmnopqrst\tAKIAABCDEFGHIJKLMNOP",
+        "b": ["-----BEGIN PRIVATE KEY-----", {"c": "-----END PRIVATE KEY-----"}],
+        "seed": 4111111111111111,
+        "x": 1234.567891,
+        "mail": "hi\nbob@example.org",
+    }
+
+    clean = json.loads(redacted(body, ("secrets", "pii")))
+
+    assert clean["a"] == "key:\n[secret]\t[secret]"
+    assert (clean["seed"], clean["x"], clean["mail"]) == (
+        4111111111111111,
+        1234.567891,
+        "hi\n[email]",
+    )
+    assert clean["b"] == body["b"]
+
+
+def test_a_client_that_goes_away_ends_its_request(engine: sa.Engine) -> None:
+    """After the first pieces the connection is closed: the model is asked for no more, and the log says who went."""
+    made: list[int] = []
+
+    class Slow(ScriptedModel):
+        async def stream(self, request: ChatRequest):  # type: ignore[no-untyped-def,override]
+            import asyncio
+
+            for k in range(200):
+                made.append(k)
+                yield "word "
+                await asyncio.sleep(0.02)
+            yield ChatReply(text="word " * 200)
+
+    with serving(gateway(engine, Slow(lambda _: "", name="local:one"))) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        body = json.dumps({"model": "local:one", "messages": hello(), "stream": True})
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(
+                f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            raw.recv(400)
+        (one,) = logged(engine, 1)
+        count = len(made)
+        time.sleep(0.2)
+
+    assert one.status == 499
+    assert count < 100
+    assert len(made) <= count + 1
+
+
+def test_who_stood_in_is_said_everywhere_and_remembered_nowhere(engine: sa.Engine) -> None:
+    """The header is on streams and texts too; an answer of another model is not kept as this one's."""
+    dead, counter = ScriptedModel(down, name="local:dead"), list[str]()
+    rule = {"local:dead": ["local:one"]}
+    with serving(gateway(engine, dead, count_up(counter), fallbacks=rule, cache_s=60)) as url:
+        sdk = openai.OpenAI(base_url=url, api_key="x", max_retries=0)
+        first = ask(url, model="local:dead")
+        second = ask(url, model="local:dead")
+        with sdk.chat.completions.with_streaming_response.create(
+            model="local:dead",
+            messages=hello(),  # type: ignore[arg-type]
+            stream=True,
+        ) as streamed:
+            headers = dict(streamed.headers)
+            streamed.read()
+
+    assert (first, second) == ("answer 1", "answer 2")
+    assert headers["x-ratchet-model"] == "local:one"
+    assert [one.body.get("answered_by") for one in logged(engine, 3)] == ["local:one"] * 3
+
+
+def test_names_do_not_leave_the_workspace(tmp_path: Path) -> None:
+    """A stranger's name opens no folder elsewhere, and is told nothing of it; an adapter cannot take a model's name."""
+    from ratchet.jobs.adapters import add_adapter
+
+    (tmp_path / "w").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}", "utf-8")
+    pool = ModelPool(
+        {"far": EndpointSettings(base_url="http://x/v1")}, root=tmp_path / "w", confined=True
+    )
+
+    for name in ("local:../out", f"local:{tmp_path / 'out'}", "local:./nano/."):
+        with pytest.raises(UnknownModelError) as refused:
+            pool.model(name)
+        assert str(tmp_path) not in str(refused.value).replace(name, "")
+    for k in range(500):
+        pool.model(f"far/{k}")
+    with pytest.raises(UnknownModelError, match="no room"):
+        pool.model("far/one-more")
+    workspace = create_workspace(tmp_path / "w")
+    for name in ("local:nano", "ft:nano:x:1"):
+        with pytest.raises(UsageError, match="means something else"):
+            add_adapter(workspace, name, "local:nano", {}, source="x")
+
+
+def test_a_job_is_resumed_once(engine: sa.Engine) -> None:
+    """Of two that resume at once one wins; what a worker has taken up in between stays running; events of two writers all count."""
+    job = add_job(engine, {"model": "m"})
+    change_job(engine, job.id, "paused")
+
+    assert change_job(engine, job.id, "queued", only=("paused",), again=True)
+    assert not change_job(engine, job.id, "queued", only=("paused",), again=True)
+    change_job(engine, job.id, "running")
+    assert not change_job(engine, job.id, "queued", only=("paused",), again=True)
+
+    def write() -> None:
+        for k in range(40):
+            add_event(engine, job.id, str(k))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(job_events_of(engine, job.id)) == 120
+
+
+@pytest.mark.local
+def test_one_bad_request_hurts_no_neighbour() -> None:
+    """In one batch of the local model: a tiny temperature, a schema that cannot be followed, a prompt that is too long, and a good one."""
+    import asyncio
+
+    pytest.importorskip("torch")
+    good = ChatRequest(messages=[{"role": "user", "content": "Repeat: red"}], max_tokens=10**6)
+    long = ChatRequest(messages=[{"role": "user", "content": "word " * 5000}])
+    cold = ChatRequest(messages=[{"role": "user", "content": "Repeat: red"}], temperature=1e-40)
+    bad = ChatRequest(
+        messages=[{"role": "user", "content": "x"}], json_schema={"type": "no such type"}
+    )
+
+    async def work() -> list[ChatReply | BaseException]:
+        async with ModelPool() as pool:
+            calls = (pool.model("local:nano").chat(one) for one in (good, long, cold, bad, good))
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    first, too_long, colder, schema, last = asyncio.run(work())
+
+    assert isinstance(first, ChatReply)
+    assert isinstance(last, ChatReply)
+    assert isinstance(colder, ChatReply)
+    assert first.text == last.text == colder.text == "red"
+    assert "tokens, and the model has places for" in str(too_long)
+    assert isinstance(schema, Exception)
+
+
+def test_no_tool_is_called_where_none_may_be(engine: sa.Engine) -> None:
+    """`tool_choice` none leaves the tools out."""
+    seen: list[object] = []
+
+    def says(request: ChatRequest) -> str:
+        seen.append(request.tools)
+        return "no"
+
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    model = ScriptedModel(says, name="local:one")
+    with serving(Gateway(engine, lambda: ModelPool(ready={"local:one": model}))) as url:
+        ask(url, tools=[tool], tool_choice="none")
+        with pytest.raises(openai.BadRequestError, match="tool_calls"):
+            openai.OpenAI(base_url=url, api_key="x").chat.completions.create(
+                model="local:one",
+                messages=[{"role": "assistant", "content": "x", "tool_calls": "abc"}],  # type: ignore[list-item]
+            )
+
+    assert seen == [None]
