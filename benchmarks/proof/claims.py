@@ -41,6 +41,8 @@ __all__ = ["CLAIMS", "Claim", "Outcome"]
 DATA = Path(__file__).parents[3] / "shared" / "data"
 """Real data, which is not part of the project."""
 
+CONCURRENCY = 64
+"""Calls under way in a race, as an endpoint allows them by default."""
 Array = NDArray[np.float64]
 Rng = np.random.Generator
 
@@ -345,12 +347,17 @@ def halved(rng: Rng, scores: Array, budget: int) -> tuple[int, int]:
 
 
 def races(rng: Rng, size: float) -> list[Outcome]:
-    runs = max(6, round(300 * size))
-    found = []
-    for shared, correlation in ((0.58, 0.38), (0.84, 0.61)):
-        worlds = [world(rng, rng.uniform(0.6, 0.75, 32), 500, shared) for _ in range(runs)]
-        found += race_outcomes(rng, worlds, f"answers correlate {correlation}", 0.2)
-    return found
+    return raced_worlds(rng, size, 0.58, 0.38)
+
+
+def races_of_likes(rng: Rng, size: float) -> list[Outcome]:
+    return raced_worlds(rng, size, 0.84, 0.61)
+
+
+def raced_worlds(rng: Rng, size: float, shared: float, correlation: float) -> list[Outcome]:
+    runs = max(6, round(240 * size))
+    worlds = [world(rng, rng.uniform(0.6, 0.75, 32), 500, shared) for _ in range(runs)]
+    return race_outcomes(rng, worlds, f"answers correlate {correlation}", 0.2)
 
 
 def race_outcomes(rng: Rng, worlds: list[Array], name: str, most: float) -> list[Outcome]:
@@ -361,7 +368,10 @@ def race_outcomes(rng: Rng, worlds: list[Array], name: str, most: float) -> list
         means = scores.mean(1)
         return bool(means[pick] >= means.max() - 0.01 - 1e-12)
 
-    ended = [raced(scores, seed, batch=16, ahead=AT_ONCE) for seed, scores in enumerate(worlds)]
+    ended = [
+        raced(scores, seed, batch=CONCURRENCY // (AT_ONCE - 1), ahead=AT_ONCE)
+        for seed, scores in enumerate(worlds)
+    ]
     used = np.array([taken for _, taken, _ in ended]) / grid
     right = [is_right(s, pick) for s, (pick, _, _) in zip(worlds, ended, strict=True)]
     others = [halved(rng, scores, round(used.mean() * grid)) for scores in worlds]
@@ -488,6 +498,7 @@ CLAIMS = (
     Claim("openings", "the intervals of ten openings of a test split hold together with 95 %", openings),
     Claim("repeats", "repeating examples adds no false certainty", repeats),
     Claim("races", "32 candidates with accuracies from 0.60 to 0.75 on 500 examples: the pick is right in 95 % of races, for a fifth of the grid", races),
+    Claim("races of likes", "the same where candidates answer more alike", races_of_likes),
     Claim("real prompts", "the same between prompts whose accuracies were measured on real models", real_prompts, needs="prompts/multi_prompt"),
     Claim("judged scores", "a judge's mean, corrected by 60 grades of people, covers what people would say, however poor the judge", judged_scores, needs="judges/llmbar"),
     Claim("few grades", "the same where few are graded, and nearly all answers pass", few_grades),
