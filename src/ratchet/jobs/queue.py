@@ -69,14 +69,30 @@ class Queue:
         self._client.destroy()
 
 
-def work(root: Path, name: str = "worker", ready: Callable[[], None] | None = None) -> None:
+def work(
+    root: Path,
+    name: str = "worker",
+    *,
+    parent: int | None = None,
+    ready: Callable[[], None] | None = None,
+) -> None:
     """Take jobs from the queue, one at a time, until the process is told to end.
 
     Two workers of one name take turns: the second waits until the first is gone.
+
+    Args:
+        root: The workspace.
+        name: Of the worker.
+        parent: The process that it works for; when that one is dead it ends what it does, and then itself.
+        ready: Called once it takes jobs.
     """
     workspace = find_workspace(root)
     workspace.files.mkdir(exist_ok=True)
-    ending = threading.Event()
+    ending, busy = threading.Event(), threading.Lock()
+
+    def is_left() -> bool:
+        return parent is not None and os.getppid() != parent
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
     with (workspace.files / f"{name}.lock").open("w") as lock:
@@ -86,6 +102,8 @@ def work(root: Path, name: str = "worker", ready: Callable[[], None] | None = No
                 break
             except BlockingIOError:
                 ending.wait(POLL_S)
+                if is_left():
+                    return
         if ending.is_set():
             return
         DBOS(
@@ -100,7 +118,8 @@ def work(root: Path, name: str = "worker", ready: Callable[[], None] | None = No
 
         @DBOS.step(name="train")
         def train(job_id: str) -> None:
-            run_tuning(workspace, job_id)
+            with busy:
+                run_tuning(workspace, job_id)
 
         @DBOS.step(name="tell")
         def tell(job_id: str) -> None:
@@ -120,7 +139,9 @@ def work(root: Path, name: str = "worker", ready: Callable[[], None] | None = No
         queue.close()
         if ready:
             ready()
-        ending.wait()
+        while not ending.wait(POLL_S):
+            if is_left() and not busy.locked():
+                break
         os._exit(
             0
         )  # a training step in a thread cannot be interrupted; it goes on from its checkpoint next time
@@ -158,9 +179,17 @@ class Worker:
 
     def _watch(self) -> None:
         while not self._ending.is_set():
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "ratchet.jobs"], cwd=self._root, start_new_session=True
-            )
+            with (self._root / ".ratchet" / "worker.log").open("ab") as told:
+                self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                    [sys.executable, "-m", "ratchet.jobs", str(os.getpid())],
+                    cwd=self._root,
+                    start_new_session=True,  # Ctrl-C is for the server, which ends its worker itself
+                    stdin=subprocess.DEVNULL,
+                    stdout=told,
+                    stderr=told,
+                )
+            if self._ending.is_set():  # told to stop while it was being started
+                self._process.terminate()
             code = self._process.wait()
             if not self._ending.is_set():
                 log.warning("the worker ended with %s; another one is started", code)
