@@ -228,7 +228,7 @@ def test_preferences_are_learnt_from_where_an_adapter_left_off(run, prompt):
 
 
 def test_a_stopped_run_goes_on(prompt, tmp_path):
-    """Stopped after a few steps it says so, keeps a checkpoint, and the same call ends what it began."""
+    """Stopped after a few steps it keeps a checkpoint; the same call ends what it began, past one that a kill cut short."""
     from ratchet.tuning import TuningStopped, train_lora
 
     steps = []
@@ -243,6 +243,9 @@ def test_a_stopped_run_goes_on(prompt, tmp_path):
             should_stop=lambda: steps and steps[-1].step >= 4,
         )
     steps.clear()
+    (work,) = tmp_path.glob("*.part")
+    (work / "checkpoint-9").mkdir()
+    (work / "checkpoint-9" / "trainer_state.json").write_text('{"global_st')
 
     result = train_lora(NANO, data(prompt, 48), settings, adapters=tmp_path, watch=steps.append)
 

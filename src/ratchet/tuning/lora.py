@@ -30,6 +30,8 @@ __all__ = ["TrainingData", "TuningStopped", "adapter_id", "estimate_lora", "trai
 
 Watch = Callable[[TuningProgress], None]
 RESULT = "ratchet.json"
+LAST_WRITTEN = "trainer_state.json"
+"""What the trainer writes into a checkpoint once all else is there."""
 WIDTHS = 32
 """Batches are padded to a multiple of this: of many odd widths the allocator would keep memory that fits no later one."""
 
@@ -154,9 +156,7 @@ def train_lora(
         trainer = make_trainer(model, tokenizer, train, held, settings, work)
         trainer.score = score
         trainer.add_callback(watcher(watch, should_stop, keep_checkpoint))
-        outcome = trainer.train(
-            resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None
-        )
+        outcome = trainer.train(resume_from_checkpoint=whole_checkpoint(work))
     state = trainer.state
     if should_stop and should_stop() and state.global_step < state.max_steps:
         raise TuningStopped(f"stopped at step {state.global_step} of {state.max_steps}")
@@ -176,6 +176,18 @@ def train_lora(
     with quiet():
         keep(trainer, result, work, folder, data, settings)
     return result
+
+
+def whole_checkpoint(work: Path) -> str | None:
+    """Return the latest checkpoint that was written to its end; those that a kill cut short are removed."""
+    found = sorted(work.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    for folder in found:
+        try:
+            json.loads((folder / LAST_WRITTEN).read_text("utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(folder)
+    whole = [str(folder) for folder in found if folder.is_dir()]
+    return whole[-1] if whole else None
 
 
 def best_loss(state: Any) -> float:
