@@ -79,8 +79,8 @@ def test_what_waits_to_be_written_is_bounded(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("ratchet.store.writer.MOST_WAITING", 5)
     engine = open_database(f"sqlite:///{tmp_path / 'slow.db'}")
     with TrialWriter(engine) as writer:
-        slow = writer.write
-        monkeypatch.setattr(writer, "write", lambda batch: (time.sleep(0.01), slow(batch)))
+        slow = writer._write
+        monkeypatch.setattr(writer, "_write", lambda batch: (time.sleep(0.01), slow(batch)))
         waiting = []
         for number in range(40):
             writer.put(trial(number), "m_1")

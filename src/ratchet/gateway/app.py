@@ -85,10 +85,7 @@ class Gateway:
             if route is self._platform and method != "GET" and self._names:
                 self._names.expire()
         except Problem as problem:
-            headers = {}
-            if problem.retry_after_s is not None:
-                headers["retry-after"] = str(max(1, round(problem.retry_after_s)))
-            await respond(send, problem.status, problem.body(), headers=headers)
+            await respond(send, problem.status, problem.body(), headers=problem.headers())
         except Exception as error:
             told = problem_of(error)
             if told.status == 500:

@@ -100,7 +100,7 @@ class Chat:
         passing, told = self._begin(scope, "cmpl"), Told(send, receive)
 
         async def go() -> None:
-            _, prompts = text_body(await told.read())
+            prompts = text_body(await told.read())
             passing.asked = prompts[0]
             if passing.asked.stream:
                 await self._answer(passing, told)
@@ -117,7 +117,7 @@ class Chat:
                 choices,
                 usage=usage_of(passing.replies, is_chat=False),
             )
-            await self._written(passing, None)
+            await self._written(passing)
             await respond(told, 200, orjson.dumps(said), headers=passing.headers())
 
         await self._guarded(passing, told, go())
@@ -151,9 +151,7 @@ class Chat:
                 await told.body(event(problem.body()))
                 await told.body(b"", more=False)
             else:
-                headers = passing.headers()
-                if problem.retry_after_s is not None:
-                    headers["retry-after"] = str(max(1, round(problem.retry_after_s)))
+                headers = passing.headers() | problem.headers()
                 await respond(told, problem.status, problem.body(), headers=headers)
 
     async def _answer(self, passing: Passing, told: Told) -> None:
@@ -174,7 +172,7 @@ class Chat:
                 self._answering.remember(meant, asked.n, known)
         passing.replies += known
         said = orjson.dumps(completion(passing.id, asked.model, known))
-        await self._written(passing, None)
+        await self._written(passing)
         await respond(told, 200, said, headers=passing.headers())
 
     async def _stream(
@@ -227,7 +225,7 @@ class Chat:
             await self._end(passing, asked, piece, told, is_chat=is_chat)
         if known is None and passing.who is None:
             self._answering.remember(meant, asked.n, passing.replies)
-        await self._written(passing, None)
+        await self._written(passing)
         await told.body(event(b"[DONE]"))
         await told.body(b"", more=False)
 
@@ -251,12 +249,12 @@ class Chat:
             used = usage_of(passing.replies)
             await told.body(chunk(passing.id, asked.model, [], usage=used))
 
-    async def _written(self, passing: Passing, problem: Problem | None) -> None:
+    async def _written(self, passing: Passing) -> None:
         """Write the request down; where the log is durable, wait until it is.
 
         Raises: StoreError if a durable log cannot be written.
         """
-        written = self._keep(passing, problem)
+        written = self._keep(passing, None)
         if written is not None:
             await asyncio.shield(asyncio.wrap_future(written))
 

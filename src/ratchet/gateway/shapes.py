@@ -18,6 +18,7 @@ from ratchet.core.errors import (
     did_you_mean,
 )
 from ratchet.models import ChatReply, ChatRequest
+from ratchet.tuning import is_calls
 
 __all__ = ["Asked", "Problem", "chat_body", "chunk", "completion", "event", "problem_of"]
 
@@ -76,6 +77,11 @@ class Problem(Exception):  # noqa: N818 - an answer, in the shape that OpenAI gi
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.status, self.kind, self.param, self.code = status, kind, param, code
+
+    def headers(self) -> dict[str, str]:
+        """Return what the response says beside its body."""
+        wait = self.retry_after_s
+        return {} if wait is None else {"retry-after": str(max(1, round(wait)))}
 
     def body(self) -> bytes:
         """Return the body of the response."""
@@ -237,16 +243,6 @@ def messages_of(value: Json, *, needed: bool) -> list[dict[str, Json]]:
     return found
 
 
-def is_calls(value: Json) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(call, dict)
-        and isinstance(call.get("function"), dict)
-        and isinstance(call["function"].get("name"), str)
-        and isinstance(call["function"].get("arguments"), str)
-        for call in value
-    )
-
-
 def tools_of(value: Json) -> list[dict[str, Json]] | None:
     if not value:
         return None
@@ -398,8 +394,8 @@ def logprobs_in(reply: ChatReply) -> dict[str, Json] | None:
     return None if reply.logprobs is None else {"content": reply.logprobs, "refusal": None}
 
 
-def text_body(content: bytes) -> tuple[dict[str, Json], list[Asked]]:
-    """Return the body of a request to `/v1/completions`, and one request a prompt.
+def text_body(content: bytes) -> list[Asked]:
+    """Return a request to `/v1/completions`, one for each prompt.
 
     Raises: Problem if it is none, naming the parameter.
     """
@@ -415,7 +411,7 @@ def text_body(content: bytes) -> tuple[dict[str, Json], list[Asked]]:
         raise Problem(400, "'prompt' must be one text with 'stream'", param="prompt")
     count = whole(body, "logprobs", 0, 5, 0) if "logprobs" in given else None
     options, user = body.get("stream_options"), body.get("user")
-    return body, [
+    return [
         Asked(
             model=name_of(body),
             peft=peft_of(body),

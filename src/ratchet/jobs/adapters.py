@@ -21,7 +21,6 @@ from secrets import token_hex
 from typing import Any
 
 from ratchet.core.errors import DataError, UsageError
-from ratchet.jobs.tuning import size_of
 from ratchet.models import local_folder
 from ratchet.store import Workspace, load_releases
 from ratchet.store.adapters import (
@@ -36,11 +35,13 @@ __all__ = [
     "CONFIG",
     "WEIGHTS",
     "add_adapter",
+    "copy_adapter",
     "fetch",
     "merge_adapter",
     "packed",
     "read_parts",
     "remove_adapter",
+    "size_of",
 ]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -294,6 +295,22 @@ def fetch(url: str, *, allow_private: bool = False) -> bytes:
     if len(content) > LARGEST:
         raise DataError(f"{url} is larger than an adapter can be")
     return content
+
+
+def copy_adapter(source: Path, target: Path) -> None:
+    """Copy an adapter's weights and configuration."""
+    beside = target.with_name(f".{target.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    for name in (CONFIG, WEIGHTS):
+        shutil.copyfile(source / name, beside / name)
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def remove_adapter(workspace: Workspace, name: str) -> None:

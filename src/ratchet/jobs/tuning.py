@@ -4,6 +4,7 @@ It is a plain function: it can be run at once, or by a worker that was handed it
 again, it goes on from the last checkpoint.
 """
 
+import json
 import logging
 import shutil
 import time
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 
 from ratchet.core import Json
 from ratchet.core.errors import RatchetError, StoreError, TuningError, UnknownModelError
+from ratchet.jobs.adapters import copy_adapter, size_of
 from ratchet.models import local_folder
 from ratchet.store import Workspace
 from ratchet.store.adapters import (
@@ -315,25 +317,7 @@ def checkpoints_of(engine: sa.Engine, name: str) -> list[NamedAdapter]:
     return sorted(found, key=lambda one: -int(one.name.rsplit("-", 1)[1]))
 
 
-def copy_adapter(source: Path, target: Path) -> None:
-    """Copy an adapter's weights and configuration."""
-    beside = target.with_name(f".{target.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        shutil.copyfile(source / name, beside / name)
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
-
-
-def size_of(folder: Path) -> int:
-    """Return the bytes of a folder's files."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def width_of(folder: Path) -> int | None:
     """Return the width of a model, from its configuration."""
-    import json
-
     width = json.loads((folder / "config.json").read_text("utf-8")).get("hidden_size")
     return int(width) if width else None

@@ -9,9 +9,8 @@ import queue
 import re
 import threading
 import time
-from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 import orjson
 import sqlalchemy as sa
@@ -20,20 +19,19 @@ from ratchet.core import Json, Trial
 from ratchet.store.database import transaction, upsert
 from ratchet.store.tables import scores, trials
 
-__all__ = ["BatchWriter", "TrialWriter", "storable"]
+__all__ = ["TrialWriter", "storable"]
 
 BATCH = 1000
 PAUSE_S = 0.05
 MOST_WAITING = 1000
 """When so many rows wait, whoever puts another one waits too: what is held in memory does not grow with the run."""
+Row = tuple[Trial, str, bool]
+"""A trial, the id of its metric, and whether the answer is new."""
 REFUSED = re.compile("[\x00\ud800-\udfff]")
 
 
-Row = TypeVar("Row")
-
-
-class BatchWriter(ABC, Generic[Row]):
-    """Write rows in batches on a thread of its own; use as a context manager, which waits for the last commit.
+class TrialWriter:
+    """Write trials with their scores in batches on a thread of its own; use as a context manager, which waits for the last commit.
 
     Raises: StoreError from `put` or on leaving, if a batch could not be written.
     """
@@ -59,23 +57,29 @@ class BatchWriter(ABC, Generic[Row]):
         if self._failure and error is None:
             raise self._failure
 
-    def add(self, row: Row) -> None:
-        """Queue a row; wait where too many wait already."""
+    def put(self, trial: Trial, metric_id: str, *, answered: bool = True) -> None:
+        """Queue a trial and its score; with `answered=False` the answer is stored already and only the score is new; wait where too many wait."""
         while self._queue.qsize() >= MOST_WAITING and not self._failure:
             time.sleep(0.002)
         if self._failure:
             raise self._failure
-        self._queue.put(row)
+        self._queue.put((trial, metric_id, answered))
 
-    @abstractmethod
-    def write(self, batch: list[Row]) -> None:
-        """Write a batch in one transaction."""
+    def _write(self, batch: list[Row]) -> None:
+        """Write answers that are new, and scores."""
+        answered = [trial_row(trial) for trial, _, is_new in batch if is_new]
+        scored = [score_row(trial, metric_id) for trial, metric_id, _ in batch if trial.score]
+        with transaction(self._engine) as connection:
+            if answered:
+                connection.execute(upsert(self._engine, trials), answered)
+            if scored:
+                connection.execute(upsert(self._engine, scores), scored)
 
     def _run(self) -> None:
         try:
             while (first := self._queue.get()) is not None:
                 batch, ended = self._gather(first)
-                self.write(batch)
+                self._write(batch)
                 if ended:
                     return
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
@@ -92,24 +96,6 @@ class BatchWriter(ABC, Generic[Row]):
                 return batch, True
             batch.append(item)
         return batch, False
-
-
-class TrialWriter(BatchWriter[tuple[Trial, str, bool]]):
-    """Write trials with their scores."""
-
-    def put(self, trial: Trial, metric_id: str, *, answered: bool = True) -> None:
-        """Queue a trial and its score; with `answered=False` the answer is stored already and only the score is new."""
-        self.add((trial, metric_id, answered))
-
-    def write(self, batch: list[tuple[Trial, str, bool]]) -> None:
-        """Write answers that are new, and scores."""
-        answered = [trial_row(trial) for trial, _, is_new in batch if is_new]
-        scored = [score_row(trial, metric_id) for trial, metric_id, _ in batch if trial.score]
-        with transaction(self._engine) as connection:
-            if answered:
-                connection.execute(upsert(self._engine, trials), answered)
-            if scored:
-                connection.execute(upsert(self._engine, scores), scored)
 
 
 def text(value: Json) -> str:

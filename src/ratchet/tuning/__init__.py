@@ -1,7 +1,15 @@
 """How data is formatted and weights are trained. The training libraries are loaded only where a run starts."""
 
 from ratchet.tuning.conversation import Conversation, Message, Preference, Row, conversations_of
-from ratchet.tuning.format import Fault, FileReport, check_rows, read_file, read_rows, write_rows
+from ratchet.tuning.format import (
+    Fault,
+    FileReport,
+    check_rows,
+    is_calls,
+    read_file,
+    read_rows,
+    write_rows,
+)
 from ratchet.tuning.hosted import HostedRun, estimated_tokens, train_hosted
 from ratchet.tuning.lora import TrainingData, TuningStopped, adapter_id, estimate_lora, train_lora
 from ratchet.tuning.settings import LoraSettings, TuningEstimate, TuningProgress, TuningResult
@@ -26,6 +34,7 @@ __all__ = [
     "conversations_of",
     "estimate_lora",
     "estimated_tokens",
+    "is_calls",
     "read_file",
     "read_rows",
     "train_hosted",

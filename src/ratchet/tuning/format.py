@@ -11,7 +11,16 @@ from ratchet.core.errors import TuningError
 from ratchet.store import write_text
 from ratchet.tuning.conversation import Conversation, Message, Preference, Row
 
-__all__ = ["Fault", "FileReport", "Method", "check_rows", "read_file", "read_rows", "write_rows"]
+__all__ = [
+    "Fault",
+    "FileReport",
+    "Method",
+    "check_rows",
+    "is_calls",
+    "read_file",
+    "read_rows",
+    "write_rows",
+]
 
 Method = Literal["supervised", "dpo"]
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -241,6 +250,7 @@ def message_of(value: Json, where: str) -> Message:
 
 
 def is_calls(value: Json) -> bool:
+    """Return whether a value is a list of function calls, as an assistant's message holds them: arguments as text."""
     return isinstance(value, list) and all(
         isinstance(call, dict)
         and isinstance(call.get("function"), dict)
