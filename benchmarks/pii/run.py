@@ -23,10 +23,10 @@ from random import Random
 from ratchet import (
     DemosLever,
     Example,
-    LoraSettings,
     PromptLever,
     Step,
     TuneLever,
+    TuningSettings,
     Workbench,
     find_leaks,
     good_rows,
@@ -198,7 +198,7 @@ def main() -> None:
         started = time.monotonic()
         bench = Workbench.open(TASK, data.workspace.root)
         bench.watching = watching = Totals()
-        settings = LoraSettings(epochs=given.epochs) if given.epochs else LoraSettings()
+        settings = TuningSettings(epochs=given.epochs) if given.epochs else TuningSettings()
         levers = [PromptLever(bench.variants()), DemosLever(), TuneLever(settings)]
         steps = bench.climb(levers)
         print("\n".join(["", *ladder_lines(steps, watching.by_rung)]))

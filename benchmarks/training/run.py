@@ -49,16 +49,21 @@ def chats(count: int, words: int) -> list[list[dict[str, str]]]:
     ]
 
 
-def ours(count: int, words: int) -> tuple[float, int]:
+def packed(count: int, words: int) -> tuple[float, int]:
+    """Return seconds of training, and tokens, with the examples of a step in one row."""
+    return ours(count, words, packing=True)
+
+
+def ours(count: int, words: int, *, packing: bool = False) -> tuple[float, int]:
     """Return seconds of training, and tokens."""
     from ratchet.models import NANO
-    from ratchet.tuning import Conversation, LoraSettings, TrainingData, train_lora
+    from ratchet.tuning import Conversation, TrainingData, TuningSettings, train
 
     rows = [Conversation(tuple(chat)) for chat in chats(count, words)]
     steps: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        result = train_lora(
-            NANO, TrainingData(base="local:nano", rows=rows), LoraSettings(**SETTINGS),  # type: ignore[arg-type]
+        result = train(
+            NANO, TrainingData(base="local:nano", rows=rows), TuningSettings(**SETTINGS, packing=packing),  # type: ignore[arg-type]
             adapters=Path(folder), watch=lambda p: steps.append(time.perf_counter()) if p.loss is not None else None,
         )  # fmt: skip
     return steps[-1] - steps[0], round(result.tokens * (len(steps) - 1) / len(steps))
@@ -103,18 +108,21 @@ def theirs(count: int, words: int) -> tuple[float, int]:
     return steps[-1] - steps[0], round(tokens * (len(steps) - 1) / len(steps))
 
 
+RUNS = {"ours": ours, "packed": packed, "theirs": theirs}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--words", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", choices=["ours", "theirs"])
+    parser.add_argument("--one", choices=list(RUNS))
     given = parser.parse_args()
     if given.one:
-        seconds, tokens = {"ours": ours, "theirs": theirs}[given.one](given.rows, given.words)
+        seconds, tokens = RUNS[given.one](given.rows, given.words)
         print(json.dumps({"speed": tokens / seconds}))
         return
-    found: dict[str, list[float]] = {"ours": [], "theirs": []}
+    found: dict[str, list[float]] = {who: [] for who in RUNS}
     for _ in range(given.rounds):
         for who, speeds in found.items():
             command = [
@@ -134,7 +142,7 @@ def main() -> None:
         f"{given.rows} chats of up to {given.words} words, batches of 8, median of {given.rounds} rounds\n"
     )
     print("| | tokens/s | of plain TRL |\n|---|---|---|")
-    for who, name in (("theirs", "plain TRL"), ("ours", "ratchet")):
+    for who, name in (("theirs", "plain TRL"), ("ours", "ratchet"), ("packed", "ratchet, packed")):
         speed = statistics.median(found[who])
         print(f"| {name} | {speed:,.0f} | {speed / base:.2f} |")
 

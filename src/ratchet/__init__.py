@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ratchet.judging import Judging
     from ratchet.levers import DemosLever, PromptLever, TuneLever
     from ratchet.measure import Measurement
-    from ratchet.tuning import LoraSettings
+    from ratchet.tuning import TuningSettings
     from ratchet.workbench import Workbench
 
 __version__ = "0.1.0"
@@ -73,7 +73,7 @@ _PLACES = {
     "judging": ("Judging",),
     "levers": ("DemosLever", "PromptLever", "TuneLever"),
     "measure": ("Measurement",),
-    "tuning": ("LoraSettings",),
+    "tuning": ("TuningSettings",),
     "workbench": ("Workbench",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
@@ -89,7 +89,6 @@ __all__ = [
     "InputField",
     "Interval",
     "Judging",
-    "LoraSettings",
     "Measurement",
     "MetricSpec",
     "PromptLever",
@@ -101,6 +100,7 @@ __all__ = [
     "Task",
     "Trial",
     "TuneLever",
+    "TuningSettings",
     "Verdict",
     "Workbench",
     "__version__",

@@ -17,7 +17,7 @@ from ratchet.models import ChatRequest, ModelPool, workspace_pool
 from ratchet.store import EndpointSettings, Workspace, create_workspace
 from ratchet.store.jobs import list_jobs
 from ratchet.testing import ScriptedModel
-from ratchet.tuning import Conversation, LoraSettings, train_hosted
+from ratchet.tuning import Conversation, TuningSettings, train_hosted
 
 pytest.importorskip("torch")
 pytestmark = [pytest.mark.local, pytest.mark.slow]
@@ -100,7 +100,7 @@ def test_a_job_is_started_followed_and_found_again(
     """Uploaded, trained, losses told; run again it is the same job, and a lost answer is followed by the kept id."""
     url, behind = provider
     endpoint = EndpointSettings(base_url=url)
-    settings = LoraSettings(epochs=3)
+    settings = TuningSettings(epochs=3)
     seen = []
 
     run = train_hosted(
@@ -139,16 +139,18 @@ def test_what_goes_wrong_there_is_told_here(
     ]
 
     with pytest.raises(TuningError, match="failed: none of 1 training examples fits"):
-        train_hosted(endpoint, "local:nano", too_long, LoraSettings(), folder=tmp_path, poll_s=0.1)
+        train_hosted(
+            endpoint, "local:nano", too_long, TuningSettings(), folder=tmp_path, poll_s=0.1
+        )
     with pytest.raises(TuningError, match="cannot be fine-tuned here"):
-        train_hosted(endpoint, "gpt-9", conversations(4), LoraSettings(), folder=tmp_path)
+        train_hosted(endpoint, "gpt-9", conversations(4), TuningSettings(), folder=tmp_path)
     monkeypatch.delenv("FAR_KEY", raising=False)
     keyed = EndpointSettings(base_url=url, key_env="FAR_KEY")
     with pytest.raises(AccessError, match="FAR_KEY"):
-        train_hosted(keyed, "local:nano", conversations(4), LoraSettings(), folder=tmp_path)
+        train_hosted(keyed, "local:nano", conversations(4), TuningSettings(), folder=tmp_path)
     dead = EndpointSettings(base_url="http://127.0.0.1:9/v1", retries=0)
     with pytest.raises(TuningError, match="does not answer"):
-        train_hosted(dead, "local:nano", conversations(4), LoraSettings(), folder=tmp_path)
+        train_hosted(dead, "local:nano", conversations(4), TuningSettings(), folder=tmp_path)
 
 
 def test_the_lever_tunes_at_a_provider_and_without_instructions(
@@ -157,7 +159,7 @@ def test_the_lever_tunes_at_a_provider_and_without_instructions(
     """The champion's prompts are learnt at the endpoint, whole and pruned; the ladder judges both, and the price was told before."""
     url, _ = provider
     bench = bench_in(tmp_path, "far/local:nano", url)
-    lever = TuneLever(LoraSettings(epochs=6), prune=True)
+    lever = TuneLever(TuningSettings(epochs=6), prune=True)
 
     async def estimated(pool: ModelPool) -> LeverEstimate:
         return await lever.estimate(bench.champion(), bench.evidence(pool))
@@ -189,7 +191,7 @@ def test_a_teacher_is_copied_where_the_metric_agrees(tmp_path: Path) -> None:
     said: list[str] = []
     bench.watching.says = said.append  # type: ignore[method-assign]
 
-    bench.climb([TuneLever(LoraSettings(epochs=1), distil=True)])
+    bench.climb([TuneLever(TuningSettings(epochs=1), distil=True)])
 
     train = bench.split("train")
     red = sum(str(example.inputs["text"]).startswith("red") for example in train)
@@ -214,7 +216,7 @@ def test_the_best_checkpoint_is_chosen_by_the_tasks_own_score(tmp_path: Path) ->
         seen.append(progress.score) if progress.score is not None else None
     )  # type: ignore[method-assign]
 
-    bench.climb([TuneLever(LoraSettings(epochs=4, best="score", evaluations=4))])
+    bench.climb([TuneLever(TuningSettings(epochs=4, best="score", evaluations=4))])
 
     assert len(seen) >= 3
     assert max(seen) >= 0.8

@@ -4,7 +4,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -41,6 +41,14 @@ ByScore = Annotated[
         "--by-score", help="tune: keep the checkpoint with the best score, not the best loss."
     ),
 ]
+Weights = Annotated[
+    Literal["lora", "qlora", "full"],
+    typer.Option(help="tune: what is trained: lora, qlora (four bits, on a GPU) or full."),
+]
+Packing = Annotated[
+    bool,
+    typer.Option("--packing", help="tune: lay short examples end to end; faster, the same result."),
+]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Do not ask before a fine-tune above the workspace's limits.")
 ]
@@ -65,22 +73,34 @@ class TuneOptions:
     distil: bool = False
     replay: float = 0.0
     by_score: bool = False
+    weights: Literal["lora", "qlora", "full"] = "lora"
+    packing: bool = False
     yes: bool = False
 
 
 def make_levers(bench: "Workbench", names: list[str], tune: TuneOptions) -> "list[Lever]":
     from ratchet.core.errors import UsageError, did_you_mean
     from ratchet.levers import DemosLever, PromptLever, TuneLever
-    from ratchet.tuning import LoraSettings
+    from ratchet.store import TuneSettings
+    from ratchet.tuning import Launch, TuningSettings
 
-    settings = LoraSettings(
+    limits = bench.workspace.settings.tune if bench.workspace else TuneSettings()
+    settings = TuningSettings(
         best="score" if tune.by_score else "loss",
+        weights=tune.weights,
+        packing=tune.packing,
         **({"epochs": tune.epochs} if tune.epochs else {}),
     )
     known: dict[str, Lever] = {
         "prompt": PromptLever(bench.variants()),
         "demos": DemosLever(),
-        "tune": TuneLever(settings, prune=tune.prune, distil=tune.distil, replay=tune.replay),
+        "tune": TuneLever(
+            settings,
+            prune=tune.prune,
+            distil=tune.distil,
+            replay=tune.replay,
+            launch=Launch(processes=limits.processes, ray=limits.ray),
+        ),
     }
     for name in names:
         if name not in known:
@@ -103,6 +123,8 @@ def try_(
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
+    weights: Weights = "lora",
+    packing: Packing = False,
     yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
@@ -115,7 +137,14 @@ def try_(
         start=None,
         dry_run=dry_run,
         tune=TuneOptions(
-            epochs=epochs, prune=prune, distil=distil, replay=replay, by_score=by_score, yes=yes
+            epochs=epochs,
+            prune=prune,
+            distil=distil,
+            replay=replay,
+            by_score=by_score,
+            weights=weights,
+            packing=packing,
+            yes=yes,
         ),
         budget=budget,
         max_calls=max_calls,
@@ -141,6 +170,8 @@ def climb(
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
+    weights: Weights = "lora",
+    packing: Packing = False,
     yes: Yes = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
@@ -157,7 +188,14 @@ def climb(
         start=start,
         dry_run=dry_run,
         tune=TuneOptions(
-            epochs=epochs, prune=prune, distil=distil, replay=replay, by_score=by_score, yes=yes
+            epochs=epochs,
+            prune=prune,
+            distil=distil,
+            replay=replay,
+            by_score=by_score,
+            weights=weights,
+            packing=packing,
+            yes=yes,
         ),
         budget=budget,
         max_calls=max_calls,

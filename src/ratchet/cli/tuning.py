@@ -206,7 +206,7 @@ def curve(
     from ratchet.ladder import data_curve
     from ratchet.measure import Curve
     from ratchet.store import find_workspace
-    from ratchet.tuning import LoraSettings
+    from ratchet.tuning import TuningSettings
     from ratchet.workbench import Workbench
 
     try:
@@ -220,7 +220,7 @@ def curve(
             f"--sizes are three or more numbers that rise, as 50,100,200; got {sizes!r}"
         )
     bench = Workbench.open(task)
-    settings = LoraSettings(epochs=epochs) if epochs else LoraSettings()
+    settings = TuningSettings(epochs=epochs) if epochs else TuningSettings()
 
     async def work(pool: "ModelPool") -> Curve:
         return await data_curve(bench.ground(pool), chosen, settings)

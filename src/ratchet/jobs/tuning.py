@@ -28,16 +28,17 @@ from ratchet.store.adapters import (
 from ratchet.store.jobs import ENDED, Job, add_event, change_job, find_job
 from ratchet.store.uploads import find_file, keep_file
 from ratchet.tuning import (
-    LoraSettings,
+    Launch,
     Row,
     TrainingData,
     TuningProgress,
     TuningResult,
+    TuningSettings,
     TuningStopped,
     adapter_id,
     check_rows,
     read_file,
-    train_lora,
+    train_on,
 )
 
 __all__ = [
@@ -76,7 +77,7 @@ def base_of(engine: sa.Engine, root: Path, model: str) -> tuple[str, str | None]
     return model, None
 
 
-def settings_of(asked: dict[str, Json], width: int | None = None) -> LoraSettings:
+def settings_of(asked: dict[str, Json], width: int | None = None) -> TuningSettings:
     """Return how a job trains; what the request leaves to "auto" keeps its default.
 
     Raises: TuningError naming the hyperparameter.
@@ -109,7 +110,7 @@ def settings_of(asked: dict[str, Json], width: int | None = None) -> LoraSetting
             )
     if kind == "dpo":  # a tenth: it moves away from what was learnt, not towards it
         factor *= 0.1
-    settings = LoraSettings(**fields)
+    settings = TuningSettings(**fields)
     if factor != 1.0 and width:
         settings = settings.model_copy(update={"learning_rate": settings.rate(width) * factor})
     return settings
@@ -223,7 +224,9 @@ class _Run:
             self._engine, job_id, f"Training on {len(rows)} rows begins, {settings.epochs:g} epochs"
         )
         name = name_of(self._job, base)
-        result = train_lora(
+        limits = self._workspace.settings.tune
+        result = train_on(
+            Launch(processes=limits.processes, ray=limits.ray),
             folder,
             data,
             settings,
@@ -236,7 +239,7 @@ class _Run:
         )
         self._name(name, base, result)
 
-    def _rows(self, file_id: str, settings: LoraSettings) -> list[Row]:
+    def _rows(self, file_id: str, settings: TuningSettings) -> list[Row]:
         upload = find_file(self._engine, file_id)
         if upload is None:
             raise TuningError(

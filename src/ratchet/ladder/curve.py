@@ -12,12 +12,12 @@ from ratchet.ladder.climb import Ground, measured
 from ratchet.levers import TuneLever
 from ratchet.measure import Curve, Measurement, learning_curve
 from ratchet.measure.intervals import clusters_of
-from ratchet.tuning import LoraSettings
+from ratchet.tuning import TuningSettings
 
 __all__ = ["data_curve"]
 
 
-async def data_curve(ground: Ground, sizes: Sequence[int], settings: LoraSettings) -> Curve:
+async def data_curve(ground: Ground, sizes: Sequence[int], settings: TuningSettings) -> Curve:
     """Return the learning curve of the task's start, tuned on the first so many of the shuffled train split.
 
     Each size holds the smaller ones. Adapters and trials are kept: the same sizes again cost nothing. Nothing enters the ladder.

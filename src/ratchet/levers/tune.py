@@ -15,15 +15,16 @@ from ratchet.metrics import JudgeMetric
 from ratchet.models import local_folder
 from ratchet.store import load_trials
 from ratchet.tuning import (
-    LoraSettings,
+    Launch,
     Row,
     TrainingData,
+    TuningSettings,
     conversations_of,
-    estimate_lora,
+    estimate_training,
     estimated_tokens,
     read_file,
     train_hosted,
-    train_lora,
+    train_on,
 )
 
 __all__ = ["TuneLever"]
@@ -31,6 +32,7 @@ __all__ = ["TuneLever"]
 FULL = 1 - 1e-9
 MOST_SCORED = 64
 """Examples that a model in training is scored on."""
+KINDS = {"lora": "LoRA", "qlora": "LoRA beside four-bit weights", "full": "all weights"}
 
 
 class TuneLever:
@@ -44,19 +46,21 @@ class TuneLever:
         replay: Mix in so many chats of the base's own practice, as a share of the examples, against forgetting; only for bases that
             ship some, as local:nano does.
         distil: Train on the answers of the task's teacher that the metric scores 1, instead of the references.
+        launch: On how many processes, and where; one on this machine if left out.
     """
 
     name = "tune"
 
     def __init__(
         self,
-        settings: LoraSettings | None = None,
+        settings: TuningSettings | None = None,
         *,
         prune: bool = False,
         distil: bool = False,
         replay: float = 0.0,
+        launch: Launch | None = None,
     ) -> None:
-        self._settings = settings or LoraSettings()
+        self._settings, self._launch = settings or TuningSettings(), launch or Launch()
         self._prune, self._distil, self._replay = prune, distil, replay
 
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
@@ -80,9 +84,12 @@ class TuneLever:
             return LeverEstimate(candidates=len(plain), calls=calls, cost_usd=cost, note=note)
         base = local_folder(champion.model, evidence.root)
         found = await asyncio.to_thread(
-            estimate_lora, base, self._data(plain[0], evidence, evidence.train), self._settings
+            estimate_training, base, self._data(plain[0], evidence, evidence.train), self._settings
         )
-        note = f"{found.steps} steps, {found.tokens:,} tokens, about {found.memory_gb:.1f} GB, {found.trained_parameters:,} parameters trained"
+        note = (
+            f"{found.steps} steps, {found.tokens:,} tokens, about {found.memory_gb:.1f} GB"
+            f"{' with layers computed twice' if found.checkpointing else ''}, {found.trained_parameters:,} parameters trained; {'; '.join(found.reasons)}"
+        )
         return LeverEstimate(
             candidates=len(plain),
             calls=calls,
@@ -120,9 +127,11 @@ class TuneLever:
             Random(self._settings.seed).shuffle(rows)
             count = min(MOST_SCORED, max(1, round(self._settings.validation * len(rows))))
             rows, held = rows[count:], rows[:count]
-        evidence.say(f"tune: LoRA on {len(rows)} examples{pruned(plain, evidence)}")
+        kind = KINDS[self._settings.weights]
+        evidence.say(f"tune: {kind} on {len(rows)} examples{pruned(plain, evidence)}")
         result = await asyncio.to_thread(
-            train_lora,
+            train_on,
+            self._launch,
             local_folder(plain.model, evidence.root),
             self._data(plain, evidence, rows, held),
             self._settings,
@@ -131,8 +140,12 @@ class TuneLever:
             score=self._scorer(plain, evidence, held) if held else None,
         )
         budget.charge(tokens=result.tokens)
-        note = f"LoRA on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
-        tuned = plain.changed(adapter=result.adapter, note=note)
+        note = f"{kind} on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
+        if self._settings.weights == "full":
+            folder = (evidence.files / "adapters" / result.adapter).relative_to(evidence.root)
+            tuned = plain.changed(model=f"local:{folder.as_posix()}", note=note)
+        else:
+            tuned = plain.changed(adapter=result.adapter, note=note)
         probes = probes_for(plain.model, evidence.root)
         found = await forgetting(evidence.pool, plain, tuned, probes)
         evidence.say(f"tune: {found.sentence}")

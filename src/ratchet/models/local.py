@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ratchet.core import Json, Usage
 from ratchet.core.errors import ReplyError, UnknownModelError
@@ -53,8 +53,15 @@ GATHER_S = 0.01
 TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
 
-def load_base(folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
-    """Return the model in float32 (bfloat16 on a GPU) and its tokenizer.
+def load_base(
+    folder: Path, *, dtype: torch.dtype | None = None, quantized: Any = None
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Return the model, by default in float32 and on a GPU in bfloat16, and its tokenizer.
+
+    Args:
+        folder: Holds both.
+        dtype: What the weights are held in.
+        quantized: A BitsAndBytesConfig; the weights are then put on the GPU as it says.
 
     Raises: UnknownModelError if transformers cannot load the folder.
     """
@@ -66,7 +73,10 @@ def load_base(folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase
             folder, local_files_only=True, padding_side="left"
         )
         model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.bfloat16 if on_gpu else torch.float32
+            folder,
+            local_files_only=True,
+            dtype=dtype or (torch.bfloat16 if on_gpu else torch.float32),
+            quantization_config=quantized,
         )
     except (OSError, ValueError, KeyError) as error:
         raise UnknownModelError(
@@ -78,7 +88,9 @@ def load_base(folder: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to("cuda" if on_gpu else "cpu").eval(), tokenizer
+    if quantized is None:
+        model = model.to("cuda" if on_gpu else "cpu")
+    return model.eval(), tokenizer
 
 
 @dataclass

@@ -58,6 +58,8 @@ key_env = "OPENAI_API_KEY"
 # [tune]
 # ask_above_usd = 1.0         # a fine-tune that would take more is asked about first
 # ask_above_minutes = 60
+# processes = 1               # so many train together, each on a GPU where there are some
+# ray = "auto"                # spread over the machines of this Ray cluster; the workspace on storage that all of them see
 
 # [serve]
 # log = "durable"             # no reply ends before it is in the log; "fast" may lose the last twentieth of a second on a kill
@@ -123,6 +125,10 @@ class TuneSettings(Record):
 
     ask_above_usd: Annotated[float, Field(ge=0)] | None = 1.0
     ask_above_minutes: Annotated[float, Field(ge=0)] | None = 60.0
+    processes: Annotated[int, Field(gt=0)] = 1
+    """How many train together, each on a GPU where there are some."""
+    ray: str | None = None
+    """The address of a Ray cluster (auto, or host:port) that they are spread over; None is this machine."""
 
 
 class ServeSettings(Record):

@@ -11,16 +11,23 @@ from ratchet.tuning.format import (
     write_rows,
 )
 from ratchet.tuning.hosted import HostedRun, estimated_tokens, train_hosted
-from ratchet.tuning.lora import TrainingData, TuningStopped, adapter_id, estimate_lora, train_lora
-from ratchet.tuning.settings import LoraSettings, TuningEstimate, TuningProgress, TuningResult
+from ratchet.tuning.launch import Launch, train_on
+from ratchet.tuning.settings import TuningEstimate, TuningProgress, TuningResult, TuningSettings
 from ratchet.tuning.tokens import training_row, training_rows
+from ratchet.tuning.training import (
+    TrainingData,
+    TuningStopped,
+    adapter_id,
+    estimate_training,
+    train,
+)
 
 __all__ = [
     "Conversation",
     "Fault",
     "FileReport",
     "HostedRun",
-    "LoraSettings",
+    "Launch",
     "Message",
     "Preference",
     "Row",
@@ -28,17 +35,19 @@ __all__ = [
     "TuningEstimate",
     "TuningProgress",
     "TuningResult",
+    "TuningSettings",
     "TuningStopped",
     "adapter_id",
     "check_rows",
     "conversations_of",
-    "estimate_lora",
+    "estimate_training",
     "estimated_tokens",
     "is_calls",
     "read_file",
     "read_rows",
+    "train",
     "train_hosted",
-    "train_lora",
+    "train_on",
     "training_row",
     "training_rows",
     "write_rows",

@@ -17,7 +17,7 @@ from ratchet.core.errors import AccessError, TuningError
 from ratchet.store import EndpointSettings, write_text
 from ratchet.tuning.conversation import Preference, Row
 from ratchet.tuning.format import write_rows
-from ratchet.tuning.settings import LoraSettings, TuningProgress
+from ratchet.tuning.settings import TuningProgress, TuningSettings
 
 if TYPE_CHECKING:
     import openai
@@ -49,7 +49,7 @@ def train_hosted(
     endpoint: EndpointSettings,
     model: str,
     rows: Sequence[Row],
-    settings: LoraSettings,
+    settings: TuningSettings,
     *,
     folder: Path,
     watch: Callable[[TuningProgress], None] | None = None,
@@ -125,7 +125,7 @@ def opened(endpoint: EndpointSettings) -> "openai.OpenAI":
 
 
 def started(
-    client: "openai.OpenAI", model: str, rows: Sequence[Row], settings: LoraSettings, place: Path
+    client: "openai.OpenAI", model: str, rows: Sequence[Row], settings: TuningSettings, place: Path
 ) -> str:
     """Upload the rows, start the job, and return its id."""
     held = max(1, round(len(rows) * settings.validation)) if len(rows) > 20 else 0

@@ -1,4 +1,4 @@
-"""Fine-tuning of a local model by LoRA, with TRL and PEFT; the output is a standard PEFT adapter in safetensors.
+"""Fine-tuning of a local model with TRL and PEFT; out comes a standard PEFT adapter, or a whole model, in safetensors.
 
 A run is named by the hash of base, data and settings. A finished one is found again and costs nothing; one that was killed or
 stopped goes on from its last checkpoint. The same seed on the same machine gives the same adapter.
@@ -14,26 +14,33 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ratchet.core import Json, content_id
 from ratchet.core.errors import TuningError
 from ratchet.store import write_text
 from ratchet.tuning.conversation import Conversation, Preference, Row
-from ratchet.tuning.settings import LoraSettings, TuningEstimate, TuningProgress, TuningResult
+from ratchet.tuning.settings import TuningEstimate, TuningResult, TuningSettings
 from ratchet.tuning.tokens import IGNORED, training_row, training_rows
+from ratchet.tuning.trainer import (
+    KeepCheckpoint,
+    Watch,
+    answer_loss,
+    make_trainer,
+    watcher,
+)
+from ratchet.tuning.weights import (
+    activation_bytes,
+    held_bytes,
+    learner,
+    wants_checkpointing,
+)
 
-if TYPE_CHECKING:
-    from peft import PeftModel
+__all__ = ["TrainingData", "TuningStopped", "adapter_id", "estimate_training", "train"]
 
-__all__ = ["TrainingData", "TuningStopped", "adapter_id", "estimate_lora", "train_lora"]
-
-Watch = Callable[[TuningProgress], None]
 RESULT = "ratchet.json"
 LAST_WRITTEN = "trainer_state.json"
 """What the trainer writes into a checkpoint once all else is there."""
-WIDTHS = 32
-"""Batches are padded to a multiple of this: of many odd widths the allocator would keep memory that fits no later one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +63,8 @@ class TuningStopped(TuningError):  # noqa: N818 - not a fault
     """A run was stopped from outside; the same run goes on from where it was."""
 
 
-def adapter_id(data: TrainingData, settings: LoraSettings) -> str:
-    """Return the id of the adapter that this run makes."""
+def adapter_id(data: TrainingData, settings: TuningSettings) -> str:
+    """Return the id of the adapter, or whole model, that this run makes."""
     content = [
         data.base,
         data.start,
@@ -68,12 +75,12 @@ def adapter_id(data: TrainingData, settings: LoraSettings) -> str:
     return content_id("a", content)
 
 
-def estimate_lora(base: Path, data: TrainingData, settings: LoraSettings) -> TuningEstimate:
+def estimate_training(base: Path, data: TrainingData, settings: TuningSettings) -> TuningEstimate:
     """Return tokens, time and memory of a run; two training steps are done and thrown away to learn this machine's speed."""
     import torch  # the extra 'local'
 
     with quiet():
-        model, tokenizer = adapted(base, None, settings)
+        model, tokenizer = learner(base, None, settings)
     chats = [r.ending(r.preferred) if isinstance(r, Preference) else r for r in data.rows]
     rows, left_out = training_rows(chats, tokenizer, longest=settings.max_length)
     train = rows if data.validation else divided(rows, settings)[0]
@@ -93,16 +100,12 @@ def estimate_lora(base: Path, data: TrainingData, settings: LoraSettings) -> Tun
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
             answer_loss(model, batch).backward()
         seconds = min(seconds, time.perf_counter() - started)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     steps = math.ceil(len(train) / settings.batch * settings.epochs)
     batch_tokens = settings.batch * max(row["length"] for row in train)
-    width, layers, vocabulary = (
-        model.config.hidden_size,
-        model.config.num_hidden_layers,
-        model.config.vocab_size,
-    )
-    held = sum(p.numel() * p.element_size() for p in model.parameters()) + 16 * trained
-    activations = batch_tokens * (34 * width * layers + 12 * vocabulary)
+    twice = wants_checkpointing(model, batch_tokens, settings)
+    activations = activation_bytes(model.config, batch_tokens, twice=twice)
+    if twice:
+        seconds *= 4 / 3
     if settings.method == "dpo":  # two answers a row, and each without the adapter too
         tokens, seconds, activations = 2 * tokens, 3 * seconds, 2 * activations
     return TuningEstimate(
@@ -111,29 +114,33 @@ def estimate_lora(base: Path, data: TrainingData, settings: LoraSettings) -> Tun
         tokens=round(tokens * settings.epochs),
         steps=steps,
         seconds=seconds * steps,
-        memory_gb=(held + activations) / 1e9,
-        trained_parameters=trained,
+        memory_gb=(held_bytes(model) + activations) / 1e9,
+        trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        checkpointing=twice,
+        reasons=tuple(settings.reasons(model.config.hidden_size)),
     )
 
 
-def train_lora(
+def train(
     base: Path,
     data: TrainingData,
-    settings: LoraSettings,
+    settings: TuningSettings,
     *,
     adapters: Path,
     watch: Watch | None = None,
     should_stop: Callable[[], bool] | None = None,
-    keep_checkpoint: Callable[[int, float, Path], None] | None = None,
+    keep_checkpoint: KeepCheckpoint | None = None,
     score: Callable[[Any, Any], float] | None = None,
 ) -> TuningResult:
-    """Train, or find, the adapter of this run and return what came out.
+    """Train, or find, the adapter or whole model of this run and return what came out.
+
+    Called by several processes of one group at once, they train together, and the first of them writes.
 
     Args:
         base: The folder of the base model.
         data: What it is trained on.
         settings: How to train.
-        adapters: The folder that adapters live in; the new one is `adapters/<id>`.
+        adapters: The folder that adapters live in; what comes out is `adapters/<id>`, a whole model too.
         watch: Called after each step.
         keep_checkpoint: Called with step, validation loss and folder of each checkpoint, which is removed later.
         score: Scores the model, with its tokenizer, at each evaluation; wanted where the settings choose the best by score.
@@ -147,7 +154,7 @@ def train_lora(
     work = adapters / f"{name}.part"
     started = time.monotonic()
     with quiet():
-        model, tokenizer = adapted(base, adapters / data.start if data.start else None, settings)
+        model, tokenizer = learner(base, adapters / data.start if data.start else None, settings)
         train, held, tokens = prepared(data, tokenizer, settings)
         if (settings.best == "score") != (score is not None):
             raise TuningError(
@@ -173,8 +180,9 @@ def train_lora(
         validation_loss=best_loss(state),
         stopped_early=state.global_step < state.max_steps,
     )
-    with quiet():
-        keep(trainer, result, work, folder, data, settings)
+    if trainer.is_world_process_zero():
+        with quiet():
+            keep(trainer, result, work, folder, data, settings)
     return result
 
 
@@ -199,7 +207,7 @@ def best_loss(state: Any) -> float:
 
 
 def prepared(
-    data: TrainingData, tokenizer: Any, settings: LoraSettings
+    data: TrainingData, tokenizer: Any, settings: TuningSettings
 ) -> tuple[list[Any], list[Any], int]:
     """Return training and validation rows in tokens, and how many tokens the former have.
 
@@ -242,43 +250,7 @@ def preference_rows(
     return found, len(preferences) - len(found)
 
 
-def adapted(base: Path, start: Path | None, settings: LoraSettings) -> "tuple[PeftModel, Any]":
-    """Return the base model with a LoRA on all linear layers, fresh or that of `start`, and its tokenizer.
-
-    Raises: TuningError if there is no adapter to start from, or it does not fit the base.
-    """
-    import torch  # the extra 'local'
-    from peft import LoraConfig, PeftModel, get_peft_model
-
-    from ratchet.models.local import load_base
-
-    model, tokenizer = load_base(base)
-    torch.manual_seed(settings.seed)
-    if start:
-        if not (start / "adapter_config.json").is_file():
-            raise TuningError(f"there is no adapter {start.name!r} to go on from")
-        try:
-            tuned = PeftModel.from_pretrained(model, start, is_trainable=True)
-        except (RuntimeError, ValueError) as error:
-            raise TuningError(
-                f"the adapter {start.name!r} does not fit {base.name}: {str(error).splitlines()[0]}"
-            ) from error
-    else:
-        config = LoraConfig(
-            r=settings.rank,
-            lora_alpha=settings.alpha,
-            lora_dropout=0.0,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        )
-        tuned = get_peft_model(model, config)
-    tuned.peft_config[
-        "default"
-    ].base_model_name_or_path = base.name  # a path of this machine would mean nothing elsewhere
-    return tuned, tokenizer
-
-
-def divided(rows: list[Any], settings: LoraSettings) -> tuple[list[Any], list[Any]]:
+def divided(rows: list[Any], settings: TuningSettings) -> tuple[list[Any], list[Any]]:
     """Return training and validation rows, shuffled by the seed."""
     shuffled = rows[:]
     Random(settings.seed).shuffle(shuffled)
@@ -288,176 +260,6 @@ def divided(rows: list[Any], settings: LoraSettings) -> tuple[list[Any], list[An
             f"{len(rows)} training examples are too few to hold some back for validation; import more"
         )
     return shuffled[held:], shuffled[:held]
-
-
-def make_trainer(
-    model: Any,
-    tokenizer: Any,
-    train: list[Any],
-    held: list[Any],
-    settings: LoraSettings,
-    work: Path,
-) -> Any:  # untyped libraries
-    import torch  # the extra 'local'
-    from datasets import Dataset
-    from datasets.utils import logging as datasets_logging
-    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
-    from trl import DPOConfig, SFTConfig
-
-    datasets_logging.disable_progress_bar()
-    steps = math.ceil(len(train) / settings.batch) * settings.epochs
-    every = max(1, round(steps / settings.evaluations))
-    is_dpo = settings.method == "dpo"
-    own: dict[str, Any] = (
-        {"beta": settings.beta}
-        if is_dpo
-        else {
-            "train_sampling_strategy": "group_by_length",
-            "length_column_name": "length",
-            "packing": False,
-        }
-    )
-    config = (DPOConfig if is_dpo else SFTConfig)(
-        output_dir=str(work),
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch,
-        per_device_eval_batch_size=settings.batch * 2,
-        learning_rate=settings.rate(model.config.hidden_size),
-        lr_scheduler_type="cosine",
-        warmup_steps=max(1, round(0.05 * steps)),
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        bf16=True,
-        use_cpu=not torch.cuda.is_available(),
-        **own,
-        pad_to_multiple_of=WIDTHS,
-        max_length=None,
-        eval_strategy="steps",
-        eval_steps=every,
-        save_strategy="steps",
-        save_steps=every,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model=f"eval_{settings.best}",
-        greater_is_better=settings.best == "score",
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
-        gradient_checkpointing=False,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        optim="adamw_torch",
-    )
-    trainer = (preference_trainer if is_dpo else answer_trainer)()(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_list(train),
-        eval_dataset=Dataset.from_list(held),
-        processing_class=tokenizer,
-        callbacks=[EarlyStoppingCallback(early_stopping_patience=settings.patience)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    return trainer
-
-
-def answer_loss(model: Any, inputs: dict[str, Any], items: Any = None) -> Any:
-    """Return the cross-entropy of the answers' tokens; the head is applied to them alone.
-
-    TRL applies it to every token of the batch, prompts too, and in tiles that suit a GPU; on a CPU that was most of a step.
-    Rows are padded on the right, where no token of a causal model looks, so that no attention mask is needed. With `items`,
-    the number of answer tokens of the whole step, the sum is divided by it, else by those of this batch.
-    """
-    from torch.nn import functional
-
-    base = model.get_base_model()
-    hidden = base.base_model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
-    targets = inputs["labels"][:, 1:]
-    chosen = targets != IGNORED
-    logits = base.get_output_embeddings()(hidden[:, :-1][chosen])
-    total = functional.cross_entropy(logits.float(), targets[chosen], reduction="sum")
-    return total / (chosen.sum() if items is None else items)
-
-
-def answer_trainer() -> Any:
-    from trl import SFTTrainer
-
-    class AnswerTrainer(SFTTrainer):  # type: ignore[misc]  # untyped base
-        score: Callable[[Any, Any], float] | None = None
-
-        def evaluate(self, *args: Any, **options: Any) -> dict[str, float]:
-            found: dict[str, float] = super().evaluate(*args, **options)
-            if self.score:
-                was_training = self.model.training
-                self.model.eval()
-                found["eval_score"] = self.score(self.model, self.processing_class)
-                self.model.train(was_training)
-                self.log({"eval_score": found["eval_score"]})
-            return found
-
-        def compute_loss(
-            self,
-            model: Any,
-            inputs: dict[str, Any],
-            return_outputs: bool = False,  # the base's signature
-            num_items_in_batch: Any = None,
-        ) -> Any:
-            with self.compute_loss_context_manager():
-                loss = answer_loss(self.accelerator.unwrap_model(model), inputs, num_items_in_batch)
-            return (loss, {"loss": loss}) if return_outputs else loss
-
-    return AnswerTrainer
-
-
-def preference_trainer() -> Any:
-    from trl import DPOTrainer
-
-    class PreferenceTrainer(DPOTrainer):  # type: ignore[misc]  # untyped base
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset  # tokens already: in training as in serving
-
-    return PreferenceTrainer
-
-
-def watcher(
-    watch: Watch | None,
-    should_stop: Callable[[], bool] | None,
-    keep_checkpoint: Callable[[int, float, Path], None] | None,
-) -> Any:
-    from transformers import TrainerCallback  # the extra 'local'
-
-    class Watcher(TrainerCallback):  # type: ignore[misc]  # untyped base
-        def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-            if should_stop and should_stop():
-                control.should_save = control.should_training_stop = True
-
-        def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-            losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
-            if keep_checkpoint and losses:
-                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-                keep_checkpoint(state.global_step, float(losses[-1]), folder)
-
-        def on_log(
-            self,
-            _args: Any,
-            state: Any,
-            _control: Any,
-            logs: dict[str, float] | None = None,
-            **_: Any,
-        ) -> None:
-            if watch and logs:
-                watch(
-                    TuningProgress(
-                        step=state.global_step,
-                        steps=state.max_steps,
-                        loss=logs.get("loss"),
-                        validation_loss=logs.get("eval_loss"),
-                        score=logs.get("eval_score"),
-                    )
-                )
-
-    return Watcher()
 
 
 @contextlib.contextmanager
@@ -474,11 +276,15 @@ def keep(
     work: Path,
     folder: Path,
     data: TrainingData,
-    settings: LoraSettings,
+    settings: TuningSettings,
 ) -> None:
     """Write the adapter with its provenance, then put the folder in its place as a whole."""
     beside = work / "adapter"
-    trainer.model.save_pretrained(beside, selected_adapters=["default"])
+    if settings.weights == "full":
+        trainer.model.save_pretrained(beside)
+        trainer.processing_class.save_pretrained(beside)
+    else:
+        trainer.model.save_pretrained(beside, selected_adapters=["default"])
     provenance = {
         **data.provenance,
         "base": data.base,

@@ -60,12 +60,12 @@ def prompt():
 @pytest.fixture(scope="module")
 def run(prompt, tmp_path_factory):
     """Train once for all tests of this file."""
-    from ratchet.tuning import train_lora
+    from ratchet.tuning import train
 
     folder = tmp_path_factory.mktemp("adapters")
     seen = []
-    result = train_lora(
-        NANO, data(prompt), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
+    result = train(
+        NANO, data(prompt), ratchet.TuningSettings(epochs=6), adapters=folder, watch=seen.append
     )
     return folder, result, seen
 
@@ -133,13 +133,13 @@ async def test_the_tuned_model_does_what_the_base_does_not(run, prompt):
 
 def test_a_finished_run_is_found_again(run, prompt):
     """Asking for the same run again trains nothing."""
-    from ratchet.tuning import train_lora
+    from ratchet.tuning import train
 
     folder, result, _ = run
     seen = []
 
-    again = train_lora(
-        NANO, data(prompt), ratchet.LoraSettings(epochs=6), adapters=folder, watch=seen.append
+    again = train(
+        NANO, data(prompt), ratchet.TuningSettings(epochs=6), adapters=folder, watch=seen.append
     )
 
     assert again == result
@@ -148,12 +148,12 @@ def test_a_finished_run_is_found_again(run, prompt):
 
 def test_the_same_seed_gives_the_same_adapter(prompt, tmp_path):
     """Two runs with one seed write the same bytes."""
-    from ratchet.tuning import train_lora
+    from ratchet.tuning import train
 
-    settings = ratchet.LoraSettings(epochs=1, evaluations=2)
+    settings = ratchet.TuningSettings(epochs=1, evaluations=2)
     found = []
     for name in ("one", "two"):
-        result = train_lora(NANO, data(prompt, 48), settings, adapters=tmp_path / name)
+        result = train(NANO, data(prompt, 48), settings, adapters=tmp_path / name)
         found.append((tmp_path / name / result.adapter / "adapter_model.safetensors").read_bytes())
 
     assert found[0] == found[1]
@@ -161,9 +161,9 @@ def test_the_same_seed_gives_the_same_adapter(prompt, tmp_path):
 
 def test_the_estimate_names_steps_time_and_memory(prompt):
     """The estimate counts the steps exactly, and its other figures are positive."""
-    from ratchet.tuning import estimate_lora
+    from ratchet.tuning import estimate_training
 
-    estimate = estimate_lora(NANO, data(prompt), ratchet.LoraSettings(epochs=2))
+    estimate = estimate_training(NANO, data(prompt), ratchet.TuningSettings(epochs=2))
 
     assert estimate.steps == 22
     assert estimate.seconds > 0
@@ -179,11 +179,11 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
         import ratchet
         from ratchet.answer import Prompt, starting_candidate
         from ratchet.models import NANO
-        from ratchet.tuning import train_lora
-        import test_lora as t
+        from ratchet.tuning import train
+        import test_train as t
         prompt = Prompt(t.task(), starting_candidate(t.task()))
-        settings = ratchet.LoraSettings(epochs=8, patience=50)
-        result = train_lora(NANO, t.data(prompt), settings, adapters=Path({str(tmp_path)!r}),
+        settings = ratchet.TuningSettings(epochs=8, patience=50)
+        result = train(NANO, t.data(prompt), settings, adapters=Path({str(tmp_path)!r}),
                             watch=lambda p: print(p.step, flush=True))
         print("done", result.steps, flush=True)
     """)
@@ -207,7 +207,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
 
 def test_preferences_are_learnt_from_where_an_adapter_left_off(run, prompt):
     """DPO goes on from a fine-tune, and makes the preferred answers likelier than the rejected ones."""
-    from ratchet.tuning import Preference, TrainingData, conversations_of, train_lora
+    from ratchet.tuning import Preference, TrainingData, conversations_of, train
 
     folder, start, _ = run
     asked = conversations_of(prompt, examples(48))
@@ -221,7 +221,7 @@ def test_preferences_are_learnt_from_where_an_adapter_left_off(run, prompt):
     ]
     dpo = TrainingData(base="local:nano", rows=rows, start=start.adapter)
 
-    result = train_lora(NANO, dpo, ratchet.LoraSettings(method="dpo", epochs=2), adapters=folder)
+    result = train(NANO, dpo, ratchet.TuningSettings(method="dpo", epochs=2), adapters=folder)
 
     assert result.adapter != start.adapter
     assert result.validation_loss < 0.3  # it starts at log 2
@@ -229,12 +229,12 @@ def test_preferences_are_learnt_from_where_an_adapter_left_off(run, prompt):
 
 def test_a_stopped_run_goes_on(prompt, tmp_path):
     """Stopped after a few steps it keeps a checkpoint; the same call ends what it began, past one that a kill cut short."""
-    from ratchet.tuning import TuningStopped, train_lora
+    from ratchet.tuning import TuningStopped, train
 
     steps = []
-    settings = ratchet.LoraSettings(epochs=2)
+    settings = ratchet.TuningSettings(epochs=2)
     with pytest.raises(TuningStopped, match="stopped at step 5 of"):
-        train_lora(
+        train(
             NANO,
             data(prompt, 48),
             settings,
@@ -247,7 +247,7 @@ def test_a_stopped_run_goes_on(prompt, tmp_path):
     (work / "checkpoint-9").mkdir()
     (work / "checkpoint-9" / "trainer_state.json").write_text('{"global_st')
 
-    result = train_lora(NANO, data(prompt, 48), settings, adapters=tmp_path, watch=steps.append)
+    result = train(NANO, data(prompt, 48), settings, adapters=tmp_path, watch=steps.append)
 
     assert steps[0].step == 6
     assert (tmp_path / result.adapter / "adapter_model.safetensors").is_file()
@@ -255,7 +255,106 @@ def test_a_stopped_run_goes_on(prompt, tmp_path):
 
 def test_rows_of_the_wrong_kind_are_refused(prompt, tmp_path):
     """Conversations are no preferences."""
-    from ratchet.tuning import train_lora
+    from ratchet.tuning import train
 
     with pytest.raises(TuningError, match="'dpo' trains on preference rows"):
-        train_lora(NANO, data(prompt, 8), ratchet.LoraSettings(method="dpo"), adapters=tmp_path)
+        train(NANO, data(prompt, 8), ratchet.TuningSettings(method="dpo"), adapters=tmp_path)
+
+
+def test_packed_rows_have_the_loss_of_separate_ones(prompt):
+    """Neither attention nor convolution looks into the example before: the loss and its gradient are those of rows apart."""
+    import torch
+
+    from ratchet.models.local import load_base
+    from ratchet.tuning import training_rows
+    from ratchet.tuning.packing import PackedRows
+    from ratchet.tuning.trainer import answer_loss
+
+    model, tokenizer = load_base(NANO)
+    rows, _ = training_rows(data(prompt, 7).rows, tokenizer, longest=1024)
+    longest = max(row["length"] for row in rows)
+    together = PackedRows(
+        model.config, longest=3 * longest, multiple=32, fill=tokenizer.pad_token_id
+    )(rows)
+    assert len(together["input_ids"]) < len(rows) / 2
+    separate = [
+        {name: torch.tensor([row[name]]) for name in ("input_ids", "labels")} for row in rows
+    ]
+
+    count = sum((one["labels"] != -100).sum() for one in separate)
+    apart = sum(answer_loss(model, one, count) for one in separate)
+    packed = answer_loss(model, together, count)
+    place = "model.layers.0.conv.in_proj.weight"
+    gradients = [
+        torch.autograd.grad(loss, model.get_parameter(place))[0] for loss in (apart, packed)
+    ]
+
+    assert packed.item() == pytest.approx(apart.item(), rel=1e-5)
+    assert torch.allclose(*gradients, rtol=1e-3, atol=1e-5)
+
+
+def test_a_recurrent_model_is_not_packed():
+    """Layers that carry a state along the row would carry it into the next example."""
+    from transformers import PretrainedConfig
+
+    from ratchet.tuning.packing import PackedRows
+
+    config = PretrainedConfig(layer_types=["linear_attention", "full_attention"])
+
+    with pytest.raises(TuningError, match="linear_attention layers; leave it out"):
+        PackedRows(config, longest=10, multiple=8, fill=0)
+
+
+def test_packing_and_checkpointing_train_to_the_same_loss(prompt, tmp_path):
+    """Both change how a step is computed, and not what it is."""
+    from ratchet.tuning import train
+
+    plain = {"epochs": 2, "evaluations": 2}
+    losses = [
+        train(
+            NANO,
+            data(prompt, 48, validation=data(prompt, 56).rows[48:]),
+            ratchet.TuningSettings(**plain, **more),
+            adapters=tmp_path,
+        ).validation_loss
+        for more in ({"packing": True}, {"packing": True, "gradient_checkpointing": True})
+    ]
+
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert losses[0] < 3  # 4 and more at the start
+
+
+async def test_all_weights_can_be_trained(prompt, tmp_path):
+    """A whole model comes out, in a folder that can be named as any local model."""
+    from ratchet.models import ModelPool
+    from ratchet.tuning import train
+
+    settings = ratchet.TuningSettings(weights="full", epochs=8)
+    result = train(NANO, data(prompt), settings, adapters=tmp_path)
+
+    folder = tmp_path / result.adapter
+    assert (folder / "model.safetensors").is_file()
+    assert (folder / "tokenizer.json").is_file()
+    async with ModelPool(adapters=tmp_path, root=tmp_path) as pool:
+        reply = await pool.model(f"local:{result.adapter}").chat(prompt.request(examples()[0]))
+    assert reply.text == "zap red"
+
+
+def test_what_cannot_be_trained_is_named(prompt, tmp_path):
+    """Four bits without a GPU, all weights from an adapter, packed preferences."""
+    import torch
+    from pydantic import ValidationError
+
+    from ratchet.tuning import train
+
+    with pytest.raises(ValidationError, match="packing is for supervised"):
+        ratchet.TuningSettings(method="dpo", packing=True)
+    (tmp_path / "a_1").mkdir()
+    (tmp_path / "a_1" / "adapter_config.json").write_text("{}")
+    full = ratchet.TuningSettings(weights="full")
+    with pytest.raises(TuningError, match="merge it first"):
+        train(NANO, data(prompt, 8, start="a_1"), full, adapters=tmp_path)
+    if not torch.cuda.is_available():
+        four = ratchet.TuningSettings(weights="qlora")
+        with pytest.raises(TuningError, match=r"bitsandbytes|need a GPU"):
+            train(NANO, data(prompt, 8), four, adapters=tmp_path)
