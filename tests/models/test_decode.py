@@ -38,12 +38,44 @@ def test_greedy_decoding_is_that_of_generate(nano):
     with torch.inference_mode():
         whole = model.generate(**batch, max_new_tokens=40, do_sample=False)[:, width:].tolist()
 
-    new, _ = decode(model, batch, [Row(limit=40)] * len(texts), end=tokenizer.eos_token_id)
+    rows = [Row(limit=40) for _ in texts]
+    decode(model, batch, rows, end=tokenizer.eos_token_id)
+    new = [row.tokens for row in rows]
 
     assert len({len(row) for row in new}) > 3
     for row, wanted in zip(new, whole, strict=True):
         assert row == wanted[: len(row)]
         assert row[-1] == tokenizer.eos_token_id or len(row) == 40
+
+
+def test_rows_join_a_running_batch(nano):
+    """Whenever a row joins, beside whom, shorter or longer: it gets the tokens that it gets alone; who is done leaves at once."""
+    from ratchet.models.decode import Batch, Row
+
+    model, tokenizer = nano
+    words = "red blue green pink grey black white brown teal"
+    texts = [f"Repeat: {words[: 3 + 7 * n]}" for n in (4, 0, 6, 2, 5, 1)]
+    end = tokenizer.eos_token_id
+    alone = []
+    for text in texts:
+        row, batch = Row(limit=25), Batch(model, end=end)
+        batch.join(encoded(tokenizer, [text]), [row])
+        while len(batch):
+            batch.step()
+        alone.append(row.tokens)
+
+    batch, rows, ended = Batch(model, end=end), [], []
+    for start in (0, 1, 3):
+        fresh = [Row(limit=25) for _ in range(start, {0: 1, 1: 3, 3: 6}[start])]
+        ended += batch.join(encoded(tokenizer, texts[start : start + len(fresh)]), fresh)
+        rows += fresh
+        for _ in range(4):
+            ended += batch.step()
+    while len(batch):
+        ended += batch.step()
+
+    assert [row.tokens for row in rows] == alone
+    assert sorted(map(id, ended)) == sorted(map(id, rows))
 
 
 def test_each_row_keeps_its_own_limit(nano):
@@ -54,7 +86,8 @@ def test_each_row_keeps_its_own_limit(nano):
     batch = encoded(tokenizer, ["Repeat: one two three four"] * 3)
 
     rows = [Row(limit=limit) for limit in (2, 40, 5)]
-    new, _ = decode(model, batch, rows, end=tokenizer.eos_token_id)
+    decode(model, batch, rows, end=tokenizer.eos_token_id)
+    new = [row.tokens for row in rows]
 
     assert [len(new[0]), len(new[2])] == [2, 5]
     assert new[1][:5] == new[2]
@@ -62,13 +95,13 @@ def test_each_row_keeps_its_own_limit(nano):
 
 def test_sampling_follows_the_shares_and_the_nucleus():
     """Over 4,000 draws tokens come as often as softmax says, and none from outside the nucleus."""
-    from ratchet.models.decode import Row, Sampler
+    from ratchet.models.decode import Row, take
 
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(12_000, 1)
     kinds = [Row(limit=1, temperature=1.0), Row(limit=1, temperature=1.0, top_p=0.7), Row(limit=1)]
     wanted = [kind for kind in kinds for _ in range(4000)]
 
-    picked = Sampler(wanted)(range(12_000), logits)
+    picked = take(wanted, logits)
     free, nucleus, greedy = (part.bincount(minlength=4) / 4000 for part in picked.split(4000))
 
     assert torch.allclose(free, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.04)
@@ -78,14 +111,14 @@ def test_sampling_follows_the_shares_and_the_nucleus():
 
 def test_a_seeded_row_does_not_depend_on_its_neighbours():
     """The same seed draws the same tokens alone and in a batch."""
-    from ratchet.models.decode import Row, Sampler
+    from ratchet.models.decode import Row, take
 
     logits = torch.randn(5, 50, generator=torch.Generator().manual_seed(0))
-    mine = Row(limit=1, temperature=1.0, seed=7)
-    alone, among = Sampler([mine]), Sampler([Row(limit=1, temperature=2.0)] * 4 + [mine])
+    alone, mine = (Row(limit=1, temperature=1.0, seed=7) for _ in range(2))
+    among = [*(Row(limit=1, temperature=2.0) for _ in range(4)), mine]
 
     for _ in range(10):
-        assert alone([0], logits[4:]).item() == among(range(5), logits)[4].item()
+        assert take([alone], logits[4:]).item() == take(among, logits)[4].item()
 
 
 def test_likelihoods_are_those_of_the_model(nano):
@@ -96,7 +129,8 @@ def test_likelihoods_are_those_of_the_model(nano):
     batch = encoded(tokenizer, ["Repeat: one two", "Repeat: x"])
     rows = [Row(limit=5, likely=3), Row(limit=20)]
 
-    new, told = decode(model, batch, rows, end=tokenizer.eos_token_id)
+    decode(model, batch, rows, end=tokenizer.eos_token_id)
+    new, told = ([row.tokens for row in rows], [row.told for row in rows])
 
     prompt = batch["input_ids"][:1]
     whole = torch.cat([prompt, torch.tensor([new[0]])], 1)

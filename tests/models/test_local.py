@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -169,3 +170,42 @@ async def test_a_stop_ends_the_reply_before_it():
     assert reply.text == whole.text == "".join(pieces) == "blue wh"
     assert reply.finish_reason == "stop"
     assert reply.usage.completion_tokens < 20
+
+
+async def test_a_short_request_does_not_wait_for_a_long_one():
+    """It joins while the other is under way, and its reply is there first."""
+    long = asked("Tell.", temperature=50, seed=5)  # so hot that the end is as rare as any token
+    short = ChatRequest(messages=[{"role": "user", "content": "Repeat: one"}], max_tokens=4)
+    async with ModelPool() as pool:
+        model = pool.model("local:nano")
+        await model.chat(short)  # loaded
+        ended = []
+
+        async def ask(name, request):
+            reply = await model.chat(request)
+            ended.append(name)
+            return reply
+
+        first = asyncio.create_task(ask("long", long))
+        await asyncio.sleep(0.2)
+        await ask("short", short)
+        reply = await first
+
+    assert reply.usage.completion_tokens == 160
+    assert ended == ["short", "long"]
+
+
+async def test_who_goes_away_gives_up_the_place():
+    """A stream that nobody reads on ends at its next token."""
+    request = ChatRequest(
+        messages=[{"role": "user", "content": "Tell."}], max_tokens=4000, temperature=50, seed=1
+    )
+    async with ModelPool() as pool:
+        model = pool.model("local:nano")
+        stream = model.stream(request)
+        await anext(stream)
+        await stream.aclose()
+        started = time.monotonic()
+        await model.close()  # waits for what is under way
+
+    assert time.monotonic() - started < 2

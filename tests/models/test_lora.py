@@ -60,7 +60,7 @@ def test_each_row_gets_what_peft_gives_it(folder):
 
     bank.route(rows)
     mixed = logits_of(model, ids)
-    bank.keep(torch.tensor([2, 4]))
+    bank.route(["three", "one"])
     fewer = logits_of(model, ids[[2, 4]])
     bank.route(["two"] * 5)
     alike = logits_of(model, ids)
@@ -122,10 +122,12 @@ def test_old_adapters_are_let_go(folder, monkeypatch):
     bank = lora.AdapterBank(model, folder)
     for name in ("one", "two"):
         bank.load(name)
-        bank.route([name])
+        bank.forget({name})
 
     layer = model.get_submodule("model.layers.0.feed_forward.w1")
     assert list(layer.pairs) == ["two"]
     bank.load("one")
-    bank.route(["one"])
+    bank.forget({"two", "one"})
+    assert sorted(layer.pairs) == ["one", "two"]  # both in use
+    bank.forget({"one"})
     assert list(layer.pairs) == ["one"]

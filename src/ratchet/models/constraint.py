@@ -1,7 +1,6 @@
 """Force a local model's answer into a schema while it is decoded: llguidance says at each token which ones may follow."""
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import llguidance.hf
@@ -55,45 +54,38 @@ def grammar_of(request: ChatRequest) -> str | None:
 
 
 class Constraint:
-    """Rule out tokens that the grammars do not allow; row i of the whole batch follows grammar i.
+    """Rule out the tokens of a row that its grammar does not allow.
 
     Args:
         tokenizer: From `guide`.
-        grammars: One a row; None leaves a row free.
-        end: The token that ends a row once its grammar is complete.
+        grammar: From `grammar_of`.
+        end: The token that ends the row once its grammar is complete.
+
+    Raises: TaskError if the decoder cannot follow the grammar.
     """
 
-    def __init__(self, tokenizer: LLTokenizer, grammars: list[str | None], end: int) -> None:
-        self._matchers = [
-            LLMatcher(tokenizer, grammar) if grammar else None for grammar in grammars
-        ]
+    def __init__(self, tokenizer: LLTokenizer, grammar: str, end: int) -> None:
+        self._matcher = LLMatcher(tokenizer, grammar)
         self._words = allocate_token_bitmask(1, tokenizer.vocab_size)
         self._end = end
-        for matcher in self._matchers:
-            if matcher and matcher.is_error():
-                raise TaskError(
-                    f"the decoder cannot follow the task's schema: {matcher.get_error()}; simplify it, or set decoding.constrained: false"
-                )
+        if self._matcher.is_error():
+            raise TaskError(
+                f"the decoder cannot follow the task's schema: {self._matcher.get_error()}; simplify it, or set decoding.constrained: false"
+            )
 
-    def __call__(
-        self, rows: Sequence[int], last: Sequence[int] | None, logits: torch.Tensor
-    ) -> None:
-        """Set forbidden tokens of `logits`, shape (rows, vocabulary), to minus infinity."""
-        for place, row in enumerate(rows):
-            matcher = self._matchers[row]
-            if matcher is None:
-                continue
-            if last is not None and not matcher.is_stopped():
-                matcher.consume_token(last[place])
-            logits[place, ~self._allowed(matcher, logits.shape[1])] = -torch.inf
+    def __call__(self, last: int | None, logits: torch.Tensor) -> None:
+        """Set forbidden tokens of `logits`, shape (vocabulary,), to minus infinity."""
+        if last is not None and not self._matcher.is_stopped():
+            self._matcher.consume_token(last)
+        logits[~self._allowed(len(logits))] = -torch.inf
 
-    def _allowed(self, matcher: LLMatcher, vocabulary: int) -> torch.Tensor:
+    def _allowed(self, vocabulary: int) -> torch.Tensor:
         allowed: Json
-        if matcher.is_stopped():
+        if self._matcher.is_stopped():
             allowed = np.zeros(vocabulary, dtype=bool)
             allowed[self._end] = True
         else:
-            fill_next_token_bitmask(matcher, self._words, 0)
+            fill_next_token_bitmask(self._matcher, self._words, 0)
             allowed = np.unpackbits(self._words[0].view(np.uint8), bitorder="little")[
                 :vocabulary
             ].astype(bool)

@@ -1,38 +1,35 @@
-"""Generate a batch token by token with a model of transformers, dropping rows from the batch as they end.
+"""Generate token by token with a model of transformers: rows join a running batch, and leave it as they end.
 
-transformers' own `generate` keeps every row until the longest one ends; for short answers of uneven length that is most of
-the work. Greedy decoding gives the same tokens (tests/models/test_decode.py).
+transformers' own `generate` keeps every row until the longest one ends, and lets nobody in; for short answers of uneven length
+that is most of the work. Greedy decoding gives the same tokens (tests/models/test_decode.py).
 """
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
+from transformers.cache_utils import (
+    Cache,
+    DynamicLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionLayer,
+)
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel
 
-__all__ = ["Likely", "Row", "Sampler", "decode"]
+__all__ = ["Batch", "Likely", "Row", "decode", "take"]
 
 COLDEST = 1e-4
 """Below this temperature the likeliest token is taken: dividing by less overflows."""
 SHRINK_AT = 0.75
 """Ended rows are dropped once the batch can shrink to this share."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What one row of a batch wants."""
-
-    limit: int
-    """The most new tokens."""
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
-    likely: int | None = None
-    """So many of the likeliest tokens are told of at each place, beside the one taken; None tells of none."""
+JOINABLE = {DynamicLayer, LinearAttentionLayer, LinearAttentionAndFullAttentionLayer}
+"""Layers of a cache whose rows can be put beside those of another one."""
+shared = torch.Generator().manual_seed(int.from_bytes(os.urandom(7)))
+"""The random numbers of rows without a seed."""
 
 
 class Likely(NamedTuple):
@@ -45,122 +42,246 @@ class Likely(NamedTuple):
 
 
 class Mask(Protocol):
-    """What rules tokens out; row numbers are those of the whole batch."""
+    """What rules tokens of a row out."""
 
-    def __call__(
-        self, rows: Sequence[int], last: Sequence[int] | None, logits: torch.Tensor
-    ) -> None:
-        """Set forbidden tokens of `logits` to minus infinity; `last` are the tokens just taken, None at the start."""
+    def __call__(self, last: int | None, logits: torch.Tensor) -> None:
+        """Set forbidden tokens of `logits`, shape (vocabulary,), to minus infinity; `last` was just taken, None at the start."""
         ...
 
 
-class Sampler:
-    """Takes a token for each row: the likeliest at temperature 0, else one from its nucleus.
+@dataclass(slots=True, kw_only=True, eq=False)
+class Row:
+    """What one row of a batch wants, and what it has."""
 
-    A row with a seed has random numbers of its own, so that what it gets does not depend on who is in its batch.
-    """
+    limit: int
+    """The most new tokens."""
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    """With one, what the row gets does not depend on who is in its batch."""
+    likely: int | None = None
+    """So many of the likeliest tokens are told of at each place, beside the one taken; None tells of none."""
+    adapter: str | None = None
+    mask: Mask | None = None
+    watch: Callable[[list[int]], bool] | None = None
+    """Called with the tokens after each of them; the row ends where it returns True."""
+    tokens: list[int] = field(default_factory=list)
+    """The new tokens, the end token included where the row came to it."""
+    told: list[Likely] = field(default_factory=list)
+    """How likely they were, where that is wanted."""
+    is_done: bool = False
+    own: torch.Generator | None = None
 
-    def __init__(self, wanted: Sequence[Row]) -> None:
-        self._wanted = wanted
-        self._shared = torch.Generator().manual_seed(int.from_bytes(os.urandom(7)))
-        self._own = {
-            place: torch.Generator().manual_seed(row.seed % 2**63)
-            for place, row in enumerate(wanted)
-            if row.seed is not None and row.temperature > 0
-        }
+    def __post_init__(self) -> None:
+        if self.seed is not None and self.temperature > 0:
+            self.own = torch.Generator().manual_seed(self.seed % 2**63)
 
-    def __call__(self, rows: Sequence[int], logits: torch.Tensor) -> torch.Tensor:
-        """Return one token a row from `logits`, shape (rows, vocabulary); `rows` are the rows' numbers in the whole batch."""
-        picked = logits.argmax(-1)
-        free = [place for place, row in enumerate(rows) if self._wanted[row].temperature > COLDEST]
-        if not free:
-            return picked
-        wanted = [self._wanted[rows[place]] for place in free]
-        heat = torch.tensor([row.temperature for row in wanted])[:, None]
-        nucleus = torch.tensor([row.top_p for row in wanted])[:, None]
-        shares = torch.softmax(logits[free].float().cpu() / heat, -1)
-        ordered, tokens = shares.sort(-1, descending=True)
-        ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= nucleus, 0.0)
-        chosen = torch.multinomial(ordered, 1, generator=self._shared)
-        for place, row in enumerate(free):
-            if own := self._own.get(rows[row]):
-                chosen[place] = torch.multinomial(ordered[place], 1, generator=own)
-        picked[free] = tokens.gather(-1, chosen).squeeze(-1).to(picked.device)
+    def add(self, token: int, end: int) -> None:
+        """Take the next token."""
+        self.tokens.append(token)
+        stops = self.watch(self.tokens) if self.watch else False
+        self.is_done = stops or token == end or len(self.tokens) >= self.limit
+
+
+def take(rows: Sequence[Row], logits: torch.Tensor) -> torch.Tensor:
+    """Return one token a row from `logits`, shape (rows, vocabulary): the likeliest at temperature 0, else one from its nucleus."""
+    picked = logits.argmax(-1)
+    free = [place for place, row in enumerate(rows) if row.temperature > COLDEST]
+    if not free:
         return picked
+    heat = torch.tensor([rows[place].temperature for place in free])[:, None]
+    nucleus = torch.tensor([rows[place].top_p for place in free])[:, None]
+    shares = torch.softmax(logits[free].float().cpu() / heat, -1)
+    ordered, tokens = shares.sort(-1, descending=True)
+    ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= nucleus, 0.0)
+    chosen = torch.multinomial(ordered, 1, generator=shared)
+    for line, place in enumerate(free):
+        if own := rows[place].own:
+            chosen[line] = torch.multinomial(ordered[line], 1, generator=own)
+    picked[free] = tokens.gather(-1, chosen).squeeze(-1).to(picked.device)
+    return picked
 
 
-def decode(
-    model: "PreTrainedModel",
-    encoded: "BatchEncoding",
-    wanted: Sequence[Row],
-    *,
-    end: int,
-    mask: Mask | None = None,
-    watch: Callable[[int, list[int]], bool] | None = None,
-    keep: Callable[[torch.Tensor], None] | None = None,
-) -> tuple[list[list[int]], list[list[Likely]]]:
-    """Return the new tokens of each row, the end token included where the row came to it, and how likely they were, where wanted.
+class Batch:
+    """Rows that are generated together.
 
     Args:
         model: A causal language model.
-        encoded: `input_ids` and `attention_mask`, padded on the left, shape (rows, width).
-        wanted: What each row wants.
         end: The token that ends a row.
-        mask: What rules tokens out before one is chosen.
-        watch: Called with a row and its tokens after each of them; a row ends where it returns True.
-        keep: Called with the places of the rows that stay, when others are dropped.
+        route: Told the adapters of the rows before each time that other rows than before go through the model.
     """
-    attention = encoded["attention_mask"]
-    new: list[list[int]] = [[] for _ in wanted]
-    told: list[list[Likely]] = [[] for _ in wanted]
-    rows, last = list(range(len(wanted))), None
-    ids, positions = encoded["input_ids"], (attention.cumsum(-1) - 1).clamp(min=0)
-    cache, pick = None, Sampler(wanted)
-    ended: set[int] = set()
-    with torch.inference_mode():
-        while rows:
-            out = model(
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        *,
+        end: int,
+        route: Callable[[Sequence[str | None]], None] | None = None,
+    ) -> None:
+        self._model, self._end = model, end
+        self._route = route or (lambda _: None)
+        self._rows: list[Row] = []
+        self._cache: Cache | None = None
+        device = model.device
+        self._attention = torch.empty((0, 0), dtype=torch.long, device=device)
+        """1 where a row has a token, shape (rows, width)."""
+        self._last = torch.empty((0, 1), dtype=torch.long, device=device)
+        """The tokens just taken, shape (rows, 1)."""
+        self._places = torch.empty((0, 1), dtype=torch.long, device=device)
+        """Their positions, shape (rows, 1)."""
+
+    def __len__(self) -> int:
+        """Return how many rows are not done."""
+        return sum(not row.is_done for row in self._rows)
+
+    @property
+    def can_join(self) -> bool:
+        """Whether rows may join: always where nobody is there, else where the model's cache lets them."""
+        return not len(self) or all(type(layer) in JOINABLE for layer in self._layers)
+
+    @property
+    def _layers(self) -> list[object]:
+        return self._cache.layers if self._cache else []
+
+    def join(self, encoded: "BatchEncoding", rows: Sequence[Row]) -> list[Row]:
+        """Put rows into the batch, and take the first token of each; return those that ended with it.
+
+        Args:
+            encoded: `input_ids` and `attention_mask`, padded on the left, shape (rows, width).
+            rows: What each row wants.
+        """
+        attention = encoded["attention_mask"]
+        places = (attention.cumsum(-1) - 1).clamp(min=0)
+        self._route([row.adapter for row in rows])
+        cache, last = self._forward(encoded["input_ids"], attention, places, None, rows)
+        ended = [row for row in rows if row.is_done]
+        if not len(self):  # what is there is done
+            self._rows, self._cache, self._attention = list(rows), cache, attention
+            self._last, self._places = last, places[:, -1:]
+            return ended
+        self._drop(always=True)
+        width = max(self._attention.shape[1], attention.shape[1])
+        for mine, new in zip(self._layers, cache.layers, strict=True):
+            put_beside(mine, new, width)
+        self._attention = torch.cat([widened(self._attention, width), widened(attention, width)])
+        self._last = torch.cat([self._last, last])
+        self._places = torch.cat([self._places, places[:, -1:]])
+        self._rows += rows
+        self._sort()
+        self._route([row.adapter for row in self._rows])
+        return ended
+
+    def step(self) -> list[Row]:
+        """Take the next token of every row; return those that ended with it."""
+        if not len(self):
+            return []
+        self._drop()
+        going = [row for row in self._rows if not row.is_done]
+        self._attention = torch.cat(
+            [self._attention, self._attention.new_ones(len(self._rows), 1)], -1
+        )
+        self._places = self._places + 1
+        self._cache, self._last = self._forward(
+            self._last, self._attention, self._places, self._cache, self._rows
+        )
+        return [row for row in going if row.is_done]
+
+    def _forward(
+        self,
+        ids: torch.Tensor,
+        attention: torch.Tensor,
+        places: torch.Tensor,
+        cache: Cache | None,
+        rows: Sequence[Row],
+    ) -> tuple[Cache, torch.Tensor]:
+        """Return the cache, and the token taken for each row, which is added to it where it is not done."""
+        with torch.inference_mode():
+            out = self._model(
                 input_ids=ids,
                 attention_mask=attention,
-                position_ids=positions,
+                position_ids=places,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
             )
-            cache, logits = out.past_key_values, out.logits[:, -1]
-            curious = [place for place, row in enumerate(rows) if wanted[row].likely is not None]
+            logits = out.logits[:, -1]
+            live = [(place, row) for place, row in enumerate(rows) if not row.is_done]
+            curious = [place for place, row in live if row.likely is not None]
             shares = torch.log_softmax(logits[curious].float(), -1) if curious else None
-            if mask:
-                mask(rows, last, logits)
-            picked = pick(rows, logits)
-            last = picked.tolist()
-            for row, token in zip(rows, last, strict=True):
-                if not is_done(new[row], wanted[row].limit, end) and row not in ended:
-                    new[row].append(token)
-                    if watch and watch(row, new[row]):
-                        ended.add(row)
+            for place, row in live:
+                if row.mask:
+                    row.mask(row.tokens[-1] if row.tokens else None, logits[place])
+            picked = take(rows, logits)
+            tokens = picked.tolist()
             if shares is not None:
                 for line, place in zip(shares, curious, strict=True):
                     row = rows[place]
-                    if len(told[row]) < len(new[row]):
-                        told[row].append(likely(line, last[place], wanted[row].likely or 0))
-            live = [
-                i
-                for i, row in enumerate(rows)
-                if not is_done(new[row], wanted[row].limit, end) and row not in ended
-            ]
-            if not live:
-                break
-            if len(live) <= SHRINK_AT * len(rows):
-                index = torch.tensor(live, device=attention.device)
-                cache.reorder_cache(index)
-                if keep:
-                    keep(index)
-                rows, last = [rows[i] for i in live], [last[i] for i in live]
-                attention, positions, picked = attention[index], positions[index], picked[index]
-            attention = torch.cat([attention, attention.new_ones(len(rows), 1)], -1)
-            ids, positions = picked[:, None], positions[:, -1:] + 1
-    return new, told
+                    row.told.append(likely(line, tokens[place], row.likely or 0))
+            for place, row in live:
+                row.add(tokens[place], self._end)
+        return out.past_key_values, picked[:, None]
+
+    def _drop(self, *, always: bool = False) -> None:
+        """Let go of rows that are done, once that makes the batch much smaller."""
+        live = [place for place, row in enumerate(self._rows) if not row.is_done]
+        if len(live) == len(self._rows) or not (always or len(live) <= SHRINK_AT * len(self._rows)):
+            return
+        self._reorder(live)
+        empty = int((self._attention.sum(0) > 0).int().argmax())
+        if empty:  # the longest prompt has gone
+            self._attention = self._attention[:, empty:]
+            for layer in self._layers:
+                if isinstance(layer, DynamicLayer) and type(layer) in JOINABLE:
+                    layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
+        self._route([row.adapter for row in self._rows])
+
+    def _sort(self) -> None:
+        """Put rows of one adapter side by side, where they are multiplied at once."""
+        order = sorted(range(len(self._rows)), key=lambda k: self._rows[k].adapter or "")
+        if order != list(range(len(order))):
+            self._reorder(order)
+
+    def _reorder(self, places: list[int]) -> None:
+        assert self._cache is not None  # there are rows
+        index = torch.tensor(places, device=self._attention.device)
+        self._cache.reorder_cache(index)
+        self._rows = [self._rows[place] for place in places]
+        self._attention, self._last = self._attention[index], self._last[index]
+        self._places = self._places[index]
+
+
+def put_beside(mine: object, new: object, width: int) -> None:
+    """Put the rows of a layer's cache below those of another one, both filled up on the left to `width` tokens."""
+    if isinstance(mine, DynamicLayer) and isinstance(new, DynamicLayer) and new.is_initialized:
+        mine.keys = torch.cat([filled(mine.keys, width), filled(new.keys, width)])
+        mine.values = torch.cat([filled(mine.values, width), filled(new.values, width)])
+    if isinstance(mine, LinearAttentionLayer) and isinstance(new, LinearAttentionLayer):
+        for states, more in (
+            (mine.conv_states, new.conv_states),
+            (mine.recurrent_states, new.recurrent_states),
+        ):
+            for place, state in states.items():
+                if state is not None:
+                    states[place] = torch.cat([state, more[place]])
+
+
+def filled(states: torch.Tensor, width: int) -> torch.Tensor:
+    """Return keys or values with zeros on the left, from shape (rows, heads, tokens, size) to (rows, heads, width, size)."""
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[2], 0))
+
+
+def widened(attention: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(attention, (width - attention.shape[1], 0))
+
+
+def decode(
+    model: "PreTrainedModel", encoded: "BatchEncoding", rows: Sequence[Row], *, end: int
+) -> None:
+    """Generate rows to their ends, all from the start; what they get is in them."""
+    batch = Batch(model, end=end)
+    batch.join(encoded, rows)
+    while len(batch):
+        batch.step()
 
 
 def likely(shares: torch.Tensor, token: int, count: int) -> Likely:
@@ -168,7 +289,3 @@ def likely(shares: torch.Tensor, token: int, count: int) -> Likely:
     values, tokens = shares.topk(count)
     others = list(zip(tokens.tolist(), values.tolist(), strict=True))
     return Likely(token, float(shares[token]), others)
-
-
-def is_done(tokens: list[int], limit: int, end: int) -> bool:
-    return len(tokens) >= limit or (bool(tokens) and tokens[-1] == end)

@@ -1,27 +1,24 @@
 """A model on this machine: any chat model that transformers can load, with LoRA adapters; never the network.
 
-Requests that arrive together are answered together, whatever their adapters and sampling: a thread takes the longest prompts
-first, pads them on the left and generates them as one batch.
+Requests are answered together, whatever their adapters and sampling: a thread lets them into the running batch in the order in
+which they came, and hands out each reply as soon as it is whole.
 """
 
 import asyncio
-import json
 import os
 import queue
-import re
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratchet.core import Json, Usage
-from ratchet.core.errors import ReplyError, UnknownModelError
-from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
-from ratchet.store.writer import storable
+from ratchet.core.errors import UnknownModelError
+from ratchet.models.chat import ChatReply, ChatRequest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault(
@@ -35,9 +32,7 @@ try:
     import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from ratchet.models.constraint import Constraint, grammar_of, guide
-    from ratchet.models.decode import Likely, Row, decode
-    from ratchet.models.lora import AdapterBank
+    from ratchet.models.engine import Engine, Waiting, prompt_of
 except ImportError as missing:
     raise UnknownModelError(
         f"local models need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
@@ -50,7 +45,10 @@ __all__ = ["LocalModel", "load_base", "replies_of"]
 
 BATCH = 64
 GATHER_S = 0.01
-TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+JOIN_S = 0.05
+"""Who has waited so long joins the batch alone; before, only with others, as each time costs a pass through the model."""
+FEW = 4
+"""They join together once they are a quarter of those that are under way."""
 
 
 def load_base(
@@ -93,16 +91,6 @@ def load_base(
     return model.eval(), tokenizer
 
 
-@dataclass
-class _Waiting:
-    request: ChatRequest
-    prompt: str
-    future: "Future[ChatReply]"
-    since: float
-    emit: Callable[[str], None] | None = None
-    """Takes the text piece by piece, on the thread that generates."""
-
-
 class LocalModel:
     """A local model; loading starts with the first request, on the thread that generates."""
 
@@ -114,21 +102,27 @@ class LocalModel:
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="left"
         )
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._engine: _Engine | None = None
+        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; it waits for the batch that it joins."""
-        return await asyncio.wrap_future(self._enter(request).future)
+        return await self._reply(self._enter(request))
 
-    def _enter(self, request: ChatRequest, emit: Callable[[str], None] | None = None) -> _Waiting:
+    async def _reply(self, item: Waiting) -> ChatReply:
+        try:
+            return await asyncio.wrap_future(item.future)
+        except asyncio.CancelledError:
+            item.is_dropped = True
+            raise
+
+    def _enter(self, request: ChatRequest, emit: Callable[[str], None] | None = None) -> Waiting:
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name=f"ratchet-{self.name}", daemon=True
             )
             self._thread.start()
-        item = _Waiting(request, self._prompt(request), Future(), time.perf_counter(), emit)
+        item = Waiting(request, self._prompt(request), Future(), time.perf_counter(), emit)
         self._queue.put(item)
         return item
 
@@ -148,10 +142,13 @@ class LocalModel:
         item = self._enter(request, emit)
         item.future.add_done_callback(lambda _: loop.call_soon_threadsafe(pieces.put_nowait, None))
         sent = 0
-        while (piece := await pieces.get()) is not None:
-            sent += len(piece)
-            yield piece
-        reply = await asyncio.wrap_future(item.future)
+        try:
+            while (piece := await pieces.get()) is not None:
+                sent += len(piece)
+                yield piece
+        finally:
+            item.is_dropped = not item.future.done()
+        reply = await self._reply(item)
         if rest := reply.text[sent:]:
             yield rest
         yield reply
@@ -177,256 +174,69 @@ class LocalModel:
             self._thread = None
 
     def _run(self) -> None:
-        waiting: list[_Waiting] = []
+        waiting: deque[Waiting] = deque()
+        engine: Engine | None = None
+        is_closed = False
         while True:
-            ended = self._gather(waiting)
-            if not waiting:
-                if ended:
-                    return
-                continue
-            waiting.sort(key=lambda item: -len(item.prompt))
-            batch, waiting = waiting[:BATCH], waiting[BATCH:]
-            self._answer(batch)
-            if ended:
+            busy = engine is not None and len(engine) > 0
+            is_closed = is_closed or self._gather(waiting, idle=not busy)
+            if is_closed:
                 for item in waiting:
                     item.future.cancel()
+                waiting.clear()
+            joining = joined(waiting, engine)
+            try:
+                if joining and engine is None:
+                    engine = Engine(*load_base(self._folder), self._adapters)
+            except Exception as error:  # noqa: BLE001 - handed to those who wait
+                for item in joining:
+                    item.future.set_exception(error)
+                continue
+            if engine is not None:
+                engine.admit(joining)
+                engine.step()
+            if is_closed and not (engine and len(engine)):
                 return
 
-    def _gather(self, waiting: list[_Waiting]) -> bool:
-        """Move what has arrived to `waiting`; return whether the model is being closed."""
+    def _gather(self, waiting: deque[Waiting], *, idle: bool) -> bool:
+        """Move what has arrived to `waiting`, and wait for it where there is nothing else to do; return whether the model is being closed."""
         until = None
         while True:
             try:
-                if waiting:
+                if waiting and idle:
                     until = until or time.monotonic() + GATHER_S
                     item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
                 else:
-                    item = self._queue.get()
+                    item = self._queue.get(block=idle)
             except queue.Empty:
                 return False
             if item is None:
                 return True
-            if not item.future.cancelled():
-                waiting.append(item)
-
-    def _answer(self, batch: list[_Waiting]) -> None:
-        batch = [item for item in batch if item.future.set_running_or_notify_cancel()]
-        try:
-            self._engine = self._engine or _Engine(*load_base(self._folder), self._adapters)
-            batch = [item for item in batch if self._can(item)]
-            batch.sort(
-                key=lambda item: item.request.adapter or ""
-            )  # rows of one adapter side by side
-            replies = self._engine.generate(batch) if batch else []
-        except Exception as error:  # noqa: BLE001 - handed to those who wait
-            for item in batch:
-                item.future.set_exception(error)
-            return
-        now = time.perf_counter()
-        for item, made in zip(batch, replies, strict=True):
-            item.future.set_result(replace(made, latency_s=now - item.since))
-
-    def _can(self, item: _Waiting) -> bool:
-        """Return whether a request can be answered; who asks for what cannot be is told so, and no neighbour suffers."""
-        assert self._engine is not None  # made before
-        try:
-            self._engine.check(item.request)
-            item.request = self._engine.fitting(item.request, item.prompt)
-        except Exception as error:  # noqa: BLE001 - handed to who asked
-            item.future.set_exception(error)
-            return False
-        return True
+            waiting.append(item)
 
 
-def prompt_of(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -> str:
-    """Return the text that a request becomes."""
-    if request.raw is not None:
-        return request.raw
-    text = tokenizer.apply_chat_template(
-        request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
-    )
-    assert isinstance(text, str)  # tokenize=False returns text
-    return text
+def joined(waiting: deque[Waiting], engine: Engine | None) -> list[Waiting]:
+    """Return, and take out, who is let in now: those that came first, a few at a time, or alone once they have waited."""
+    running = len(engine) if engine else 0
+    if not waiting or (engine and running and not engine.can_join):
+        return []
+    is_patient = time.perf_counter() - waiting[0].since < JOIN_S
+    if running and is_patient and len(waiting) < running // FEW:
+        return []
+    return [waiting.popleft() for _ in range(min(len(waiting), BATCH - running))]
 
 
 def replies_of(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", requests: list[ChatRequest]
 ) -> list[ChatReply]:
-    """Return the replies of a model in memory, such as one in training, in batches; adapters of the requests do not count."""
-    engine, found = _Engine(model, tokenizer), list[ChatReply]()
-    plain = [replace(request, adapter=None) for request in requests]
-    for start in range(0, len(plain), BATCH):
-        found += engine.generate(
-            [
-                _Waiting(request, prompt_of(tokenizer, request), Future(), 0.0)
-                for request in plain[start : start + BATCH]
-            ]
-        )
-    return found
-
-
-def reply(
-    text: str, finish: str, usage: Usage, logprobs: list[dict[str, Json]] | None
-) -> ChatReply:
-    """Return a reply with the tool calls that the text holds, in the form that most open models write them."""
-    calls = []
-    for found in TOOL_CALL.findall(text):
-        try:
-            body = json.loads(found)
-            arguments = body.get("arguments", {})
-            calls.append(
-                ToolCall(
-                    name=str(body["name"]),
-                    arguments=json.dumps(
-                        storable(arguments), ensure_ascii=False, separators=(",", ":")
-                    ),
-                )
-            )
-        except (ValueError, KeyError, AttributeError):
-            continue
-    rest = TOOL_CALL.sub("", text).strip() if calls else text
-    return ChatReply(
-        text=rest,
-        tool_calls=tuple(calls),
-        finish_reason="tool_calls" if calls else finish,
-        logprobs=logprobs,
-        usage=usage,
-    )
-
-
-def cut_at(text: str, stop: tuple[str, ...]) -> int | None:
-    """Return where the first of the stops begins, or None."""
-    places = [place for one in stop if (place := text.find(one)) >= 0]
-    return min(places, default=None)
-
-
-class _Engine:
-    """The weights, and one batch at a time through them."""
-
-    def __init__(
-        self,
-        model: "PreTrainedModel",
-        tokenizer: "PreTrainedTokenizerBase",
-        adapters: Path | None = None,
-    ) -> None:
-        self._model, self._tokenizer = model, tokenizer
-        self._bank = AdapterBank(self._model, adapters)
-        self._guide = guide(self._tokenizer, self._model.config.vocab_size)
-        self._end = self._tokenizer.eos_token_id
-
-    def check(self, request: ChatRequest) -> None:
-        """Make ready what a request needs.
-
-        Raises: ReplyError for an adapter that is not there; TaskError for a schema that the decoder cannot follow.
-        """
-        if request.adapter:
-            self._bank.load(request.adapter)
-        if grammar := grammar_of(request):
-            Constraint(self._guide, [grammar], self._end)
-
-    def fitting(self, request: ChatRequest, prompt: str) -> ChatRequest:
-        """Return the request with as many new tokens as the model has places for.
-
-        Raises: ReplyError if the prompt alone is too long.
-        """
-        places = getattr(self._model.config, "max_position_embeddings", None)
-        if places is None:
-            return request
-        taken = len(self._tokenizer(prompt, add_special_tokens=False)["input_ids"])
-        if taken >= places:
-            raise ReplyError(
-                f"the prompt has {taken} tokens, and the model has places for {places}",
-                kind="context",
-            )
-        return replace(request, max_tokens=min(request.max_tokens, places - taken))
-
-    def generate(self, batch: list[_Waiting]) -> list[ChatReply]:
-        """Return a reply a request."""
-        requests, emits = [item.request for item in batch], [item.emit for item in batch]
-        encoded = self._tokenizer(
-            [item.prompt for item in batch],
-            return_tensors="pt",
-            padding=True,
-            add_special_tokens=False,
-        ).to(self._model.device)
-        grammars = [grammar_of(request) for request in requests]
-        self._bank.route([request.adapter for request in requests])
-        new, told = decode(
-            self._model,
-            encoded,
-            [
-                Row(
-                    limit=request.max_tokens,
-                    temperature=request.temperature,
-                    top_p=request.top_p,
-                    seed=request.seed,
-                    likely=request.logprobs,
-                )
-                for request in requests
-            ],
-            end=self._end,
-            mask=Constraint(self._guide, grammars, self._end) if any(grammars) else None,
-            watch=self._watch(requests, emits, self._end),
-            keep=self._bank.keep,
-        )
-        lengths = encoded["attention_mask"].sum(1).tolist()
-        return [
-            self._finished(request, ids, likely, length)
-            for request, ids, likely, length in zip(requests, new, told, lengths, strict=True)
-        ]
-
-    def _finished(
-        self, request: ChatRequest, ids: list[int], told: list[Likely], prompt_tokens: int
-    ) -> ChatReply:
-        complete = bool(ids) and ids[-1] == self._end
-        text = self._text(ids, self._end)
-        cut = cut_at(text, request.stop)
-        finish = "stop" if complete or cut is not None else "length"
-        usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=len(ids), cost_usd=0.0)
-        shown = None
-        if request.logprobs is not None:
-            shown = [self._shown(one) for one in (told[:-1] if complete else told)]
-        said = text if cut is None else text[:cut]
-        if not request.tools:
-            return ChatReply(text=said, finish_reason=finish, logprobs=shown, usage=usage)
-        return reply(said, finish, usage, shown)
-
-    def _shown(self, one: Likely) -> dict[str, Json]:
-        others = [self._token(token, logprob) for token, logprob in one.others]
-        return {**self._token(one.token, one.logprob), "top_logprobs": others}
-
-    def _token(self, token: int, logprob: float) -> dict[str, Json]:
-        text = self._text([token], -1)
-        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
-
-    def _text(self, ids: list[int], end: int) -> str:
-        shown = ids[:-1] if ids and ids[-1] == end else ids
-        text: str = self._tokenizer.decode(shown, skip_special_tokens=False)
-        return text
-
-    def _watch(
-        self,
-        requests: list[ChatRequest],
-        emits: list[Callable[[str], None] | None],
-        end: int,
-    ) -> Callable[[int, list[int]], bool] | None:
-        """Return what hands out pieces of text and looks for stops; None where nobody wants either."""
-        if not any(emits) and not any(request.stop for request in requests):
-            return None
-        sent = [0] * len(requests)
-
-        def watch(row: int, ids: list[int]) -> bool:
-            emit, stop = emits[row], requests[row].stop
-            if emit is None and not stop:
-                return False
-            text = self._text(ids, end)
-            cut = cut_at(text, stop)
-            if emit and not text.endswith("\ufffd"):  # half a character
-                held = max((len(s) - 1 for s in stop), default=0)
-                until = max(sent[row], len(text) - held) if cut is None else cut
-                if until > sent[row]:
-                    emit(text[sent[row] : until])
-                    sent[row] = until
-            return cut is not None
-
-        return watch
+    """Return the replies of a model in memory, such as one in training; adapters of the requests do not count."""
+    engine = Engine(model, tokenizer)
+    items = [
+        Waiting(replace(request, adapter=None), prompt_of(tokenizer, request), Future(), 0.0)
+        for request in requests
+    ]
+    waiting = deque(items)
+    while waiting or len(engine):
+        engine.admit(joined(waiting, engine))
+        engine.step()
+    return [item.future.result() for item in items]

@@ -8,7 +8,7 @@ writes them (tests/models/test_lora.py compares with PEFT).
 import json
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,17 +156,17 @@ class AdapterBank:
             )
         self._loaded[adapter] = self._read(adapter, folder)
 
-    def forget(self) -> None:
-        """Let go of the adapters that were longest not asked for, beyond `KEPT`; not of those of the present batch."""
+    def forget(self, used: Collection[str | None]) -> None:
+        """Let go of the adapters that were longest not asked for, beyond `KEPT`; not of those that are in use."""
         for old in list(self._loaded):
             if len(self._loaded) <= KEPT:
                 return
-            if old not in self._route.names:
+            if old not in used:
                 for layer in self._loaded.pop(old):
                     layer.pairs.pop(old, None)
 
     def route(self, adapters: Sequence[str | None]) -> None:
-        """Say which adapter each row of the next batch goes through; they must be loaded."""
+        """Say which adapter each row goes through next; they must be loaded."""
         names = tuple(dict.fromkeys(name for name in adapters if name))
         route = self._route
         if names != route.names:
@@ -174,11 +174,6 @@ class AdapterBank:
         device = next(self._model.parameters()).device
         places = [names.index(name) if name else -1 for name in adapters]
         route.set(torch.tensor(places, dtype=torch.long, device=device))
-        self.forget()
-
-    def keep(self, rows: torch.Tensor) -> None:
-        """Go on with these rows of the batch alone."""
-        self._route.set(self._route.places[rows])
 
     def _read(self, adapter: str, folder: Path) -> list[LoraLinear]:
         config = json.loads((folder / "adapter_config.json").read_text("utf-8"))

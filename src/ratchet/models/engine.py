@@ -1,0 +1,271 @@
+"""The weights of a local model, and the batch that goes through them: requests join while others are under way."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ratchet.core import Json, Usage
+from ratchet.core.errors import ReplyError
+from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
+from ratchet.models.constraint import Constraint, grammar_of, guide
+from ratchet.models.decode import Batch, Likely, Row
+from ratchet.models.lora import AdapterBank
+from ratchet.store.writer import storable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+__all__ = ["Engine", "Waiting", "prompt_of"]
+
+PREFILL = 8192
+"""About so many tokens, padding included, are read at once: those who are under way wait for no more."""
+TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A request, and who waits for its reply."""
+
+    request: ChatRequest
+    prompt: str
+    future: "Future[ChatReply]"
+    since: float
+    emit: Callable[[str], None] | None = None
+    """Takes the text piece by piece, on the thread that generates."""
+    is_dropped: bool = False
+    """Nobody waits any more: its row ends at the next token."""
+
+
+@dataclass(eq=False, slots=True)
+class _Running:
+    item: Waiting
+    request: ChatRequest
+    row: Row
+    ids: list[int]
+
+
+class Engine:
+    """Answers requests: they are let in at any time, and each reply is handed out as soon as it is whole.
+
+    Args:
+        model: The weights.
+        tokenizer: Theirs.
+        adapters: The folder that adapters live in.
+    """
+
+    def __init__(
+        self,
+        model: "PreTrainedModel",
+        tokenizer: "PreTrainedTokenizerBase",
+        adapters: Path | None = None,
+    ) -> None:
+        self._model, self._tokenizer = model, tokenizer
+        self._bank = AdapterBank(self._model, adapters)
+        self._guide = guide(self._tokenizer, self._model.config.vocab_size)
+        self._end = self._tokenizer.eos_token_id
+        self._batch = self._fresh()
+        self._running: dict[Row, _Running] = {}
+
+    def __len__(self) -> int:
+        """Return how many requests are under way."""
+        return len(self._running)
+
+    @property
+    def can_join(self) -> bool:
+        """Whether requests may join those that are under way."""
+        return self._batch.can_join
+
+    def admit(self, items: Sequence[Waiting]) -> None:
+        """Let requests in; who asks for what cannot be is told so, and no neighbour suffers."""
+        fresh = []
+        for item in items:
+            if not item.future.set_running_or_notify_cancel():
+                continue
+            try:
+                fresh.append(self._prepared(item))
+            except Exception as error:  # noqa: BLE001 - handed to who asked
+                item.future.set_exception(error)
+        for group in groups(fresh):
+            group.sort(key=lambda one: one.row.adapter or "")
+            self._running |= {one.row: one for one in group}
+            try:
+                encoded = self._tokenizer.pad(
+                    {"input_ids": [one.ids for one in group]}, return_tensors="pt"
+                ).to(self._model.device)
+                ended = self._batch.join(encoded, [one.row for one in group])
+            except Exception as error:  # noqa: BLE001 - handed to those who wait
+                self._fail(error)
+                return
+            self._hand_out(ended)
+        self._bank.forget({row.adapter for row in self._running})
+
+    def step(self) -> None:
+        """Go on by a token."""
+        try:
+            self._hand_out(self._batch.step())
+        except Exception as error:  # noqa: BLE001 - handed to those who wait
+            self._fail(error)
+
+    def _fresh(self) -> Batch:
+        return Batch(self._model, end=self._end, route=self._bank.route)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell all who are under way, and begin anew."""
+        for one in self._running.values():
+            one.item.future.set_exception(error)
+        self._running.clear()
+        self._batch = self._fresh()
+
+    def _hand_out(self, ended: Sequence[Row]) -> None:
+        for row in ended:
+            one = self._running.pop(row)
+            made = self._finished(one.request, row.tokens, row.told, len(one.ids))
+            one.item.future.set_result(
+                replace(made, latency_s=time.perf_counter() - one.item.since)
+            )
+
+    def _prepared(self, item: Waiting) -> _Running:
+        """Return a request with its tokens, and what its row needs.
+
+        Raises: ReplyError for an adapter that is not there, or a prompt that is too long; TaskError for a schema that the decoder
+        cannot follow.
+        """
+        request = item.request
+        if request.adapter:
+            self._bank.load(request.adapter)
+        grammar = grammar_of(request)
+        ids = self._tokenizer(item.prompt, add_special_tokens=False)["input_ids"]
+        row = Row(
+            limit=self._limit(request, len(ids)),
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=request.seed,
+            likely=request.logprobs,
+            adapter=request.adapter,
+            mask=Constraint(self._guide, grammar, self._end) if grammar else None,
+            watch=self._watch(item),
+        )
+        return _Running(item, request, row, ids)
+
+    def _limit(self, request: ChatRequest, taken: int) -> int:
+        """Return as many new tokens as are wanted, and the model has places for."""
+        places = getattr(self._model.config, "max_position_embeddings", None)
+        if places is None:
+            return request.max_tokens
+        if taken >= places:
+            raise ReplyError(
+                f"the prompt has {taken} tokens, and the model has places for {places}",
+                kind="context",
+            )
+        return min(request.max_tokens, int(places) - taken)
+
+    def _finished(
+        self, request: ChatRequest, ids: list[int], told: list[Likely], prompt_tokens: int
+    ) -> ChatReply:
+        complete = bool(ids) and ids[-1] == self._end
+        text = self._text(ids, self._end)
+        cut = cut_at(text, request.stop)
+        finish = "stop" if complete or cut is not None else "length"
+        usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=len(ids), cost_usd=0.0)
+        shown = None
+        if request.logprobs is not None:
+            shown = [self._shown(one) for one in (told[:-1] if complete else told)]
+        said = text if cut is None else text[:cut]
+        if not request.tools:
+            return ChatReply(text=said, finish_reason=finish, logprobs=shown, usage=usage)
+        return reply(said, finish, usage, shown)
+
+    def _shown(self, one: Likely) -> dict[str, Json]:
+        others = [self._token(token, logprob) for token, logprob in one.others]
+        return {**self._token(one.token, one.logprob), "top_logprobs": others}
+
+    def _token(self, token: int, logprob: float) -> dict[str, Json]:
+        text = self._text([token], -1)
+        return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+
+    def _text(self, ids: list[int], end: int) -> str:
+        shown = ids[:-1] if ids and ids[-1] == end else ids
+        text: str = self._tokenizer.decode(shown, skip_special_tokens=False)
+        return text
+
+    def _watch(self, item: Waiting) -> Callable[[list[int]], bool]:
+        """Return what hands out pieces of text, looks for stops, and ends a row that nobody waits for."""
+        emit, stop = item.emit, item.request.stop
+        held = max((len(one) - 1 for one in stop), default=0)
+        sent = 0
+
+        def watch(ids: list[int]) -> bool:
+            nonlocal sent
+            if item.is_dropped or (emit is None and not stop):
+                return item.is_dropped
+            text = self._text(ids, self._end)
+            cut = cut_at(text, stop)
+            if emit and not text.endswith("\ufffd"):  # half a character
+                until = max(sent, len(text) - held) if cut is None else cut
+                if until > sent:
+                    emit(text[sent:until])
+                    sent = until
+            return cut is not None
+
+        return watch
+
+
+def groups(fresh: list[_Running]) -> list[list[_Running]]:
+    """Return requests of like lengths together, each group of about `PREFILL` tokens at most, the shortest first."""
+    found: list[list[_Running]] = []
+    for one in sorted(fresh, key=lambda one: len(one.ids)):
+        if not found or (len(found[-1]) + 1) * len(one.ids) > PREFILL:
+            found.append([])
+        found[-1].append(one)
+    return found
+
+
+def prompt_of(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -> str:
+    """Return the text that a request becomes."""
+    if request.raw is not None:
+        return request.raw
+    text = tokenizer.apply_chat_template(
+        request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
+    )
+    assert isinstance(text, str)  # tokenize=False returns text
+    return text
+
+
+def reply(
+    text: str, finish: str, usage: Usage, logprobs: list[dict[str, Json]] | None
+) -> ChatReply:
+    """Return a reply with the tool calls that the text holds, in the form that most open models write them."""
+    calls = []
+    for found in TOOL_CALL.findall(text):
+        try:
+            body = json.loads(found)
+            arguments = body.get("arguments", {})
+            calls.append(
+                ToolCall(
+                    name=str(body["name"]),
+                    arguments=json.dumps(
+                        storable(arguments), ensure_ascii=False, separators=(",", ":")
+                    ),
+                )
+            )
+        except (ValueError, KeyError, AttributeError):
+            continue
+    rest = TOOL_CALL.sub("", text).strip() if calls else text
+    return ChatReply(
+        text=rest,
+        tool_calls=tuple(calls),
+        finish_reason="tool_calls" if calls else finish,
+        logprobs=logprobs,
+        usage=usage,
+    )
+
+
+def cut_at(text: str, stop: tuple[str, ...]) -> int | None:
+    """Return where the first of the stops begins, or None."""
+    places = [place for one in stop if (place := text.find(one)) >= 0]
+    return min(places, default=None)
