@@ -11,7 +11,8 @@ from ratchet.models.chat import ChatModel
 from ratchet.models.embed import Embedder, LocalEmbedder, minilm_folder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.prices import Price
-from ratchet.store import EndpointSettings, Workspace
+from ratchet.models.vllm import VllmModel
+from ratchet.store import EndpointSettings, LocalSettings, Workspace
 
 __all__ = ["NANO", "ModelPool", "local_folder", "workspace_pool"]
 
@@ -29,6 +30,7 @@ class ModelPool:
         root: The folder that relative model folders are meant from.
         confined: Folders of local models must lie under `root`: names come from strangers.
         ready: Models that are open already, by name; tests and notebooks bring their own.
+        local: What runs the models of this machine.
     """
 
     def __init__(
@@ -39,13 +41,14 @@ class ModelPool:
         root: Path | None = None,
         ready: Mapping[str, ChatModel] | None = None,
         confined: bool = False,
+        local: LocalSettings | None = None,
     ) -> None:
         self._endpoints, self._adapters, self._root = (
             dict(endpoints or {}),
             adapters,
             root or Path.cwd(),
         )
-        self._confined = confined
+        self._confined, self._settings = confined, local or LocalSettings()
         self._open: dict[str, ChatModel] = dict(ready or {})
         self._theirs = set(self._open)
         self._embedders: dict[str, Embedder] = {}
@@ -114,9 +117,11 @@ class ModelPool:
         return settings, model
 
     def _local(self, name: str) -> ChatModel:
+        folder = local_folder(name, self._root, confined=self._confined)
+        if self._settings.engine == "vllm":
+            return VllmModel(name, folder, self._settings, adapters=self._adapters)
         from ratchet.models.local import LocalModel  # torch is an extra
 
-        folder = local_folder(name, self._root, confined=self._confined)
         return LocalModel(name, folder, adapters=self._adapters)
 
     def _remote(self, name: str) -> EndpointModel:
@@ -179,4 +184,5 @@ def workspace_pool(
         root=workspace.root,
         ready=models,
         confined=confined,
+        local=workspace.settings.local,
     )

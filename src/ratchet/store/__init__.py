@@ -22,6 +22,7 @@ from ratchet.store.trials import (
 )
 from ratchet.store.workspace import (
     EndpointSettings,
+    LocalSettings,
     NoticeSettings,
     ServeSettings,
     Settings,
@@ -39,6 +40,7 @@ from ratchet.store.writer import TrialWriter
 __all__ = [
     "Dataset",
     "EndpointSettings",
+    "LocalSettings",
     "NoticeSettings",
     "ServeSettings",
     "Settings",

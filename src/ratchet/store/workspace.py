@@ -55,6 +55,11 @@ key_env = "OPENAI_API_KEY"
 # [endpoints.mine]
 # base_url = "http://127.0.0.1:8000/v1"
 
+# [local]
+# engine = "vllm"             # local models answer through vLLM, started where vllm_url names no server that runs
+# vllm_url = "http://127.0.0.1:8000"
+# vllm_args = ["--max-model-len", "8192"]
+
 # [tune]
 # ask_above_usd = 1.0         # a fine-tune that would take more is asked about first
 # ask_above_minutes = 60
@@ -104,6 +109,16 @@ class ModelSettings(Record):
     teacher: str | None = None
 
 
+class LocalSettings(Record):
+    """What runs the models of this machine."""
+
+    engine: Literal["transformers", "vllm"] = "transformers"
+    vllm_url: str | None = None
+    """The address of a vLLM server that runs; without one a server is started for each model that is asked for."""
+    vllm_args: tuple[str, ...] = ()
+    """Further options of `vllm serve`."""
+
+
 class DatabaseSettings(Record):
     url: str | None = None
 
@@ -149,6 +164,7 @@ class Settings(Record):
     """What `ratchet.toml` holds."""
 
     models: ModelSettings = ModelSettings()
+    local: LocalSettings = LocalSettings()
     endpoints: dict[str, EndpointSettings] = {}
     database: DatabaseSettings = DatabaseSettings()
     notice: NoticeSettings = NoticeSettings()

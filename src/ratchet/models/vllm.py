@@ -1,0 +1,224 @@
+"""A model of this machine behind a vLLM server: one that runs, or one that is started; adapters are loaded into it as they are asked for.
+
+The server's own API does it (`/v1/load_lora_adapter`, allowed by VLLM_ALLOW_RUNTIME_LORA_UPDATING), and an adapter is then a model by
+its id. Read from vLLM 0.33; the server must see the folders of this machine.
+"""
+
+import asyncio
+import os
+import shutil
+import socket
+import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import orjson
+
+from ratchet.core import Json
+from ratchet.core.errors import ReplyError, UnknownModelError
+from ratchet.models.chat import ChatReply, ChatRequest
+from ratchet.models.endpoint import EndpointModel, message_of
+from ratchet.models.prices import Price
+from ratchet.store import LocalSettings
+
+__all__ = ["VllmModel"]
+
+START_S = 900.0
+"""Weights of tens of gigabytes are read, and graphs are compiled."""
+LOOK_S = 0.25
+END_S = 20.0
+
+
+class VllmModel:
+    """One base model in a vLLM server, and its adapters; the server starts with the first request where none is named.
+
+    Args:
+        name: The model's name here.
+        folder: Holds the weights.
+        settings: Where the server is, or how one is started.
+        adapters: The folder that holds LoRA adapters by id.
+    """
+
+    concurrency = 256
+
+    def __init__(
+        self, name: str, folder: Path, settings: LocalSettings, *, adapters: Path | None = None
+    ) -> None:
+        self.name, self._folder, self._settings = name, folder.resolve(), settings
+        self._adapters = adapters.resolve() if adapters else None
+        self._base: EndpointModel | None = None
+        self._open: dict[str, EndpointModel] = {}
+        self._lock = asyncio.Lock()
+        self._server: Process | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._url = (settings.vllm_url or "").rstrip("/").removesuffix("/v1")
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Return the reply; an adapter that the server has forgotten is loaded again."""
+        plain = replace(request, adapter=None)
+        model = await self._model(request.adapter)
+        try:
+            return await model.chat(plain)
+        except UnknownModelError:
+            if request.adapter is None:
+                raise
+            await self._forget(request.adapter)
+            return await (await self._model(request.adapter)).chat(plain)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
+        """Yield the text as the server sends it, then the whole reply."""
+        plain, has_begun = replace(request, adapter=None), False
+        model = await self._model(request.adapter)
+        try:
+            async for piece in model.stream(plain):
+                has_begun = True
+                yield piece
+        except UnknownModelError:
+            if request.adapter is None or has_begun:
+                raise
+            await self._forget(request.adapter)
+            async for piece in (await self._model(request.adapter)).stream(plain):
+                yield piece
+
+    def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
+        """Return an estimate, as for any endpoint."""
+        return EndpointModel(self.name, "", self._url).count_tokens(request)
+
+    def price(self, _prompt_tokens: int, _completion_tokens: int) -> float | None:
+        """Return 0: a local model costs time alone."""
+        return 0.0
+
+    async def close(self) -> None:
+        """Close the connections, and end the server where it was started here."""
+        for model in (*self._open.values(), *([self._base] if self._base else [])):
+            await model.close()
+        self._open.clear()
+        self._base = None
+        if self._session:
+            await self._session.close()
+            self._session = None
+        if self._server and self._server.returncode is None:
+            self._server.terminate()
+            try:
+                await asyncio.wait_for(self._server.wait(), END_S)
+            except TimeoutError:
+                self._server.kill()
+                await self._server.wait()
+        self._server = None
+
+    async def _model(self, adapter: str | None) -> EndpointModel:
+        """Return what answers for the base or an adapter, made ready.
+
+        Raises: ReplyError if there is no such adapter, or the server does not take it; UnknownModelError if there is no server.
+        """
+        async with self._lock:
+            if self._base is None:
+                self._base = await self._connected()
+            if adapter is None:
+                return self._base
+            if adapter not in self._open:
+                await self._load(adapter)
+                self._open[adapter] = self._endpoint(adapter)
+            return self._open[adapter]
+
+    async def _forget(self, adapter: str) -> None:
+        old = self._open.pop(adapter, None)
+        if old:
+            await old.close()
+
+    def _endpoint(self, model: str) -> EndpointModel:
+        free = Price(model, (0.0, 0.0))  # a local model costs time alone
+        return EndpointModel(
+            self.name, model, f"{self._url}/v1", concurrency=self.concurrency, price=free
+        )
+
+    async def _connected(self) -> EndpointModel:
+        self._session = self._session or aiohttp.ClientSession()
+        if not self._url:
+            await self._start()
+        try:
+            async with self._session.get(f"{self._url}/v1/models") as response:
+                cards = orjson.loads(await response.read())["data"]
+        except (aiohttp.ClientError, OSError, ValueError, KeyError) as error:
+            raise UnknownModelError(
+                f"{self.name}: no vLLM server answers at {self._url} ({error}); start one, or leave out vllm_url in ratchet.toml and one is started"
+            ) from error
+        bases = {card["id"]: card.get("root") for card in cards if not card.get("parent")}
+        fitting = [one for one, root in bases.items() if str(self._folder) in (one, root)]
+        if not fitting and len(bases) != 1:
+            raise UnknownModelError(
+                f"{self.name}: the vLLM server at {self._url} serves {', '.join(bases) or 'nothing'}, and not {self._folder}"
+            )
+        return self._endpoint(fitting[0] if fitting else next(iter(bases)))
+
+    async def _start(self) -> None:
+        """Start a server, and wait until it answers.
+
+        Raises: UnknownModelError if vLLM is not installed, or the server ends before it answers.
+        """
+        program = shutil.which("vllm")
+        if program is None:
+            raise UnknownModelError(
+                f"{self.name}: engine = 'vllm' needs vLLM, which is not installed; pip install vllm on a machine with a GPU, or name a server's vllm_url in ratchet.toml"
+            )
+        port = free_port()
+        log = (self._adapters.parent if self._adapters else self._folder) / "vllm.log"
+        with log.open("ab") as file:
+            self._server = await asyncio.create_subprocess_exec(
+                *(program, "serve", str(self._folder), "--host", "127.0.0.1", "--port", str(port)),
+                *("--enable-lora", "--max-lora-rank", "64", *self._settings.vllm_args),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                env=os.environ | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"},
+            )
+        url, until = f"http://127.0.0.1:{port}", time.monotonic() + START_S
+        assert self._session is not None  # opened before
+        while time.monotonic() < until:
+            if self._server.returncode is not None:
+                said = log.read_text("utf-8", errors="replace").strip().splitlines() or ["nothing"]
+                raise UnknownModelError(
+                    f"{self.name}: vLLM ended before it answered: {said[-1][:300]}; all that it said is in {log}"
+                )
+            try:
+                async with self._session.get(f"{url}/health") as response:
+                    if response.status == 200:  # the one good status
+                        self._url = url
+                        return
+            except (aiohttp.ClientError, OSError):
+                pass
+            await asyncio.sleep(LOOK_S)
+        raise UnknownModelError(
+            f"{self.name}: vLLM did not answer within {START_S / 60:.0f} minutes; see {log}"
+        )
+
+    async def _load(self, adapter: str) -> None:
+        folder = (self._adapters or Path()) / adapter
+        if not (folder / "adapter_config.json").is_file():
+            raise ReplyError(
+                f"there is no adapter {adapter!r} in {self._adapters}; `ratchet try tune` makes one",
+                kind="no adapter",
+            )
+        assert self._session is not None  # opened before
+        body: dict[str, Json] = {"lora_name": adapter, "lora_path": str(folder)}
+        async with self._session.post(f"{self._url}/v1/load_lora_adapter", json=body) as response:
+            content = await response.read()
+        said = message_of(content)
+        if (
+            response.status == 200 or "already been loaded" in said
+        ):  # ids are of content: it is the same one
+            return
+        if b'"detail"' in content:  # no such route
+            said = "it does not take adapters while it runs; start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True and --enable-lora"
+        raise ReplyError(
+            f"{self.name}: vLLM does not load the adapter {adapter!r}: {said}", kind="no adapter"
+        )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
