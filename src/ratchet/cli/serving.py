@@ -69,14 +69,13 @@ def serve(
 
     from ratchet.cli.show import out
     from ratchet.core.errors import UsageError
-    from ratchet.models import workspace_pool
     from ratchet.store import find_workspace, load_releases
     from ratchet.store.keys import load_keys
 
     try:
         import uvicorn
 
-        from ratchet.gateway import Gateway, configure_traces, platform_app
+        from ratchet.gateway import configure_traces, make_gateway
         from ratchet.jobs.queue import Queue, Worker
     except ImportError as error:
         raise UsageError(
@@ -91,13 +90,7 @@ def serve(
         )
     configure_traces()
     queue = Queue(workspace)
-    gateway = Gateway(
-        engine,
-        lambda: workspace_pool(workspace, confined=True),
-        names=("local:nano",),
-        settings=workspace.settings.serve,
-        platform=platform_app(workspace, queue),
-    )
+    gateway = make_gateway(workspace, queue)
     who = "with keys" if has_keys else "for this machine alone (no keys)"
     served = {release.name: release for release in load_releases(engine)}
     logging = {

@@ -2,6 +2,7 @@
 
 from ratchet.gateway.app import Gateway
 from ratchet.gateway.platform import platform_app
+from ratchet.gateway.replicas import make_gateway
 from ratchet.gateway.traces import configure as configure_traces
 
-__all__ = ["Gateway", "configure_traces", "platform_app"]
+__all__ = ["Gateway", "configure_traces", "make_gateway", "platform_app"]
