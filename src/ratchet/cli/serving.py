@@ -112,7 +112,7 @@ def serve(
     try:
         uvicorn.run(
             gateway, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
-            timeout_graceful_shutdown=60, server_header=False,
+            timeout_graceful_shutdown=60, server_header=False, proxy_headers=False,
         )  # fmt: skip
     finally:
         if worker:

@@ -160,10 +160,10 @@ class Answering:
                 meant.request if model is meant.model else replace(meant.request, adapter=None)
             )
             seeds = [None if request.seed is None else request.seed + k for k in range(n)]
-            calls = (
-                model.chat(replace(request, seed=seed) if n > 1 else request) for seed in seeds
-            )
             try:
+                if n == 1:
+                    return [await model.chat(request)], model.name
+                calls = (model.chat(replace(request, seed=seed)) for seed in seeds)
                 return list(await asyncio.gather(*calls)), model.name
             except (ReplyError, AccessError) as error:
                 last = error

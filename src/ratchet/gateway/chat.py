@@ -38,6 +38,8 @@ from ratchet.store.requests import LoggedRequest, RequestWriter
 
 __all__ = ["Chat"]
 
+LOOK_S = 0.1
+"""A request that takes longer is dropped when its client goes away."""
 log = logging.getLogger("ratchet.gateway")
 
 
@@ -326,18 +328,29 @@ class Chat:
 
 
 async def unless_gone(work: Any, told: Told) -> None:
-    """Do the work, and drop it when the client goes away."""
-    doing = asyncio.ensure_future(work)
-    looking = asyncio.ensure_future(told.gone())
+    """Do the work, and drop it when the client goes away; short work is done before anybody looks whether it has.
+
+    Raises: asyncio.CancelledError once the client is gone.
+    """
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    assert me is not None  # within a request
+    looking: list[asyncio.Task[None]] = []
+
+    async def look() -> None:
+        await told.gone()
+        me.cancel()
+
+    timer = loop.call_later(LOOK_S, lambda: looking.append(loop.create_task(look())))
     try:
-        await asyncio.wait({doing, looking}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
-            doing.cancel()
-        await doing
+        await work
+    except asyncio.CancelledError:
+        if told.is_gone:
+            me.uncancel()
+        raise
     finally:
-        looking.cancel()
-        if not doing.done():
-            doing.cancel()
+        timer.cancel()
+        for task in looking:
+            task.cancel()
 
 
 def shown(reply: ChatReply) -> dict[str, Json]:

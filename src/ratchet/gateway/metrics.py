@@ -17,6 +17,10 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._names = set[str]()
+        self._lines: dict[
+            tuple[str, int, bool], tuple[Counter, Histogram, Counter, Counter, Counter]
+        ] = {}
+        """What is counted for a model, a status, and streams or not."""
         self._requests = Counter(
             "ratchet_requests", "Requests answered", ["model", "status"], registry=self._registry
         )
@@ -54,12 +58,22 @@ class Metrics:
         if model not in self._names and len(self._names) >= MOST_NAMES:
             model = "other"
         self._names.add(model)
-        self._requests.labels(model, str(status)).inc()
-        self._latency.labels(model, str(streamed).lower()).observe(latency_s)
-        self._tokens.labels(model, "prompt").inc(used["prompt_tokens"])
-        self._tokens.labels(model, "completion").inc(used["completion_tokens"])
+        line = self._lines.get((model, status, streamed))
+        if line is None:
+            line = self._lines[model, status, streamed] = (
+                self._requests.labels(model, str(status)),
+                self._latency.labels(model, str(streamed).lower()),
+                self._tokens.labels(model, "prompt"),
+                self._tokens.labels(model, "completion"),
+                self._cost.labels(model),
+            )
+        requests, latency, prompt, completion, cost = line
+        requests.inc()
+        latency.observe(latency_s)
+        prompt.inc(used["prompt_tokens"])
+        completion.inc(used["completion_tokens"])
         if cost_usd:
-            self._cost.labels(model).inc(cost_usd)
+            cost.inc(cost_usd)
 
     def text(self, *, failing: bool, lost: int) -> bytes:
         """Return everything in the text format of Prometheus."""

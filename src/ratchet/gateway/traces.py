@@ -71,6 +71,8 @@ def record(
         seconds: How long it took.
         problem: What went wrong, if anything.
     """
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return  # nobody takes spans
     known = {f"gen_ai.{name}": value for name, value in attributes.items() if value is not None}
     span = trace.get_tracer("ratchet").start_span(
         f"{operation} {model}",

@@ -230,7 +230,11 @@ class EndpointModel:
             connector = aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300)
             timeout = aiohttp.ClientTimeout(total=None)
             self._session = aiohttp.ClientSession(
-                connector=connector, headers=headers, timeout=timeout, raise_for_status=False
+                connector=connector,
+                headers=headers,
+                timeout=timeout,
+                raise_for_status=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
             if self._price:
                 self._price.prepare()

@@ -3,7 +3,7 @@
 Driver errors leave this floor as `StoreError`, with the remedy.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from ratchet.core.errors import StoreError
 
-__all__ = ["connect", "open_database", "transaction", "upsert"]
+__all__ = ["add_rows", "connect", "open_database", "transaction", "upsert"]
+
+AT_ONCE = 200
+"""Rows of one statement: at 13 columns far below the variables that SQLite allows."""
 
 
 def open_database(url: str) -> sa.Engine:
@@ -102,6 +105,27 @@ def connect(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Yield a connection for reading."""
     with translated(str(engine.url)), engine.connect() as connection:
         yield connection
+
+
+def add_rows(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]
+) -> None:
+    """Insert rows that all have the same columns, and leave rows that are there already as they are.
+
+    On SQLite many in one statement: with a statement a row the interpreter is let go and taken again for each, and a busy thread beside
+    it, such as a server's loop, is woken up as often.
+    """
+    if connection.dialect.name != "sqlite":
+        if rows:
+            connection.execute(upsert(connection.engine, table), rows)
+        return
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        names = list(some[0])
+        line = f"({', '.join('?' * len(names))})"
+        columns = ", ".join(f'"{name}"' for name in names)
+        statement = f'INSERT INTO "{table.name}" ({columns}) VALUES {", ".join([line] * len(some))} ON CONFLICT DO NOTHING'  # noqa: S608 - names of our own
+        connection.exec_driver_sql(statement, tuple(row[name] for row in some for name in names))
 
 
 def upsert(engine: sa.Engine, table: sa.Table, *, update: bool = False) -> sa.Insert:

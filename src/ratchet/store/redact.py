@@ -23,11 +23,38 @@ CHECKED = "card"
 
 def redacted(body: Json, kinds: tuple[str, ...]) -> bytes:
     """Return a body as JSON in which what the kinds (`secrets`, `pii`) name is replaced by its name in brackets, text by text."""
-    clean = cleaned(storable(body), patterns(kinds))
+    known = patterns(kinds)
+    try:
+        whole = orjson.dumps(body)
+        if b"\\u0000" not in whole and not found(body, known):
+            return whole
+    except TypeError:  # half a character, or a number of more than 64 bits
+        pass
+    clean = cleaned(storable(body), known)
     try:
         return orjson.dumps(clean)
     except TypeError:  # a number of more than 64 bits
         return json.dumps(clean, ensure_ascii=False).encode()
+
+
+def found(value: Json, known: list[tuple[str, re.Pattern[str]]]) -> bool:
+    """Return whether there is anything to clean: the texts are looked through all at once, which may find too much."""
+    texts = list[str]()
+    gather(value, texts)
+    whole = "\n".join(texts)
+    return any(pattern.search(whole) for _, pattern in known)
+
+
+def gather(value: Json, texts: list[str]) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, dict):
+        texts += value
+        for item in value.values():
+            gather(item, texts)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            gather(item, texts)
 
 
 def cleaned(value: Json, known: list[tuple[str, re.Pattern[str]]]) -> Json:

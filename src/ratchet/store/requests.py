@@ -3,7 +3,6 @@
 import logging
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import zstandard
 
 from ratchet.core import Json
 from ratchet.core.errors import StoreError
-from ratchet.store.database import connect, transaction, upsert
+from ratchet.store.database import add_rows, connect, transaction
 from ratchet.store.redact import redacted
 from ratchet.store.tables import bodies, feedback, requests
 
@@ -123,15 +122,15 @@ class RequestWriter:
 
     def _gather(self) -> tuple[list[tuple[LoggedRequest, "Future[None] | None"]], bool]:
         """Wait for a request, and take what comes within a moment; a durable log waits for nothing."""
-        item = self._queue.get()
-        batch, until = [], time.monotonic() + (0.0 if self._durable else PAUSE_S)
+        item, batch = self._queue.get(), []
+        if item is not None and not self._durable:
+            self._closing.wait(PAUSE_S)  # asleep, not woken by each of them
         while item is not None:
             batch.append(item)
-            left = until - time.monotonic()
             if len(batch) >= BATCH:
                 break
             try:
-                item = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
+                item = self._queue.get_nowait()
             except queue.Empty:
                 break
         return batch, item is None
@@ -145,8 +144,8 @@ class RequestWriter:
         ]
         packed = [{"request_id": one.id, "body": packer.compress(self._body(one))} for one in batch]
         with transaction(self._engine) as connection:  # the same id again is the same request
-            connection.execute(upsert(self._engine, requests), rows)
-            connection.execute(upsert(self._engine, bodies), packed)
+            add_rows(connection, requests, rows)
+            add_rows(connection, bodies, packed)
 
     def _problem(self, one: LoggedRequest) -> str | None:
         return (

@@ -16,7 +16,7 @@ import orjson
 import sqlalchemy as sa
 
 from ratchet.core import Json, Trial
-from ratchet.store.database import transaction, upsert
+from ratchet.store.database import add_rows, transaction
 from ratchet.store.tables import scores, trials
 
 __all__ = ["TrialWriter", "storable"]
@@ -40,6 +40,7 @@ class TrialWriter:
         self._engine = engine
         self._queue: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
         self._failure: BaseException | None = None
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ratchet-writer", daemon=True)
 
     def __enter__(self) -> Self:
@@ -52,6 +53,7 @@ class TrialWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._closing.set()
         self._queue.put(None)
         self._thread.join()
         if self._failure and error is None:
@@ -70,10 +72,8 @@ class TrialWriter:
         answered = [trial_row(trial) for trial, _, is_new in batch if is_new]
         scored = [score_row(trial, metric_id) for trial, metric_id, _ in batch if trial.score]
         with transaction(self._engine) as connection:
-            if answered:
-                connection.execute(upsert(self._engine, trials), answered)
-            if scored:
-                connection.execute(upsert(self._engine, scores), scored)
+            add_rows(connection, trials, answered)
+            add_rows(connection, scores, scored)
 
     def _run(self) -> None:
         try:
@@ -86,10 +86,11 @@ class TrialWriter:
             self._failure = error
 
     def _gather(self, first: Row) -> tuple[list[Row], bool]:
-        batch, until = [first], time.monotonic() + PAUSE_S
-        while len(batch) < BATCH and (left := until - time.monotonic()) > 0:
+        self._closing.wait(PAUSE_S)  # asleep, not woken by each of them
+        batch = [first]
+        while len(batch) < BATCH:
             try:
-                item = self._queue.get(timeout=left)
+                item = self._queue.get_nowait()
             except queue.Empty:
                 break
             if item is None:
