@@ -6,9 +6,9 @@ import pytest
 
 from ratchet.core import Candidate
 from ratchet.core.errors import ReplyError
-from ratchet.measure import Probe, forgetting, load_probes, probes_for
+from ratchet.measure import Probe, forgetting, load_probes, probes_for, texts_for
 from ratchet.measure.forgetting import GENERAL
-from ratchet.models import ChatRequest, ModelPool
+from ratchet.models import NANO, ChatRequest, ModelPool
 from ratchet.testing import ScriptedModel
 
 BASE = Candidate(model="local:m", system="", user="{{q}}")
@@ -73,6 +73,46 @@ def test_probes_come_with_the_base_or_in_general(tmp_path: Path):
     }
     assert probes_for("far/gpt", tmp_path) == load_probes(GENERAL)
     assert {p.ability for p in load_probes(GENERAL)} == {"instructions", "formats", "knowledge"}
+
+
+@pytest.mark.local
+async def test_likelihoods_of_held_out_text_are_compared(tmp_path: Path):
+    """Where the weights are at hand: the base against itself has not changed; an adapter of noise has made every text less likely."""
+    torch = pytest.importorskip("torch")
+    from peft import LoraConfig, get_peft_model
+
+    from ratchet.models.local import load_base
+
+    model, tokenizer = load_base(NANO)
+    probes = load_probes(NANO / "probes.jsonl")[:12]
+    texts = texts_for("local:nano", tmp_path, probes)
+    request, text = texts[0]
+    head = tokenizer.apply_chat_template(
+        request.messages, tokenize=False, add_generation_prompt=True
+    )
+    ids = tokenizer(head + text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    start = len(tokenizer(head, add_special_tokens=False)["input_ids"])
+    with torch.inference_mode():
+        shares = torch.log_softmax(model(input_ids=ids).logits[0], -1)
+    wanted = sum(shares[k - 1, ids[0, k]].item() for k in range(start, ids.shape[1]))
+    tuned = get_peft_model(model, LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM"))
+    for key, weight in tuned.named_parameters():
+        if "lora_B" in key:
+            torch.nn.init.normal_(weight, std=2.0)
+    tuned.save_pretrained(tmp_path / "a_1")
+    base = BASE.changed(model="local:nano")
+
+    async with ModelPool(adapters=tmp_path) as pool:
+        said = await pool.model("local:nano").likelihoods(texts[:1])
+        same = await forgetting(pool, base, base, probes, texts=texts)
+        worse = await forgetting(pool, base, base.changed(adapter="a_1"), probes, texts=texts)
+        plain = await pool.model("local:nano").likelihoods(texts_for("far/gpt", tmp_path, ())[:2])
+
+    assert said == [(pytest.approx(wanted, abs=1e-3), ids.shape[1] - start)]
+    assert same.likelihoods.before == same.likelihoods.after
+    assert worse.likelihoods.high < -1
+    assert "nats a token, 95 % interval of the change -" in worse.sentence
+    assert all(total < 0 and count > 20 for total, count in plain)
 
 
 @pytest.mark.local

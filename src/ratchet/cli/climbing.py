@@ -388,21 +388,24 @@ def forget(
 
     from ratchet.cli.show import out, print_json
     from ratchet.core.errors import UsageError
-    from ratchet.measure import Forgetting, forgetting, load_probes, probes_for
+    from ratchet.levers import untuned
+    from ratchet.measure import Forgetting, forgetting, load_probes, probes_for, texts_for
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
     tuned = bench.candidate(candidate)
-    base = tuned.changed(adapter=None)
-    if tuned.adapter is None:
+    root = find_workspace(Path()).root
+    base = untuned(tuned, root)
+    if base is None:
         raise UsageError(
-            f"{tuned.id} is no fine-tune: it has no adapter; name one with --candidate"
+            f"{tuned.id} is no fine-tune: it has no adapter, and its weights were not trained here; name one with --candidate"
         )
-    asked = load_probes(probes) if probes else probes_for(tuned.model, find_workspace(Path()).root)
+    asked = load_probes(probes) if probes else probes_for(base.model, root)
+    texts = texts_for(base.model, root, asked)
 
     async def work(pool: "ModelPool") -> Forgetting:
-        return await forgetting(pool, base, tuned, asked)
+        return await forgetting(pool, base, tuned, asked, texts=texts)
 
     found = bench.with_pool(work)
     if json:

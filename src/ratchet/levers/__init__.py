@@ -3,7 +3,7 @@
 from ratchet.levers.demos import DemosLever
 from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
 from ratchet.levers.prompt import PromptLever
-from ratchet.levers.tune import TuneLever
+from ratchet.levers.tune import TuneLever, untuned
 
 __all__ = [
     "DemosLever",
@@ -13,4 +13,5 @@ __all__ = [
     "PromptLever",
     "TuneLever",
     "Watcher",
+    "untuned",
 ]

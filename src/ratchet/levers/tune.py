@@ -1,8 +1,10 @@
 """The tune lever: the champion's own prompts, learnt by weights — a LoRA on this machine, or a job at a provider."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -10,7 +12,7 @@ from ratchet.answer import Prompt, starting_candidate
 from ratchet.core import Budget, Candidate, Example, Json
 from ratchet.core.errors import BudgetError, TuningError
 from ratchet.levers.lever import Evidence, LeverEstimate
-from ratchet.measure import Bench, evaluate, forgetting, mean_score, probes_for
+from ratchet.measure import Bench, evaluate, forgetting, mean_score, probes_for, texts_for
 from ratchet.metrics import JudgeMetric
 from ratchet.models import local_folder
 from ratchet.store import load_trials
@@ -27,7 +29,7 @@ from ratchet.tuning import (
     train_on,
 )
 
-__all__ = ["TuneLever"]
+__all__ = ["TuneLever", "untuned"]
 
 FULL = 1 - 1e-9
 MOST_SCORED = 64
@@ -147,7 +149,8 @@ class TuneLever:
         else:
             tuned = plain.changed(adapter=result.adapter, note=note)
         probes = probes_for(plain.model, evidence.root)
-        found = await forgetting(evidence.pool, plain, tuned, probes)
+        texts = texts_for(plain.model, evidence.root, probes)
+        found = await forgetting(evidence.pool, plain, tuned, probes, texts=texts)
         evidence.say(f"tune: {found.sentence}")
         return tuned
 
@@ -268,6 +271,18 @@ class TuneLever:
                 f"the metric accepts none of the answers of {teacher}; there is nothing to learn from it"
             )
         return accepted
+
+
+def untuned(tuned: Candidate, root: Path) -> Candidate | None:
+    """Return a fine-tune with the weights that it was made from; None where it is no fine-tune."""
+    if tuned.adapter:
+        return tuned.changed(adapter=None)
+    if not tuned.model.startswith("local:"):
+        return None
+    told = local_folder(tuned.model, root) / "provenance.json"
+    if not told.is_file():
+        return None
+    return tuned.changed(model=json.loads(told.read_text("utf-8"))["base"])
 
 
 def replayed(model: str, evidence: Evidence, count: int) -> list[Row]:

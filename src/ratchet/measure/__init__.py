@@ -8,7 +8,14 @@ from ratchet.measure.compare import compare, compare_all
 from ratchet.measure.curve import Curve, Point, learning_curve
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
 from ratchet.measure.evaluate import Plan, evaluate, mean_score, plan, recall
-from ratchet.measure.forgetting import Forgetting, Probe, forgetting, load_probes, probes_for
+from ratchet.measure.forgetting import (
+    Forgetting,
+    Probe,
+    forgetting,
+    load_probes,
+    probes_for,
+    texts_for,
+)
 from ratchet.measure.front import Standing, cheapest_not_worse, standings
 from ratchet.measure.intervals import (
     agresti_coull_interval,
@@ -68,5 +75,6 @@ __all__ = [
     "settle",
     "standings",
     "t_interval",
+    "texts_for",
     "trials_frame",
 ]

@@ -2,7 +2,8 @@
 
 The probes are chats with a known answer. A base that ships its own (`probes.jsonl` beside its weights) is asked those — for
 `local:nano` the abilities of its model card; any other base gets a few dozen general ones. An answer counts when it is the
-wanted one to the letter, but for spaces around it.
+wanted one to the letter, but for spaces around it. Where the weights are at hand, the likelihood of held-out text is compared too: the
+wanted answers of a base's own probes, else plain paragraphs in several languages and forms (`texts.jsonl`).
 """
 
 import asyncio
@@ -15,14 +16,25 @@ import orjson
 from ratchet.core import Candidate, Json, Record, Verdict
 from ratchet.core.errors import ReplyError
 from ratchet.measure.compare import Pairs, verdict_of
-from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool, local_folder
+from ratchet.measure.intervals import t_interval
+from ratchet.models import (
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    LikelihoodModel,
+    ModelPool,
+    local_folder,
+)
 
-__all__ = ["Forgetting", "Probe", "forgetting", "load_probes", "probes_for"]
+__all__ = ["Forgetting", "Probe", "forgetting", "load_probes", "probes_for", "texts_for"]
 
 GENERAL = Path(__file__).parent / "probes.jsonl"
+TEXTS = Path(__file__).parent / "texts.jsonl"
 MARGIN = 0.05
 """The loss that still counts as nothing forgotten."""
 LONGEST = 200
+Text = tuple[ChatRequest | None, str]
+"""A text, and the request that it answers, if it does."""
 
 
 class Probe(Record):
@@ -42,6 +54,22 @@ class Probe(Record):
         return said == [(c["function"]["name"], c["function"]["arguments"]) for c in calls]
 
 
+class Likelihoods(Record):
+    """How likely held-out text is to base and fine-tune, in nats a token, as a mean over texts."""
+
+    texts: int
+    before: float
+    after: float
+    low: float
+    high: float
+    """The 95 % interval of the change, paired by text."""
+
+    @property
+    def sentence(self) -> str:
+        """Return it in words."""
+        return f"Held-out text ({self.texts} texts): {self.before:.3f} → {self.after:.3f} nats a token, 95 % interval of the change {self.low:+.3f} to {self.high:+.3f}."
+
+
 class Forgetting(Record):
     """What of the base's abilities is left in a fine-tune."""
 
@@ -49,6 +77,8 @@ class Forgetting(Record):
     """The fine-tune against the base over all probes: `worse` is what was forgotten."""
     abilities: dict[str, tuple[int, float, float]]
     """By ability: how many probes, and the shares that base and fine-tune answer."""
+    likelihoods: Likelihoods | None = None
+    """None where the weights are not at hand."""
 
     @property
     def sentence(self) -> str:
@@ -72,6 +102,7 @@ class Forgetting(Record):
             f"({100 * verdict.effect:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})"
             + (f"; the most in: {', '.join(worst)}" if worst else "")
             + "."
+            + (f" {self.likelihoods.sentence}" if self.likelihoods else "")
         )
 
 
@@ -91,12 +122,24 @@ def probes_for(model: str, root: Path) -> list[Probe]:
     return load_probes(GENERAL)
 
 
+def texts_for(model: str, root: Path, probes: Sequence[Probe]) -> list[Text]:
+    """Return held-out text: the wanted answers of a base's own probes, else plain paragraphs."""
+    if model.startswith("local:") and (local_folder(model, root) / "probes.jsonl").is_file():
+        return [
+            (ChatRequest(messages=list(probe.messages[:-1])), str(probe.messages[-1]["content"]))
+            for probe in probes
+            if probe.messages[-1].get("content")
+        ]
+    return [(None, orjson.loads(line)) for line in TEXTS.read_bytes().splitlines() if line]
+
+
 async def forgetting(
     pool: ModelPool,
     base: Candidate,
     tuned: Candidate,
     probes: Sequence[Probe],
     *,
+    texts: Sequence[Text] = (),
     margin: float = MARGIN,
 ) -> Forgetting:
     """Return what the fine-tune forgot; a probe that one of the two gives no reply to is left out, and counted as missing.
@@ -106,6 +149,7 @@ async def forgetting(
         base: The candidate before the fine-tune; its model and adapter count, not its prompt.
         tuned: The one after it.
         probes: What is asked.
+        texts: The held-out text whose likelihood is compared, where the weights are at hand.
         margin: The loss of score that counts as nothing.
     """
     before, after = await asyncio.gather(
@@ -130,7 +174,36 @@ async def forgetting(
         if places:
             shares = float(pairs.before[places].mean()), float(pairs.after[places].mean())
             abilities[name] = (len(places), *shares)
-    return Forgetting(verdict=verdict, abilities=abilities)
+    return Forgetting(
+        verdict=verdict,
+        abilities=abilities,
+        likelihoods=await likelihoods(pool, base, tuned, texts),
+    )
+
+
+async def likelihoods(
+    pool: ModelPool, base: Candidate, tuned: Candidate, texts: Sequence[Text]
+) -> Likelihoods | None:
+    """Return how likely texts are to both; None without weights or texts."""
+    models = [pool.model(one.model) for one in (base, tuned)]
+    if not texts or not all(isinstance(model, LikelihoodModel) for model in models):
+        return None
+    before, after = [
+        np.array([total / max(1, count) for total, count in found])
+        for found in [
+            await model.likelihoods(texts, adapter=one.adapter)
+            for model, one in zip(models, (base, tuned), strict=True)
+            if isinstance(model, LikelihoodModel)
+        ]
+    ]
+    change = t_interval(after - before)
+    return Likelihoods(
+        texts=len(texts),
+        before=float(before.mean()),
+        after=float(after.mean()),
+        low=change.low,
+        high=change.high,
+    )
 
 
 async def answered(

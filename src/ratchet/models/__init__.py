@@ -1,6 +1,6 @@
 """Talk to models: endpoints over HTTP, and local weights. The local engine is loaded only where it is used."""
 
-from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, ToolCall
+from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, LikelihoodModel, ToolCall
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.family import family_of
 from ratchet.models.pool import NANO, ModelPool, local_folder, workspace_pool
@@ -12,6 +12,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "EndpointModel",
+    "LikelihoodModel",
     "ModelPool",
     "Price",
     "ToolCall",

@@ -1,12 +1,12 @@
 """What it is to be a model: one method that answers a chat request. Every model — remote, local or scripted — is this."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ratchet.core import Json, Usage
 
-__all__ = ["ChatModel", "ChatReply", "ChatRequest", "ToolCall"]
+__all__ = ["ChatModel", "ChatReply", "ChatRequest", "LikelihoodModel", "ToolCall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,20 @@ class ChatReply:
     """Token by token, in OpenAI's shape: token, bytes, logprob, top_logprobs."""
     usage: Usage = Usage()
     latency_s: float = 0.0
+
+
+@runtime_checkable
+class LikelihoodModel(Protocol):
+    """A model whose weights are at hand, so that it can be asked how likely a text is."""
+
+    async def likelihoods(
+        self, texts: Sequence[tuple[ChatRequest | None, str]], *, adapter: str | None = None
+    ) -> list[tuple[float, int]]:
+        """Return the log-likelihood of each text as the answer to its request, in nats, and over how many tokens it is taken.
+
+        None instead of a request is a text that stands alone; its first token is not counted.
+        """
+        ...
 
 
 class ChatModel(Protocol):

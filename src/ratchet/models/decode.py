@@ -168,7 +168,7 @@ class Batch:
         self._places = torch.cat([self._places, places[:, -1:]])
         self._rows += rows
         self._sort()
-        self._route([row.adapter for row in self._rows])
+        self.reroute()
         return ended
 
     def step(self) -> list[Row]:
@@ -185,6 +185,10 @@ class Batch:
             self._last, self._attention, self._places, self._cache, self._rows
         )
         return [row for row in going if row.is_done]
+
+    def reroute(self) -> None:
+        """Say again whose rows these are, once something else has gone through the model."""
+        self._route([row.adapter for row in self._rows])
 
     def _forward(
         self,
@@ -233,7 +237,7 @@ class Batch:
             for layer in self._layers:
                 if isinstance(layer, DynamicLayer) and type(layer) in JOINABLE:
                     layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
-        self._route([row.adapter for row in self._rows])
+        self.reroute()
 
     def _sort(self) -> None:
         """Put rows of one adapter side by side, where they are multiplied at once."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from ratchet.core import Json, Usage
 from ratchet.core.errors import ReplyError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
@@ -110,6 +112,30 @@ class Engine:
             self._hand_out(self._batch.step())
         except Exception as error:  # noqa: BLE001 - handed to those who wait
             self._fail(error)
+
+    def likelihoods(
+        self, texts: Sequence[tuple[str, str]], adapter: str | None
+    ) -> list[tuple[float, int]]:
+        """Return the log-likelihood, in nats, of the second text of each pair after the first, and how many tokens it is taken over.
+
+        Without a first text its first token is not counted: there is nothing that it would follow.
+        """
+        if adapter:
+            self._bank.load(adapter)
+        found = []
+        for before, text in texts:
+            head = self._tokenizer(before, add_special_tokens=False)["input_ids"]
+            ids = self._tokenizer(before + text, add_special_tokens=False)["input_ids"]
+            start = max(1, len(head))
+            self._bank.route([adapter])
+            with torch.inference_mode():
+                given = torch.tensor([ids], device=self._model.device)
+                logits = self._model(input_ids=given).logits[0, start - 1 : -1]
+                told = torch.log_softmax(logits.float(), -1)
+                said = told.gather(-1, given[0, start:, None])
+            found.append((float(said.sum()), len(ids) - start))
+        self._batch.reroute()
+        return found
 
     def _fresh(self) -> Batch:
         return Batch(self._model, end=self._end, route=self._bank.route)

@@ -11,9 +11,9 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,15 @@ def load_base(
     return model.eval(), tokenizer
 
 
+@dataclass(eq=False)
+class _Asked:
+    """How likely texts are."""
+
+    texts: Sequence[tuple[str, str]]
+    adapter: str | None
+    future: "Future[list[tuple[float, int]]]"
+
+
 class LocalModel:
     """A local model; loading starts with the first request, on the thread that generates."""
 
@@ -102,7 +111,7 @@ class LocalModel:
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="left"
         )
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Waiting | _Asked | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     async def chat(self, request: ChatRequest) -> ChatReply:
@@ -117,14 +126,17 @@ class LocalModel:
             raise
 
     def _enter(self, request: ChatRequest, emit: Callable[[str], None] | None = None) -> Waiting:
+        self._begin()
+        item = Waiting(request, self._prompt(request), Future(), time.perf_counter(), emit)
+        self._queue.put(item)
+        return item
+
+    def _begin(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name=f"ratchet-{self.name}", daemon=True
             )
             self._thread.start()
-        item = Waiting(request, self._prompt(request), Future(), time.perf_counter(), emit)
-        self._queue.put(item)
-        return item
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
         """Yield the text as it is generated, then the whole reply; with tools the text comes at the end, as it may be a call."""
@@ -153,6 +165,16 @@ class LocalModel:
             yield rest
         yield reply
 
+    async def likelihoods(
+        self, texts: Sequence[tuple[ChatRequest | None, str]], *, adapter: str | None = None
+    ) -> list[tuple[float, int]]:
+        """Return the log-likelihood of each text as the answer to its request, in nats, and over how many tokens it is taken."""
+        self._begin()
+        pairs = [(self._prompt(request) if request else "", text) for request, text in texts]
+        asked = _Asked(pairs, adapter, Future())
+        self._queue.put(asked)
+        return await asyncio.wrap_future(asked.future)
+
     def _prompt(self, request: ChatRequest) -> str:
         return prompt_of(self._tokenizer, request)
 
@@ -175,35 +197,43 @@ class LocalModel:
 
     def _run(self) -> None:
         waiting: deque[Waiting] = deque()
+        asked: deque[_Asked] = deque()
         engine: Engine | None = None
         is_closed = False
         while True:
             busy = engine is not None and len(engine) > 0
-            is_closed = is_closed or self._gather(waiting, idle=not busy)
+            is_closed = is_closed or self._gather(waiting, asked, idle=not busy)
             if is_closed:
                 for item in waiting:
                     item.future.cancel()
+                for wanted in asked:
+                    wanted.future.cancel()
                 waiting.clear()
+                asked.clear()
             joining = joined(waiting, engine)
             try:
-                if joining and engine is None:
+                if (joining or asked) and engine is None:
                     engine = Engine(*load_base(self._folder), self._adapters)
             except Exception as error:  # noqa: BLE001 - handed to those who wait
                 for item in joining:
                     item.future.set_exception(error)
+                while asked:
+                    asked.popleft().future.set_exception(error)
                 continue
             if engine is not None:
+                while asked:
+                    told(engine, asked.popleft())
                 engine.admit(joining)
                 engine.step()
             if is_closed and not (engine and len(engine)):
                 return
 
-    def _gather(self, waiting: deque[Waiting], *, idle: bool) -> bool:
-        """Move what has arrived to `waiting`, and wait for it where there is nothing else to do; return whether the model is being closed."""
+    def _gather(self, waiting: deque[Waiting], asked: deque[_Asked], *, idle: bool) -> bool:
+        """Move what has arrived to where it waits, and wait for it where there is nothing else to do; return whether the model is being closed."""
         until = None
         while True:
             try:
-                if waiting and idle:
+                if (waiting or asked) and idle:
                     until = until or time.monotonic() + GATHER_S
                     item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
                 else:
@@ -212,7 +242,20 @@ class LocalModel:
                 return False
             if item is None:
                 return True
-            waiting.append(item)
+            if isinstance(item, _Asked):
+                asked.append(item)
+            else:
+                waiting.append(item)
+
+
+def told(engine: Engine, asked: _Asked) -> None:
+    """Answer how likely texts are."""
+    if not asked.future.set_running_or_notify_cancel():
+        return
+    try:
+        asked.future.set_result(engine.likelihoods(asked.texts, asked.adapter))
+    except Exception as error:  # noqa: BLE001 - handed to who asked
+        asked.future.set_exception(error)
 
 
 def joined(waiting: deque[Waiting], engine: Engine | None) -> list[Waiting]:
