@@ -21,6 +21,7 @@ from ratchet.jobs.adapters import (
     WEIGHTS,
     add_adapter,
     fetch,
+    gguf_adapter,
     merge_adapter,
     packed,
     read_parts,
@@ -230,3 +231,28 @@ async def test_the_library_over_http(workspace: Workspace, folder: Path, elsewhe
                 assert "private network" in json.loads(await said.read())["error"]["message"]
             async with session.delete(f"{url}/adapters/mine") as said:
                 assert (await said.json())["deleted"]
+
+
+def test_gguf_is_written_by_llama_cpps_converter(workspace, folder, tmp_path, monkeypatch):
+    """It is handed the merged model and a type; without it, or where it fails, the remedy or its own words are told."""
+    add_adapter(workspace, "mine", "local:nano", read_parts(folder), source="folder")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UsageError, match="set LLAMA_CPP to"):
+        gguf_adapter(workspace, "mine", tmp_path / "mine.gguf")
+    (tmp_path / "llama").mkdir()
+    (tmp_path / "llama" / "convert_hf_to_gguf.py").write_text(
+        "import pathlib, sys\n"
+        "merged, _, out, _, kind = sys.argv[1:]\n"
+        "assert (pathlib.Path(merged) / 'model.safetensors').is_file()\n"
+        "assert (pathlib.Path(merged) / 'tokenizer.json').is_file()\n"
+        "if kind == 'f32': sys.exit('ERROR: Model Lfm2ForCausalLM is not supported')\n"
+        "pathlib.Path(out).write_bytes(b'GGUF' + kind.encode())\n"
+    )
+    monkeypatch.setenv("LLAMA_CPP", str(tmp_path / "llama"))
+
+    gguf_adapter(workspace, "mine", tmp_path / "mine.gguf", dtype="bfloat16")
+
+    assert (tmp_path / "mine.gguf").read_bytes() == b"GGUFbf16"
+    with pytest.raises(UsageError, match="Model Lfm2ForCausalLM is not supported"):
+        gguf_adapter(workspace, "mine", tmp_path / "other.gguf", dtype="float32")
+    assert not list(tmp_path.glob("*other*"))

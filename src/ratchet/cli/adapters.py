@@ -83,7 +83,12 @@ def delete_(name: str) -> None:
 
 def export_(
     name: str,
-    out: Annotated[Path, typer.Option(help="A .tar.gz file, or with --merge a new folder.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="A .tar.gz file; with --merge a new folder; a .gguf file where llama.cpp is at hand."
+        ),
+    ],
     merge: Annotated[
         bool, typer.Option("--merge", help="Write the whole model with the adapter in its weights.")
     ] = False,
@@ -91,14 +96,16 @@ def export_(
         str, typer.Option(help="Of merged weights: float16, bfloat16 or float32.")
     ] = "float32",
 ) -> None:
-    """Write an adapter as PEFT, transformers and vLLM take it, or merged into its base."""
+    """Write an adapter as PEFT, transformers and vLLM take it, or merged into its base, for transformers or llama.cpp."""
     from ratchet.cli.show import out as show
-    from ratchet.jobs.adapters import merge_adapter, packed
+    from ratchet.jobs.adapters import gguf_adapter, merge_adapter, packed
     from ratchet.store import find_workspace
     from ratchet.store.workspace import write_bytes
 
     workspace = find_workspace(Path())
-    if merge:
+    if out.suffix == ".gguf":
+        gguf_adapter(workspace, name, out, dtype=dtype)
+    elif merge:
         merge_adapter(workspace, name, out, dtype=dtype)
     else:
         write_bytes(out, packed(workspace, name))

@@ -8,9 +8,13 @@ import http.client
 import io
 import ipaddress
 import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import tarfile
+import tempfile
 import urllib.parse
 import urllib.request
 import zipfile
@@ -37,6 +41,7 @@ __all__ = [
     "add_adapter",
     "copy_adapter",
     "fetch",
+    "gguf_adapter",
     "merge_adapter",
     "packed",
     "read_parts",
@@ -44,6 +49,7 @@ __all__ = [
     "size_of",
 ]
 
+CONVERTER = "convert_hf_to_gguf.py"
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 LARGEST = 2**30
 """Bytes of an adapter."""
@@ -345,6 +351,42 @@ def packed(workspace: Workspace, name: str) -> bytes:
         for part in (CONFIG, WEIGHTS):
             tar.add(workspace.adapters / found.adapter / part, arcname=part)
     return file.getvalue()
+
+
+def gguf_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str = "float16") -> None:
+    """Write the base with the adapter merged into it as GGUF, by llama.cpp's own converter.
+
+    Raises: UsageError if the converter is not on this machine, or does not know the model; and as `merge_adapter`.
+    """
+    known = Path(os.environ.get("LLAMA_CPP", "")) / CONVERTER
+    found = str(known) if known.is_file() else shutil.which(CONVERTER)
+    if found is None:
+        raise UsageError(
+            f"GGUF needs llama.cpp's {CONVERTER}: put it on the PATH, or set LLAMA_CPP to llama.cpp's folder; or export with --merge, and convert elsewhere"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        merge_adapter(workspace, name, Path(folder) / "merged", dtype=dtype)
+        beside = out.with_name(f".{out.name}.part")
+        kind = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}[dtype]
+        done = subprocess.run(  # noqa: S603 - the converter that was named
+            [
+                sys.executable,
+                found,
+                f"{folder}/merged",
+                "--outfile",
+                str(beside),
+                "--outtype",
+                kind,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode or not beside.is_file():
+            beside.unlink(missing_ok=True)
+            said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+            raise UsageError(f"{found} did not convert the model: {said[-1][:300]}")
+        beside.rename(out)
 
 
 def merge_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str = "float32") -> None:
