@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         to_examples,
     )
     from ratchet.judging import Judging
-    from ratchet.levers import DemosLever, PromptLever, TuneLever
+    from ratchet.levers import DecodingLever, DemosLever, ModelLever, PromptLever, TuneLever
     from ratchet.measure import Measurement
     from ratchet.tuning import TuningSettings
     from ratchet.workbench import Workbench
@@ -71,7 +71,7 @@ _PLACES = {
         "to_examples",
     ),
     "judging": ("Judging",),
-    "levers": ("DemosLever", "PromptLever", "TuneLever"),
+    "levers": ("DecodingLever", "DemosLever", "ModelLever", "PromptLever", "TuneLever"),
     "measure": ("Measurement",),
     "tuning": ("TuningSettings",),
     "workbench": ("Workbench",),
@@ -83,6 +83,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "Decoding",
+    "DecodingLever",
     "Demonstration",
     "DemosLever",
     "Example",
@@ -91,6 +92,7 @@ __all__ = [
     "Judging",
     "Measurement",
     "MetricSpec",
+    "ModelLever",
     "PromptLever",
     "RatchetError",
     "Roles",

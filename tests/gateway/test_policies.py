@@ -17,8 +17,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.util._once import Once
 from tests.gateway.test_contract import client, hello, logged, serving
 
+from ratchet.answer import starting_candidate
+from ratchet.core import AnswerForm, Decoding, InputField, MetricSpec, Roles, Task
 from ratchet.core.errors import ReplyError
 from ratchet.gateway import Gateway
+from ratchet.ladder import promote
 from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import EndpointSettings, ServeSettings, open_database
 from ratchet.store.keys import add_key
@@ -47,6 +50,42 @@ def count_up(counter: list[str]) -> ScriptedModel:
 def down(_request: ChatRequest) -> Exception:
     """Give no reply."""
     return ReplyError("it is down", kind="connection")
+
+
+def test_a_release_answers_as_it_was_measured(engine: sa.Engine) -> None:
+    """A candidate that repairs and samples does so behind the server too, streamed or not; the tokens of all calls are told."""
+    task = Task(
+        name="pick",
+        instructions="Pick.",
+        inputs=(InputField(name="q"),),
+        answer=AnswerForm(kind="label", labels=("yes", "no")),
+        metric=MetricSpec(name="label"),
+        models=Roles(student="local:one"),
+    )
+
+    def says(request: ChatRequest) -> str:
+        return "yes" if len(request.messages) > 2 else "hm"
+
+    model = ScriptedModel(says, name="local:one")
+    candidate = starting_candidate(task).changed(
+        decoding=Decoding(repairs=1, samples=3, temperature=0.5)
+    )
+    promote(engine, task, candidate, name="pick")
+    with serving(gateway(engine, model)) as url:
+        speaker = client(url)
+        whole = speaker.chat.completions.create(model="pick", messages=hello("is it?"))
+        stream = speaker.chat.completions.create(
+            model="pick", messages=hello("is it?"), stream=True
+        )
+        pieces = [c.choices[0].delta.content or "" for c in stream if c.choices]
+        bare = speaker.chat.completions.create(model="local:one", messages=hello("is it?"))
+
+    assert whole.choices[0].message.content == "".join(pieces) == "yes"
+    assert bare.choices[0].message.content == "hm"
+    assert len(model.requests) == 6 + 6 + 1
+    assert whole.usage
+    assert bare.usage
+    assert whole.usage.prompt_tokens > 6 * bare.usage.prompt_tokens
 
 
 def gateway(engine: sa.Engine, *models: ScriptedModel, **settings: object) -> Gateway:

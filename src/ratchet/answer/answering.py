@@ -1,11 +1,32 @@
-"""One candidate answers one example: request, reply, parsed answer, trial."""
+"""One candidate answers one example: request, replies, parsed answer, trial.
 
-from ratchet.answer.forms import parse_answer
+A candidate may draw several samples and take the answer that they agree on (self-consistency: Wang et al. 2023), and may hand an
+answer that fails back to the model with what is wrong. What all of it takes counts as the candidate's own.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from ratchet.answer.forms import parse_answer, problem_with
 from ratchet.answer.messages import Prompt
-from ratchet.core import Example, Trial
-from ratchet.models import ChatModel
+from ratchet.answer.template import Template
+from ratchet.core import Decoding, Example, FailureKind, Json, Task, Trial, Usage
+from ratchet.core.records import canonical_json
+from ratchet.models import ChatModel, ChatReply, ChatRequest
 
-__all__ = ["answer_example"]
+__all__ = ["Drawn", "agreed", "answer_example", "draw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """An answer, and what it took."""
+
+    reply: ChatReply
+    """The reply that it stands in, with the tokens and cost of all calls, and the seconds until it was chosen."""
+    answer: Json
+    failure: FailureKind | None
+    calls: int = 1
 
 
 async def answer_example(
@@ -15,8 +36,8 @@ async def answer_example(
 
     Raises: ReplyError if the model gave no reply; then there is no trial, and nothing was paid.
     """
-    reply = await model.chat(prompt.request(example))
-    answer, failure = parse_answer(prompt.task, reply)
+    drawn = await draw(prompt.task, prompt.candidate.decoding, model, prompt.request(example))
+    reply = drawn.reply
     output = reply.tool_calls[0].arguments if reply.tool_calls and not reply.text else reply.text
     return Trial(
         candidate_id=prompt.candidate.id,
@@ -24,8 +45,93 @@ async def answer_example(
         example_id=example.id,
         repeat=repeat,
         output=output,
-        answer=answer,
-        failure=failure,
+        answer=drawn.answer,
+        failure=drawn.failure,
         usage=reply.usage,
         latency_s=reply.latency_s,
+        calls=drawn.calls,
+    )
+
+
+async def draw(task: Task, decoding: Decoding, model: ChatModel, request: ChatRequest) -> Drawn:
+    """Return the answer to a request: of several samples the one that they agree on, each repaired where it fails.
+
+    Raises: ReplyError if the model gave no reply.
+    """
+    if decoding.samples == 1:
+        return await repaired(task, decoding, model, request)
+    seeds = [None if request.seed is None else request.seed + k for k in range(decoding.samples)]
+    samples = await asyncio.gather(
+        *(repaired(task, decoding, model, replace(request, seed=seed)) for seed in seeds)
+    )
+    good = [one for one in samples if one.failure is None]
+    chosen = good[agreed([one.answer for one in good])] if good else samples[0]
+    reply = replace(
+        chosen.reply,
+        usage=total([one.reply.usage for one in samples]),
+        latency_s=max(one.reply.latency_s for one in samples),
+    )
+    return replace(chosen, reply=reply, calls=sum(one.calls for one in samples))
+
+
+async def repaired(task: Task, decoding: Decoding, model: ChatModel, request: ChatRequest) -> Drawn:
+    """Return an answer; one that fails is handed back with what is wrong, as often as the candidate says."""
+    replies: list[ChatReply] = []
+    while True:
+        reply = await model.chat(request)
+        replies.append(reply)
+        answer, failure = parse_answer(task, reply)
+        if failure is None or failure == "refused" or len(replies) > decoding.repairs:
+            break
+        told = Template(decoding.repair).render({"problem": problem_with(task, reply, failure)})
+        request = replace(request, messages=[*request.messages, *handed_back(reply, told)])
+    whole = replace(
+        reply,
+        usage=total([one.usage for one in replies]),
+        latency_s=sum(one.latency_s for one in replies),
+    )
+    return Drawn(reply=whole, answer=answer, failure=failure, calls=len(replies))
+
+
+def handed_back(reply: ChatReply, told: str) -> list[dict[str, Json]]:
+    """Return the messages that give a reply back with what is wrong in it."""
+    if not reply.tool_calls:
+        return [
+            {"role": "assistant", "content": reply.text},
+            {"role": "user", "content": told},
+        ]
+    calls = [
+        {
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for number, call in enumerate(reply.tool_calls)
+    ]
+    answers = [{"role": "tool", "tool_call_id": call["id"], "content": told} for call in calls]
+    return [{"role": "assistant", "content": reply.text, "tool_calls": calls}, *answers]
+
+
+def agreed(answers: list[Json]) -> int:
+    """Return the place of the answer that most others equal; where no two are equal, of the one whose words most others share."""
+    keys = [canonical_json(a).strip().casefold() for a in answers]
+    counts = Counter(keys)
+    most = max(counts.values())
+    if most > 1 or len(answers) < 3:
+        return next(place for place, key in enumerate(keys) if counts[key] == most)
+    words = [Counter(key.split()) for key in keys]
+    likeness = [
+        sum(2 * (a & b).total() / max(1, a.total() + b.total()) for b in words) for a in words
+    ]
+    return likeness.index(max(likeness))
+
+
+def total(usages: list[Usage]) -> Usage:
+    """Return what several calls used; the cost is unknown where one of them is."""
+    costs = [usage.cost_usd for usage in usages]
+    known = [cost for cost in costs if cost is not None]
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cost_usd=sum(known) if len(known) == len(costs) else None,
     )

@@ -7,12 +7,13 @@ from functools import lru_cache
 
 import orjson
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
 
 from ratchet.core import FailureKind, Json, Task
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatReply
 
-__all__ = ["parse_answer"]
+__all__ = ["parse_answer", "problem_with"]
 
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
@@ -28,6 +29,28 @@ def parse_answer(task: Task, reply: ChatReply) -> Outcome:
     if failure and reply.finish_reason == "content_filter":
         return None, "refused"
     return answer, failure
+
+
+def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
+    """Return what is wrong with an answer, for the model that gave it."""
+    form = task.answer
+    if failure == "cut off":
+        return "it is too long, and was cut off"
+    if failure == "empty":
+        return "it is empty"
+    if form.kind == "label":
+        return f"it must be exactly one of {', '.join(form.labels)}"
+    if form.kind == "number":
+        return "it holds no number"
+    call = next((call for call in reply.tool_calls if call.name == form.tool), None)
+    if form.kind == "tool" and call is None:
+        return f"the tool {form.tool} must be called"
+    value = embedded(call.arguments if call else reply.text)
+    if value is None:
+        return "it is no JSON object"
+    faults = validator(canonical_json(form.json_schema)).iter_errors(value)
+    fault = best_match(faults)
+    return f"{fault.message[:300]} (at {fault.json_path})" if fault else "it is nested too deeply"
 
 
 def text_answer(_task: Task, reply: ChatReply) -> Outcome:

@@ -31,6 +31,7 @@ class Prompt:
         )
         for template in (self._system, self._user):
             template.check(known)
+        Template(candidate.decoding.repair).check({"problem"})
         instructions.check({"labels", "schema"})
         fixed = {
             "labels": list(task.answer.labels),
@@ -61,6 +62,7 @@ class Prompt:
             max_tokens=decoding.max_tokens,
             seed=decoding.seed,
             adapter=self.candidate.adapter,
+            effort=decoding.effort,
         )
 
     def answered(self, example: Example) -> list[dict[str, Json]]:

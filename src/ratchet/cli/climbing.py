@@ -41,6 +41,10 @@ ByScore = Annotated[
         "--by-score", help="tune: keep the checkpoint with the best score, not the best loss."
     ),
 ]
+Models = Annotated[
+    str,
+    typer.Option(help="model: which ones to try, with commas; left out, the task's teacher."),
+]
 Weights = Annotated[
     Literal["lora", "qlora", "full"],
     typer.Option(help="tune: what is trained: lora, qlora (four bits, on a GPU) or full."),
@@ -78,9 +82,11 @@ class TuneOptions:
     yes: bool = False
 
 
-def make_levers(bench: "Workbench", names: list[str], tune: TuneOptions) -> "list[Lever]":
+def make_levers(
+    bench: "Workbench", names: list[str], tune: TuneOptions, models: str
+) -> "list[Lever]":
     from ratchet.core.errors import UsageError, did_you_mean
-    from ratchet.levers import DemosLever, PromptLever, TuneLever
+    from ratchet.levers import DecodingLever, DemosLever, ModelLever, PromptLever, TuneLever
     from ratchet.store import TuneSettings
     from ratchet.tuning import Launch, TuningSettings
 
@@ -94,6 +100,8 @@ def make_levers(bench: "Workbench", names: list[str], tune: TuneOptions) -> "lis
     known: dict[str, Lever] = {
         "prompt": PromptLever(bench.variants()),
         "demos": DemosLever(),
+        "decoding": DecodingLever(),
+        "model": ModelLever([name.strip() for name in models.split(",") if name.strip()]),
         "tune": TuneLever(
             settings,
             prune=tune.prune,
@@ -112,7 +120,10 @@ def make_levers(bench: "Workbench", names: list[str], tune: TuneOptions) -> "lis
 
 def try_(
     lever: Annotated[
-        str, typer.Argument(help="prompt (the candidates in tasks/<task>/), demos or tune.")
+        str,
+        typer.Argument(
+            help="prompt (the candidates in tasks/<task>/), demos, decoding, model or tune."
+        ),
     ],
     task: str,
     dry_run: Annotated[
@@ -123,6 +134,7 @@ def try_(
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
+    models: Models = "",
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -136,6 +148,7 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
+        models=models,
         tune=TuneOptions(
             epochs=epochs,
             prune=prune,
@@ -170,6 +183,7 @@ def climb(
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
+    models: Models = "",
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -187,6 +201,7 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
+        models=models,
         tune=TuneOptions(
             epochs=epochs,
             prune=prune,
@@ -210,6 +225,7 @@ def run(
     *,
     start: str | None,
     dry_run: bool,
+    models: str,
     tune: TuneOptions,
     budget: float | None,
     max_calls: int | None,
@@ -221,7 +237,7 @@ def run(
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    levers = make_levers(bench, names, tune)
+    levers = make_levers(bench, names, tune, models)
     if dry_run:
         show_estimates(bench, levers, json=json)
         return

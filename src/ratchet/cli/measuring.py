@@ -120,7 +120,17 @@ def show(
     out.print(
         f"temperature {request.temperature:g}, max_tokens {request.max_tokens}"
         + (", forced into the schema" if request.tool_choice or request.json_schema else "")
+        + (f", reasoning effort {request.effort}" if request.effort else "")
     )
+    decoding = chosen.decoding
+    if decoding.samples > 1:
+        out.print(f"{decoding.samples} samples, the one that most agree on is taken")
+    if decoding.repairs:
+        out.print(
+            Text(
+                f"an answer that fails is handed back, at most {decoding.repairs} times: {decoding.repair}"
+            )
+        )
     for message in request.messages:
         out.rule(message["role"], align="left")
         out.print(

@@ -37,20 +37,21 @@ class Budget:
             cost_usd=self.dollars,
         )
 
-    def begin(self) -> bool:
-        """Return whether one more call may start, and count it as under way if so."""
-        if self.is_spent() or (self.calls is not None and self.begun >= self.calls):
+    def begin(self, calls: int = 1) -> bool:
+        """Return whether so many more calls may start, and count them as under way if so."""
+        if self.is_spent() or (self.calls is not None and self.begun + calls > self.calls):
             return False
         if self.cost_usd is not None and self.ended:
             mean = self.dollars / self.ended
             if self.dollars + mean * (self.begun - self.ended) >= self.cost_usd:
                 return False
-        self.begun += 1
+        self.begun += calls
         return True
 
-    def end(self) -> None:
-        """Count a call as no longer under way, answered or not."""
-        self.ended += 1
+    def end(self, calls: int = 1, *, more: int = 0) -> None:
+        """Count calls as no longer under way, answered or not, and `more` that nobody foresaw."""
+        self.ended += calls + more
+        self.begun += more
 
     def charge(self, *, calls: int = 0, tokens: int = 0, cost_usd: float | None = None) -> None:
         """Add what was used; an unknown cost counts calls and tokens only."""

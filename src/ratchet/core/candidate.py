@@ -1,9 +1,9 @@
 """Candidate: one complete way of doing the task. A prompt and a fine-tune differ only in which part of it changed."""
 
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ratchet.core.records import Json, Record
 
@@ -26,6 +26,27 @@ class Decoding(Record):
     seed: int | None = None
     constrained: bool = True
     """Force the answer into the task's schema while it is decoded (forms `json` and `tool`)."""
+    samples: Annotated[int, Field(gt=0, le=100)] = 1
+    """So many answers are drawn, and the one that most of them agree on is taken."""
+    repairs: Annotated[int, Field(ge=0, le=10)] = 0
+    """An answer that fails is handed back with what is wrong, at most so many times."""
+    repair: str = (
+        "That is not a valid answer: {{problem}}. Give the whole answer again, and nothing else."
+    )
+    """What is said then."""
+    effort: Literal["minimal", "low", "medium", "high"] | None = None
+    """How long a model that reasons before it answers may do so; None leaves it to the model."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether an answer is one call."""
+        return self.samples == 1 and self.repairs == 0
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples at temperature 0 are all alike; set decoding.temperature too")
+        return self
 
 
 class Candidate(Record):

@@ -48,3 +48,5 @@ class Trial(Record):
     """Seconds from the request to the whole reply, retries left out."""
     score: Score | None = None
     """The score under the metric that was asked for; None until it is scored."""
+    calls: Annotated[int, Field(exclude=True)] = 1
+    """The calls that a new answer took; 1 where it was read back."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import orjson
 import sqlalchemy as sa
 
-from ratchet.answer import Prompt
+from ratchet.answer import Prompt, draw
 from ratchet.core import Example, Json, Release
 from ratchet.core.errors import AccessError, ReplyError
 from ratchet.gateway.shapes import Asked, Problem
@@ -162,8 +162,8 @@ class Answering:
             seeds = [None if request.seed is None else request.seed + k for k in range(n)]
             try:
                 if n == 1:
-                    return [await model.chat(request)], model.name
-                calls = (model.chat(replace(request, seed=seed)) for seed in seeds)
+                    return [await reply_of(meant, model, request)], model.name
+                calls = (reply_of(meant, model, replace(request, seed=seed)) for seed in seeds)
                 return list(await asyncio.gather(*calls)), model.name
             except (ReplyError, AccessError) as error:
                 last = error
@@ -179,8 +179,8 @@ class Answering:
             )
             begun = False
             try:
-                if request.logprobs is not None:  # they come with the whole
-                    reply = await model.chat(request)
+                if request.logprobs is not None or is_drawn(meant):  # they come with the whole
+                    reply = await reply_of(meant, model, request)
                     yield model.name, reply.text
                     yield model.name, reply
                     return
@@ -196,6 +196,19 @@ class Answering:
     def _who(self, meant: Meant) -> list[ChatModel]:
         names = self._settings.fallbacks.get(meant.model.name, ())
         return [meant.model, *(self._pool.model(name) for name in names)]
+
+
+def is_drawn(meant: Meant) -> bool:
+    """Return whether an answer of a release takes more than one call."""
+    return meant.release is not None and not meant.release.candidate.decoding.is_plain
+
+
+async def reply_of(meant: Meant, model: ChatModel, request: ChatRequest) -> ChatReply:
+    """Return a reply; of a release whose candidate samples or repairs, as it was measured."""
+    if meant.release is None or not is_drawn(meant):
+        return await model.chat(request)
+    drawn = await draw(meant.release.task, meant.release.candidate.decoding, model, request)
+    return drawn.reply
 
 
 def key_of(meant: Meant, n: int) -> bytes:

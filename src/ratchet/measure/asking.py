@@ -93,7 +93,7 @@ class Asking:
         self.kept: dict[TrialKey, Trial] = {}
         """Whole trials, where there is no database to read them from."""
         self.missing: list[Missing] = []
-        self.bought, self.total, self.unpriced = 0, 0, False
+        self.bought, self.calls, self.total, self.unpriced = 0, 0, 0, False
         self.tokens, self.dollars = 0, 0.0
         """What its own answers took in this run."""
         self.score_sum, self.failures = 0.0, 0
@@ -204,6 +204,7 @@ class Asking:
         """Count an answer that was bought."""
         usage = trial.usage
         self.bought += 1
+        self.calls += trial.calls
         self.unpriced = self.unpriced or usage.cost_usd is None
         self.tokens += usage.prompt_tokens + usage.completion_tokens
         self.dollars += usage.cost_usd or 0.0
@@ -277,15 +278,19 @@ async def paid(
 
     Raises: BudgetError if it does not allow one more call; ReplyError if none came back.
     """
-    if not budget.begin():
+    samples, more = prompt.candidate.decoding.samples, 0
+    if not budget.begin(samples):
         raise BudgetError("the budget is spent")
     try:
         trial = await answer_example(prompt, model, example, repeat=repeat)
+        more = trial.calls - samples  # answers that were repaired
     finally:
-        budget.end()
+        budget.end(samples, more=more)
     usage = trial.usage
     budget.charge(
-        calls=1, tokens=usage.prompt_tokens + usage.completion_tokens, cost_usd=usage.cost_usd
+        calls=trial.calls,
+        tokens=usage.prompt_tokens + usage.completion_tokens,
+        cost_usd=usage.cost_usd,
     )
     return trial
 

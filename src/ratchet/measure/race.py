@@ -141,7 +141,7 @@ async def race(
                 keys,
                 examples,
                 split=split,
-                spend=Spend(calls=asking.bought, cost_usd=asking.dollars if priced else None),
+                spend=Spend(calls=asking.calls, cost_usd=asking.dollars if priced else None),
             )
             for asking in askings
         ],

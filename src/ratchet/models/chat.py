@@ -31,6 +31,8 @@ class ChatRequest:
     """Texts at which the reply ends; they are not part of it."""
     adapter: str | None = None
     """The id of a LoRA adapter, for local models."""
+    effort: str | None = None
+    """How long a model that reasons may do so, for endpoints: minimal, low, medium or high."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

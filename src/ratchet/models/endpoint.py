@@ -200,6 +200,8 @@ class EndpointModel:
             body["top_p"] = request.top_p
         if request.seed is not None:
             body["seed"] = request.seed
+        if request.effort:
+            body["reasoning_effort"] = request.effort
         if request.stop:
             body["stop"] = list(request.stop)
         if request.tools:

@@ -1,0 +1,73 @@
+"""The decoding lever: other ways of drawing the answer from the same prompt and weights."""
+
+from collections.abc import AsyncIterator
+
+from ratchet.core import Budget, Candidate
+from ratchet.levers.lever import Evidence, LeverEstimate
+
+__all__ = ["DecodingLever"]
+
+
+class DecodingLever:
+    """Propose the champion with another temperature, with several samples, with repair, with and without a forced form.
+
+    What a way costs more is part of its candidate's cost. Ways that cannot change the answers of the task are left out: text has no
+    form to force or repair.
+
+    Args:
+        temperatures: To try instead of the champion's.
+        samples: So many answers, of which the one that most agree on is taken; drawn at `heat`.
+        heat: The temperature of samples, where the champion's is 0.
+        repairs: An answer that fails is handed back so many times at most.
+        efforts: How long a model that reasons may do so; for endpoints whose model knows it.
+    """
+
+    name = "decoding"
+
+    def __init__(
+        self,
+        *,
+        temperatures: tuple[float, ...] = (0.0,),
+        samples: tuple[int, ...] = (5,),
+        heat: float = 0.7,
+        repairs: int = 2,
+        efforts: tuple[str, ...] = (),
+    ) -> None:
+        self._temperatures, self._samples, self._heat = temperatures, samples, heat
+        self._repairs, self._efforts = repairs, efforts
+
+    async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
+        """Return the number of ways; proposing them costs nothing."""
+        count = len(self._ways(champion, evidence))
+        return LeverEstimate(candidates=count, calls=0, cost_usd=0.0)
+
+    async def propose(
+        self, champion: Candidate, evidence: Evidence, _budget: Budget
+    ) -> AsyncIterator[Candidate]:
+        """Yield each way once, leaving out those that were tried."""
+        for challenger in self._ways(champion, evidence):
+            if challenger.id != champion.id and challenger.id not in evidence.tried:
+                yield challenger
+
+    def _ways(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
+        decoding, kind = champion.decoding, evidence.task.answer.kind
+        heat = decoding.temperature or self._heat
+        ways: list[tuple[str, dict[str, object]]] = [
+            (f"temperature {t:g}", {"temperature": t})
+            for t in self._temperatures
+            if t > 0 or decoding.samples == 1
+        ]
+        ways += [
+            (f"{n} samples at temperature {heat:g}, the most agreed on", {"samples": n, "temperature": heat})
+            for n in self._samples
+        ]  # fmt: skip
+        if kind != "text":
+            ways.append((f"up to {self._repairs} repairs", {"repairs": self._repairs}))
+        if kind in ("json", "tool"):
+            word = "free form" if decoding.constrained else "forced form"
+            ways.append((word, {"constrained": not decoding.constrained}))
+        ways += [(f"reasoning effort {effort}", {"effort": effort}) for effort in self._efforts]
+        return [
+            champion.changed(decoding={**decoding.model_dump(), **change}, note=note)
+            for note, change in ways
+        ]
