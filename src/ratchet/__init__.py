@@ -35,7 +35,14 @@ if TYPE_CHECKING:
         to_examples,
     )
     from ratchet.judging import Judging
-    from ratchet.levers import DecodingLever, DemosLever, ModelLever, PromptLever, TuneLever
+    from ratchet.levers import (
+        DecodingLever,
+        DemosLever,
+        ModelLever,
+        PromptLever,
+        Proposer,
+        TuneLever,
+    )
     from ratchet.measure import Measurement
     from ratchet.tuning import TuningSettings
     from ratchet.workbench import Workbench
@@ -71,7 +78,14 @@ _PLACES = {
         "to_examples",
     ),
     "judging": ("Judging",),
-    "levers": ("DecodingLever", "DemosLever", "ModelLever", "PromptLever", "TuneLever"),
+    "levers": (
+        "DecodingLever",
+        "DemosLever",
+        "ModelLever",
+        "PromptLever",
+        "Proposer",
+        "TuneLever",
+    ),
     "measure": ("Measurement",),
     "tuning": ("TuningSettings",),
     "workbench": ("Workbench",),
@@ -94,6 +108,7 @@ __all__ = [
     "MetricSpec",
     "ModelLever",
     "PromptLever",
+    "Proposer",
     "RatchetError",
     "Roles",
     "Score",

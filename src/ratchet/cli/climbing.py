@@ -45,6 +45,12 @@ Models = Annotated[
     str,
     typer.Option(help="model: which ones to try, with commas; left out, the task's teacher."),
 ]
+Propose = Annotated[
+    int, typer.Option(min=0, max=100, help="prompt: let a model propose so many prompts too.")
+]
+ProposerName = Annotated[
+    str, typer.Option("--proposer", help="prompt: who proposes; left out, the task's teacher.")
+]
 Weights = Annotated[
     Literal["lora", "qlora", "full"],
     typer.Option(help="tune: what is trained: lora, qlora (four bits, on a GPU) or full."),
@@ -82,11 +88,27 @@ class TuneOptions:
     yes: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeverOptions:
+    """What the levers prompt and model are told."""
+
+    models: str = ""
+    propose: int = 0
+    proposer: str = ""
+
+
 def make_levers(
-    bench: "Workbench", names: list[str], tune: TuneOptions, models: str
+    bench: "Workbench", names: list[str], tune: TuneOptions, options: LeverOptions
 ) -> "list[Lever]":
     from ratchet.core.errors import UsageError, did_you_mean
-    from ratchet.levers import DecodingLever, DemosLever, ModelLever, PromptLever, TuneLever
+    from ratchet.levers import (
+        DecodingLever,
+        DemosLever,
+        ModelLever,
+        PromptLever,
+        Proposer,
+        TuneLever,
+    )
     from ratchet.store import TuneSettings
     from ratchet.tuning import Launch, TuningSettings
 
@@ -98,10 +120,15 @@ def make_levers(
         **({"epochs": tune.epochs} if tune.epochs else {}),
     )
     known: dict[str, Lever] = {
-        "prompt": PromptLever(bench.variants()),
+        "prompt": PromptLever(
+            bench.variants(),
+            proposer=Proposer(options.proposer or None, count=options.propose)
+            if options.propose
+            else None,
+        ),
         "demos": DemosLever(),
         "decoding": DecodingLever(),
-        "model": ModelLever([name.strip() for name in models.split(",") if name.strip()]),
+        "model": ModelLever([name.strip() for name in options.models.split(",") if name.strip()]),
         "tune": TuneLever(
             settings,
             prune=tune.prune,
@@ -135,6 +162,8 @@ def try_(
     replay: Replay = 0.0,
     by_score: ByScore = False,
     models: Models = "",
+    propose: Propose = 0,
+    proposer: ProposerName = "",
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -148,7 +177,7 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
-        models=models,
+        options=LeverOptions(models=models, propose=propose, proposer=proposer),
         tune=TuneOptions(
             epochs=epochs,
             prune=prune,
@@ -184,6 +213,8 @@ def climb(
     replay: Replay = 0.0,
     by_score: ByScore = False,
     models: Models = "",
+    propose: Propose = 0,
+    proposer: ProposerName = "",
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -201,7 +232,7 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
-        models=models,
+        options=LeverOptions(models=models, propose=propose, proposer=proposer),
         tune=TuneOptions(
             epochs=epochs,
             prune=prune,
@@ -225,7 +256,7 @@ def run(
     *,
     start: str | None,
     dry_run: bool,
-    models: str,
+    options: LeverOptions,
     tune: TuneOptions,
     budget: float | None,
     max_calls: int | None,
@@ -237,7 +268,7 @@ def run(
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    levers = make_levers(bench, names, tune, models)
+    levers = make_levers(bench, names, tune, options)
     if dry_run:
         show_estimates(bench, levers, json=json)
         return

@@ -5,6 +5,7 @@ from ratchet.levers.demos import DemosLever
 from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
 from ratchet.levers.model import ModelLever
 from ratchet.levers.prompt import PromptLever
+from ratchet.levers.proposals import Proposer, leaked
 from ratchet.levers.tune import TuneLever, untuned
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "LeverEstimate",
     "ModelLever",
     "PromptLever",
+    "Proposer",
     "TuneLever",
     "Watcher",
+    "leaked",
     "untuned",
 ]
