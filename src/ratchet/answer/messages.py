@@ -92,10 +92,12 @@ class Prompt:
                     f"demonstration {number} has no value for the field {min(missing)!r}"
                 )
             question = self._user.render({**self._fixed, **demonstration.inputs})
-            messages += [
-                {"role": "user", "content": question},
-                written_answer(self.task, demonstration.answer, number),
-            ]
+            said = (
+                {"role": "assistant", "content": demonstration.said}
+                if demonstration.said and self.task.answer.kind != "tool"
+                else written_answer(self.task, demonstration.answer, number)
+            )
+            messages += [{"role": "user", "content": question}, said]
             if self.task.answer.kind == "tool":
                 messages.append({"role": "tool", "tool_call_id": f"call_{number}", "content": ""})
         return messages

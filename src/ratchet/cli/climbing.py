@@ -51,6 +51,13 @@ Propose = Annotated[
 ProposerName = Annotated[
     str, typer.Option("--proposer", help="prompt: who proposes; left out, the task's teacher.")
 ]
+Bootstrap = Annotated[
+    bool,
+    typer.Option(
+        "--bootstrap",
+        help="demos: show a model's own replies that the metric accepts, not the references.",
+    ),
+]
 Weights = Annotated[
     Literal["lora", "qlora", "full"],
     typer.Option(help="tune: what is trained: lora, qlora (four bits, on a GPU) or full."),
@@ -95,6 +102,7 @@ class LeverOptions:
     models: str = ""
     propose: int = 0
     proposer: str = ""
+    bootstrap: bool = False
 
 
 def make_levers(
@@ -126,7 +134,7 @@ def make_levers(
             if options.propose
             else None,
         ),
-        "demos": DemosLever(),
+        "demos": DemosLever(bootstrap=options.bootstrap),
         "decoding": DecodingLever(),
         "model": ModelLever([name.strip() for name in options.models.split(",") if name.strip()]),
         "tune": TuneLever(
@@ -164,6 +172,7 @@ def try_(
     models: Models = "",
     propose: Propose = 0,
     proposer: ProposerName = "",
+    bootstrap: Bootstrap = False,
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -177,7 +186,9 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
-        options=LeverOptions(models=models, propose=propose, proposer=proposer),
+        options=LeverOptions(
+            models=models, propose=propose, proposer=proposer, bootstrap=bootstrap
+        ),
         tune=TuneOptions(
             epochs=epochs,
             prune=prune,
@@ -215,6 +226,7 @@ def climb(
     models: Models = "",
     propose: Propose = 0,
     proposer: ProposerName = "",
+    bootstrap: Bootstrap = False,
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -232,7 +244,9 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
-        options=LeverOptions(models=models, propose=propose, proposer=proposer),
+        options=LeverOptions(
+            models=models, propose=propose, proposer=proposer, bootstrap=bootstrap
+        ),
         tune=TuneOptions(
             epochs=epochs,
             prune=prune,

@@ -15,6 +15,8 @@ class Demonstration(Record):
 
     inputs: dict[str, Json]
     answer: Json
+    said: str = ""
+    """The reply as it was written, where it is more than the answer: a model's reasoning, and the answer at its end."""
 
 
 class Decoding(Record):

@@ -1,0 +1,96 @@
+"""Demonstrations: references, and replies that a teacher wrote itself."""
+
+import ratchet
+from ratchet.levers import DemosLever
+from ratchet.testing import ScriptedModel
+
+
+def bench(world, teacher=None):
+    """Return a workbench of sums."""
+    task = ratchet.Task(
+        name="sum",
+        instructions="Add.",
+        inputs=(ratchet.InputField(name="q"),),
+        answer=ratchet.AnswerForm(kind="number"),
+        metric=ratchet.MetricSpec(name="number"),
+        models=ratchet.Roles(student="weak", teacher="strong" if teacher else None),
+    )
+    examples = [
+        ratchet.Example(inputs={"q": f"{n} plus {n + 1}"}, reference=2 * n + 1) for n in range(200)
+    ]
+    models = {"weak": ScriptedModel(world, name="weak")}
+    if teacher:
+        models["strong"] = ScriptedModel(teacher, name="strong")
+    ready = ratchet.Workbench.of(task, examples, models=models)
+    ready.said = []
+    ready.watching.says = ready.said.append
+    return ready
+
+
+def asked(request):
+    """Return the number that is asked about."""
+    return int(request.messages[-1]["content"].split()[0])
+
+
+def reasons(request):
+    """Right where it was shown how to reason, else for every fourth."""
+    n = asked(request)
+    shown = any("step by step" in str(m["content"]) for m in request.messages[:-1])
+    return f"step by step #### {2 * n + 1}" if shown or n % 4 == 0 else "many"
+
+
+def test_a_teachers_reasoning_is_shown():
+    """Replies of the teacher that are right are shown as it wrote them; those that are wrong never are."""
+
+    def teaches(request):
+        n = asked(request)
+        return f"step by step: {n} and {n + 1} #### {2 * n + 1 + (n % 3 == 0)}"
+
+    ready = bench(reasons, teaches)
+
+    steps = ready.climb([DemosLever(bootstrap=True)])
+
+    assert steps[1].kept
+    champion = ready.champion()
+    assert champion.model == "weak"
+    train = {example.inputs["q"] for example in ready.split("train")}
+    for one in champion.demonstrations:
+        n = int(one.inputs["q"].split()[0])
+        assert one.said == f"step by step: {n} and {n + 1} #### {2 * n + 1}"
+        assert n % 3
+        assert one.inputs["q"] in train
+    assert any("replies are accepted" in line for line in ready.said)
+    sent = ready.prompt(champion).request(ready.split("dev")[0]).messages
+    assert sum("step by step:" in m["content"] for m in sent) == len(champion.demonstrations)
+
+
+def test_without_a_teacher_the_champions_own_replies_are_shown():
+    """As it is right now and then, its own reasoning can be shown to it."""
+    ready = bench(reasons)
+
+    steps = ready.climb([DemosLever(bootstrap=True, asked=60)])
+
+    assert steps[1].kept
+    assert all("step by step" in one.said for one in ready.champion().demonstrations)
+
+
+def test_a_teacher_that_never_succeeds_adds_no_rung():
+    """It is said, and nothing is raced."""
+    ready = bench(reasons, lambda _: "dunno")
+
+    steps = ready.climb([DemosLever(bootstrap=True)])
+
+    assert len(steps) == 1
+    assert any("0 of 32 replies are accepted" in line for line in ready.said)
+    assert any("0 examples to show are too few" in line for line in ready.said)
+
+
+def test_sets_beyond_the_ceiling_are_left_out():
+    """The prompt with its demonstrations must stay below it."""
+    ready = bench(reasons)
+
+    steps = ready.climb([DemosLever(sizes=(2, 40), ceiling=60)])
+
+    assert len(steps) == 2
+    assert len(ready.candidate(steps[1].candidate_id).demonstrations) == 2
+    assert "demos: 2 sets would take the prompt beyond 60 tokens, and are left out" in ready.said
