@@ -36,6 +36,7 @@ from ratchet.ladder import (
     Ground,
     changed_by,
     climb,
+    edits_of,
     html_report,
     metric_of,
     open_test,
@@ -484,13 +485,12 @@ class Workbench:
 
         Raises: UsageError if nothing was climbed yet.
         """
-        steps = self.steps()
-        if not steps:
+        if not (steps := self.steps()):
             raise UsageError(
                 f"task {self.task.name!r} has no ladder yet; make one with: ratchet climb {self.task.name}"
             )
         changes = {step.number: self.changes(step) for step in steps}
-        return html_report(self.task, steps, changes, self.warnings())
+        return html_report(self.task, steps, changes, self.warnings(), edits_of(self.engine, steps))
 
     def check_fits(self, candidate: Candidate) -> None:
         """Refuse a candidate that does not fit the task, before anything is paid for."""

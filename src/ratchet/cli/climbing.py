@@ -12,6 +12,7 @@ from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 
 if TYPE_CHECKING:
     from ratchet.core import Step
+    from ratchet.ladder import Edit
     from ratchet.levers import Lever
     from ratchet.models import ModelPool
     from ratchet.workbench import Workbench
@@ -370,17 +371,34 @@ def show_ladder(steps: "list[Step]") -> None:
     out.print(f"champion [bold]{champion.candidate_id}[/] ({champion.lever}): {champion.what}")
 
 
+def show_edits(found: "dict[int, list[Edit]]") -> None:
+    """Print what each challenger changed: what went out struck through, what came in underlined."""
+    from rich.text import Text
+
+    from ratchet.cli.show import out
+
+    styles = {"same": "", "out": "red strike", "in": "green underline"}
+    for number, parts in found.items():
+        for part in parts:
+            out.rule(f"rung {number}: {part.part}", align="left")
+            out.print(Text.assemble(*((piece, styles[kind]) for kind, piece in part.pieces)))
+
+
 def ladder(
     task: str,
     report: Annotated[Path | None, typer.Option(help="Write the ladder as one HTML page.")] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Forget the ladder; trials and adapters stay.")
     ] = False,
+    edits: Annotated[
+        bool, typer.Option("--edits", help="Show word by word what each challenger changed.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show the rungs: lever, score, gain, verdict, kept or dropped, and what each took."""
     from ratchet.cli.show import out, print_json, step_plain, warn
     from ratchet.core.errors import UsageError
+    from ratchet.ladder import edits_of
     from ratchet.store import clear_steps, find_workspace, write_text
     from ratchet.workbench import Workbench
 
@@ -399,6 +417,8 @@ def ladder(
         print_json([step_plain(step) for step in steps])
         return
     show_ladder(steps)
+    if edits:
+        show_edits(edits_of(bench.engine, steps))
     warn(bench.warnings())
     if report:
         out.print(f"report: {report.resolve()}")

@@ -4,6 +4,7 @@ from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
 from ratchet.ladder.curve import data_curve
+from ratchet.ladder.edits import Edit, edits, edits_of
 from ratchet.ladder.final import open_test
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of
 from ratchet.ladder.release import promote
@@ -24,6 +25,7 @@ __all__ = [
     "COLUMNS",
     "FIGURES",
     "Changed",
+    "Edit",
     "Ground",
     "Rung",
     "admit",
@@ -31,6 +33,8 @@ __all__ = [
     "climb",
     "cost_text",
     "data_curve",
+    "edits",
+    "edits_of",
     "examples_of_logs",
     "gain_text",
     "html_report",

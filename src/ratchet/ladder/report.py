@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ratchet.core import Example, Step, Task, Trial, Verdict
+from ratchet.ladder.edits import Edit
 
 __all__ = [
     "COLUMNS",
@@ -28,6 +29,7 @@ table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.4rem .7
 th{color:var(--soft);font-weight:600;font-size:.85rem}th.n{text-align:right}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .kept{color:var(--kept);font-weight:600}.dropped{color:var(--dropped);font-weight:600}td .kept,td .dropped{white-space:nowrap}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:13px/1.45 ui-monospace,monospace}details{margin:.5rem 0}summary{cursor:pointer}
+ins{color:var(--kept);text-decoration-thickness:2px}del{color:var(--dropped)}
 svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .soft{fill:var(--soft)}.wide{overflow-x:auto}
 """
 
@@ -91,6 +93,7 @@ def html_report(
     steps: Sequence[Step],
     changes: Mapping[int, Sequence[Changed]],
     warnings: Sequence[str] = (),
+    edits: Mapping[int, Sequence[Edit]] | None = None,
 ) -> str:
     """Return the page.
 
@@ -99,6 +102,7 @@ def html_report(
         steps: Its ladder.
         changes: For rungs by number, examples that were fixed or broken.
         warnings: What must be said beside the figures.
+        edits: For rungs by number, what the challenger changed in the champion.
     """
     champion = next((step for step in reversed(steps) if step.kept), None)
     lead = f"{len(steps)} rungs" + (
@@ -115,10 +119,12 @@ def html_report(
         + "</table>",
     ]
     for step in steps:
-        if changes.get(step.number):
-            body.append(  # noqa: PERF401 - reads as what it does
+        edited, changed = (edits or {}).get(step.number, ()), changes.get(step.number, ())
+        if edited or changed:
+            body.append(
                 f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>"
-                + "".join(change(c) for c in changes[step.number])
+                + "".join(map(edited_part, edited))
+                + "".join(map(change, changed))
             )
     title = f"Ratchet: {text(task.name)}"
     return f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{STYLE}</style>{''.join(body)}</html>"
@@ -222,6 +228,13 @@ def chart(steps: Sequence[Step]) -> str:
             f"<text x='{x[i]:.1f}' y='{high - bottom + 40}' text-anchor='middle' class='soft'>{'✓ kept' if step.kept else '✗ dropped'}</text>"
         )
     return f"<svg viewBox='0 0 {wide} {high}' width='{wide}' role='img' aria-label='score of each rung with its interval'>{''.join(marks)}</svg>"
+
+
+def edited_part(edit: Edit) -> str:
+    """Return a part of the candidate with what went out struck through, and what came in underlined."""
+    marks = {"same": "{}", "out": "<del>{}</del>", "in": "<ins>{}</ins>"}
+    said = "".join(marks[kind].format(text(piece)) for kind, piece in edit.pieces)
+    return f"<details open><summary>{text(edit.part)}</summary><pre>{said}</pre></details>"
 
 
 def change(changed: Changed) -> str:
