@@ -13,10 +13,13 @@ from urllib.parse import urlsplit
 
 
 async def connection(
-    host: str, port: int, path: str, model: str, numbers: list[int], taken: list[float]
+    url: str, model: str, headers: list[str], numbers: list[int], taken: list[float]
 ) -> int:
     """Ask the numbers one after another on one connection; return how many answers were right."""
-    reader, writer = await asyncio.open_connection(host, port)
+    parts = urlsplit(url)
+    lines = [f"POST {parts.path}/chat/completions HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json", *headers]  # fmt: skip
+    start = "\r\n".join(lines)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     right = 0
     while numbers:
         number = numbers.pop()
@@ -29,12 +32,12 @@ async def connection(
                 "max_tokens": 16,
             }
         ).encode()
-        head = f"POST {path}/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"{start}\r\nContent-Length: {len(body)}\r\n\r\n"
         started = time.perf_counter()
         writer.write(head.encode() + body)
         received = await reader.readuntil(b"\r\n\r\n")
-        at = received.lower().find(b"content-length:")
-        content = await reader.readexactly(int(received[at + 15 :].split(b"\r\n", 1)[0]))
+        at = received.lower().find(b"\r\ncontent-length:")
+        content = await reader.readexactly(int(received[at + 17 :].split(b"\r\n", 1)[0]))
         taken.append(time.perf_counter() - started)
         said = json.loads(content)["choices"][0]["message"]["content"]
         right += said == str(number + number % 2)
@@ -42,17 +45,14 @@ async def connection(
     return right
 
 
-async def load(url: str, model: str, requests: int, at_once: int) -> dict[str, float]:
+async def load(
+    url: str, model: str, headers: list[str], requests: int, at_once: int
+) -> dict[str, float]:
     """Return the figures."""
-    parts, numbers, taken = urlsplit(url), list(range(requests)), list[float]()
-    assert parts.hostname
-    assert parts.port
+    numbers, taken = list(range(requests)), list[float]()
     started = time.perf_counter()
     rights = await asyncio.gather(
-        *(
-            connection(parts.hostname, parts.port, parts.path, model, numbers, taken)
-            for _ in range(at_once)
-        )
+        *(connection(url, model, headers, numbers, taken) for _ in range(at_once))
     )
     seconds = time.perf_counter() - started
     taken.sort()
@@ -70,8 +70,10 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--header", action="append", default=[], help="One more: 'Name: value'.")
     given = parser.parse_args()
-    print(json.dumps(asyncio.run(load(given.url, given.model, given.requests, given.at_once))))
+    found = load(given.url, given.model, given.header, given.requests, given.at_once)
+    print(json.dumps(asyncio.run(found)))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class DecodingLever:
     ) -> AsyncIterator[Candidate]:
         """Yield each way once, leaving out those that were tried."""
         for challenger in self._ways(champion, evidence):
-            if challenger.id != champion.id and challenger.id not in evidence.tried:
+            if challenger.id not in evidence.tried:
                 yield challenger
 
     def _ways(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
@@ -67,7 +67,8 @@ class DecodingLever:
             word = "free form" if decoding.constrained else "forced form"
             ways.append((word, {"constrained": not decoding.constrained}))
         ways += [(f"reasoning effort {effort}", {"effort": effort}) for effort in self._efforts]
-        return [
+        found = [
             champion.changed(decoding={**decoding.model_dump(), **change}, note=note)
             for note, change in ways
         ]
+        return [one for one in found if one.id != champion.id]
