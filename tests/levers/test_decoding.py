@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 import ratchet
-from ratchet.core.errors import UnknownModelError, UsageError
+from ratchet.core.errors import ReplyError, UnknownModelError, UsageError
 from ratchet.levers import DecodingLever, ModelLever
 from ratchet.testing import ScriptedModel
 
@@ -144,3 +144,41 @@ def test_text_has_no_form_to_repair():
         "5 samples at temperature 0.7, the most agreed on",
     ]
     assert not any(s.kept for s in steps[1:])
+
+
+def test_repairs_stay_within_a_call_limit_and_what_came_is_charged():
+    """Calls that fail leave those that came: they count, and the limit is exact."""
+    asked = []
+
+    def flaky(request):
+        asked.append(request)
+        return ReplyError("gone", kind="connection") if len(asked) % 3 == 0 else "hm"
+
+    ready = bench(flaky)
+    fixing = ready.start().changed(decoding={"repairs": 2, "max_tokens": 512}, note="fix")
+    budget = ratchet.Budget(calls=30)
+
+    measured = ready.measure(fixing, budget=budget)
+
+    assert len(asked) <= 30
+    assert budget.calls_made >= len(measured.outcomes) > 0
+
+
+async def test_samples_that_came_are_used():
+    """One of five fails: the other four vote, and are counted."""
+    from ratchet.answer import Prompt, answer_example
+
+    asked = []
+
+    def flaky(request):
+        asked.append(request)
+        return ReplyError("gone", kind="connection") if len(asked) == 2 else right(request)
+
+    ready = bench(flaky)
+    many = ready.start().changed(decoding={"samples": 5, "temperature": 0.5}, note="five")
+    trial = await answer_example(
+        Prompt(ready.task, many), ready._models["weak"], ready.split("dev")[0]
+    )
+
+    assert trial.answer == ready.split("dev")[0].reference
+    assert trial.calls == 4

@@ -116,3 +116,19 @@ def test_who_proposes_must_be_named():
         ready.climb([PromptLever(proposer=Proposer())])
 
     assert len(ready._models["scripted"].requests) == asked
+
+
+def test_labels_are_no_leak():
+    """A long label that many examples have may stand in a prompt; the text of one example may not."""
+    from ratchet.levers import leaked
+
+    examples = [
+        ratchet.Example(
+            inputs={"q": f"the question number {n} of many"}, reference="card_payment_fee_charged"
+        )
+        for n in range(3)
+    ]
+    old = ratchet.Candidate(model="m", system="Pick.", user="{{q}}")
+
+    assert not leaked(old, old.changed(system="card_payment_fee_charged is for fees."), examples)
+    assert leaked(old, old.changed(system="As the question number 2 of many."), examples)

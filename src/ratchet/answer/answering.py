@@ -12,6 +12,7 @@ from ratchet.answer.forms import parse_answer, problem_with
 from ratchet.answer.messages import Prompt
 from ratchet.answer.template import Template
 from ratchet.core import Decoding, Example, FailureKind, Json, Task, Trial, Usage
+from ratchet.core.errors import ReplyError
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatModel, ChatReply, ChatRequest
 
@@ -61,9 +62,15 @@ async def draw(task: Task, decoding: Decoding, model: ChatModel, request: ChatRe
     if decoding.samples == 1:
         return await repaired(task, decoding, model, request)
     seeds = [None if request.seed is None else request.seed + k for k in range(decoding.samples)]
-    samples = await asyncio.gather(
-        *(repaired(task, decoding, model, replace(request, seed=seed)) for seed in seeds)
+    drawn = await asyncio.gather(
+        *(repaired(task, decoding, model, replace(request, seed=seed)) for seed in seeds),
+        return_exceptions=True,
     )
+    samples = [one for one in drawn if isinstance(one, Drawn)]
+    errors = [one for one in drawn if isinstance(one, BaseException)]
+    unforeseen = [error for error in errors if not isinstance(error, ReplyError)]
+    if unforeseen or not samples:  # what came is paid for, and is used; nothing came
+        raise (unforeseen or errors)[0]
     good = [one for one in samples if one.failure is None]
     chosen = good[agreed([one.answer for one in good])] if good else samples[0]
     reply = replace(
@@ -78,7 +85,12 @@ async def repaired(task: Task, decoding: Decoding, model: ChatModel, request: Ch
     """Return an answer; one that fails is handed back with what is wrong, as often as the candidate says."""
     replies: list[ChatReply] = []
     while True:
-        reply = await model.chat(request)
+        try:
+            reply = await model.chat(request)
+        except ReplyError:
+            if not replies:
+                raise
+            break  # the answer stands as it failed: it is paid for
         replies.append(reply)
         answer, failure = parse_answer(task, reply)
         if failure is None or failure == "refused" or len(replies) > decoding.repairs:
@@ -86,7 +98,7 @@ async def repaired(task: Task, decoding: Decoding, model: ChatModel, request: Ch
         told = Template(decoding.repair).render({"problem": problem_with(task, reply, failure)})
         request = replace(request, messages=[*request.messages, *handed_back(reply, told)])
     whole = replace(
-        reply,
+        replies[-1],
         usage=total([one.usage for one in replies]),
         latency_s=sum(one.latency_s for one in replies),
     )

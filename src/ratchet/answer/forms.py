@@ -48,9 +48,11 @@ def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
     value = embedded(call.arguments if call else reply.text)
     if value is None:
         return "it is no JSON object"
+    if depth(value) > DEEPEST:
+        return "it is nested too deeply"
     faults = validator(canonical_json(form.json_schema)).iter_errors(value)
     fault = best_match(faults)
-    return f"{fault.message[:300]} (at {fault.json_path})" if fault else "it is nested too deeply"
+    return f"{fault.message[:300]} (at {fault.json_path})" if fault else "it is not in the form"
 
 
 def text_answer(_task: Task, reply: ChatReply) -> Outcome:

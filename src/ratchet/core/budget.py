@@ -48,10 +48,15 @@ class Budget:
         self.begun += calls
         return True
 
-    def end(self, calls: int = 1, *, more: int = 0) -> None:
-        """Count calls as no longer under way, answered or not, and `more` that nobody foresaw."""
-        self.ended += calls + more
-        self.begun += more
+    @property
+    def is_under_way(self) -> bool:
+        """Return whether calls are under way."""
+        return self.begun > self.ended
+
+    def end(self, calls: int = 1, *, spared: int = 0) -> None:
+        """Count calls as no longer under way, answered or not, and give back those that were spared."""
+        self.ended += calls - spared
+        self.begun -= spared
 
     def charge(self, *, calls: int = 0, tokens: int = 0, cost_usd: float | None = None) -> None:
         """Add what was used; an unknown cost counts calls and tokens only."""

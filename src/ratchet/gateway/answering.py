@@ -216,7 +216,8 @@ def key_of(meant: Meant, n: int) -> bytes:
     request: Mapping[str, Json] = {
         name: getattr(meant.request, name) for name in ChatRequest.__dataclass_fields__
     }
-    return orjson.dumps([meant.model.name, n, request], option=orjson.OPT_SORT_KEYS)
+    drawn = meant.release.candidate.id if meant.release and is_drawn(meant) else None
+    return orjson.dumps([meant.model.name, n, drawn, request], option=orjson.OPT_SORT_KEYS)
 
 
 def inputs_of(release: Release, asked: Asked) -> dict[str, Json]:

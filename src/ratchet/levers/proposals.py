@@ -199,13 +199,13 @@ def read(
 def leaked(champion: Candidate, challenger: Candidate, examples: Sequence[Example]) -> bool:
     """Return whether new templates hold a text of an example that the old ones did not: its inputs, or a long answer."""
     old, new = (f"{c.system}\n{c.user}" for c in (champion, challenger))
-    texts = (
+    texts = Counter(
         text
         for example in examples
         for text in (*example.inputs.values(), example.reference)
         if isinstance(text, str) and len(text) >= TELLING
-    )
-    return any(text in new and text not in old for text in texts)
+    )  # what several examples share is a label or a category, and no secret
+    return any(text in new and text not in old for text, count in texts.items() if count == 1)
 
 
 def earlier(champion: Candidate, evidence: Evidence) -> list[str]:

@@ -17,6 +17,7 @@ from ratchet.store import TrialWriter, keep_candidate, read_trials
 
 __all__ = ["Asking", "Bench", "Progress", "TrialKey", "Votes", "stored", "voting", "writing"]
 
+WAIT_S = 0.02
 HOPELESS = 10
 """So many calls without a reply and none with one mean that the endpoint is dead."""
 
@@ -278,14 +279,17 @@ async def paid(
 
     Raises: BudgetError if it does not allow one more call; ReplyError if none came back.
     """
-    samples, more = prompt.candidate.decoding.samples, 0
-    if not budget.begin(samples):
-        raise BudgetError("the budget is spent")
+    decoding, spared = prompt.candidate.decoding, 0
+    most = decoding.samples * (1 + decoding.repairs)
+    while not budget.begin(most):
+        if decoding.is_plain or budget.is_spent() or not budget.is_under_way:
+            raise BudgetError("the budget is spent")
+        await asyncio.sleep(WAIT_S)  # what others spare comes back
     try:
         trial = await answer_example(prompt, model, example, repeat=repeat)
-        more = trial.calls - samples  # answers that were repaired
+        spared = most - trial.calls
     finally:
-        budget.end(samples, more=more)
+        budget.end(most, spared=spared)
     usage = trial.usage
     budget.charge(
         calls=trial.calls,

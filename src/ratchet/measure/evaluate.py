@@ -58,12 +58,12 @@ def plan(
     sample = wanted[:: max(1, len(wanted) // SAMPLE)][:SAMPLE]
     counts = [model.count_tokens(prompt.request(example)) for example in sample]
     answers = [len(str(written_answer(bench.task, example.reference, 0))) / 4 for example in sample]
-    share = len(wanted)
+    share = len(wanted) * prompt.candidate.decoding.samples  # answers that are repaired come on top
     prompt_tokens = round(fmean([count for count, _ in counts]) * share) if counts else 0
     completion_tokens = round(fmean(answers) * share) if answers else 0
     return Plan(
         calls=share,
-        kept=len(examples) * repeats - share,
+        kept=len(examples) * repeats - len(wanted),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         counted=all(exact for _, exact in counts),

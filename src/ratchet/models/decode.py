@@ -232,10 +232,10 @@ class Batch:
             return
         self._reorder(live)
         empty = int((self._attention.sum(0) > 0).int().argmax())
-        if empty:  # the longest prompt has gone
+        if empty and all(type(layer) in JOINABLE for layer in self._layers):  # the longest has gone
             self._attention = self._attention[:, empty:]
             for layer in self._layers:
-                if isinstance(layer, DynamicLayer) and type(layer) in JOINABLE:
+                if isinstance(layer, DynamicLayer):
                     layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
         self.reroute()
 

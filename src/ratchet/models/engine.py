@@ -72,10 +72,12 @@ class Engine:
         self._end = self._tokenizer.eos_token_id
         self._batch = self._fresh()
         self._running: dict[Row, _Running] = {}
+        self._held: list[list[_Running]] = []
+        """Groups that are let in and not in the batch yet."""
 
     def __len__(self) -> int:
         """Return how many requests are under way."""
-        return len(self._running)
+        return len(self._running) + sum(map(len, self._held))
 
     @property
     def can_join(self) -> bool:
@@ -92,22 +94,27 @@ class Engine:
                 fresh.append(self._prepared(item))
             except Exception as error:  # noqa: BLE001 - handed to who asked
                 item.future.set_exception(error)
-        for group in groups(fresh):
+        self._held += groups(fresh)
+        self._let_in()
+        self._bank.forget({row.adapter for row in self._running})
+
+    def _let_in(self) -> None:
+        """Put groups into the batch; where its cache lets nobody join, one when it is done with the last."""
+        while self._held and self._batch.can_join:
+            group = self._held.pop(0)
             group.sort(key=lambda one: one.row.adapter or "")
             self._running |= {one.row: one for one in group}
             try:
                 encoded = self._tokenizer.pad(
                     {"input_ids": [one.ids for one in group]}, return_tensors="pt"
                 ).to(self._model.device)
-                ended = self._batch.join(encoded, [one.row for one in group])
+                self._hand_out(self._batch.join(encoded, [one.row for one in group]))
             except Exception as error:  # noqa: BLE001 - handed to those who wait
                 self._fail(error)
-                return
-            self._hand_out(ended)
-        self._bank.forget({row.adapter for row in self._running})
 
     def step(self) -> None:
         """Go on by a token."""
+        self._let_in()
         try:
             self._hand_out(self._batch.step())
         except Exception as error:  # noqa: BLE001 - handed to those who wait
@@ -123,18 +130,23 @@ class Engine:
         if adapter:
             self._bank.load(adapter)
         found = []
-        for before, text in texts:
-            head = self._tokenizer(before, add_special_tokens=False)["input_ids"]
-            ids = self._tokenizer(before + text, add_special_tokens=False)["input_ids"]
-            start = max(1, len(head))
-            self._bank.route([adapter])
-            with torch.inference_mode():
-                given = torch.tensor([ids], device=self._model.device)
-                logits = self._model(input_ids=given).logits[0, start - 1 : -1]
-                told = torch.log_softmax(logits.float(), -1)
-                said = told.gather(-1, given[0, start:, None])
-            found.append((float(said.sum()), len(ids) - start))
-        self._batch.reroute()
+        try:
+            for before, text in texts:
+                head = self._tokenizer(before, add_special_tokens=False)["input_ids"]
+                ids = self._tokenizer(before + text, add_special_tokens=False)["input_ids"]
+                start = max(1, len(head))
+                if len(ids) <= start:
+                    found.append((0.0, 0))
+                    continue
+                self._bank.route([adapter])
+                with torch.inference_mode():
+                    given = torch.tensor([ids], device=self._model.device)
+                    logits = self._model(input_ids=given).logits[0, start - 1 : -1]
+                    told = torch.log_softmax(logits.float(), -1)
+                    said = told.gather(-1, given[0, start:, None])
+                found.append((float(said.sum()), len(ids) - start))
+        finally:
+            self._batch.reroute()
         return found
 
     def _fresh(self) -> Batch:
@@ -150,7 +162,11 @@ class Engine:
     def _hand_out(self, ended: Sequence[Row]) -> None:
         for row in ended:
             one = self._running.pop(row)
-            made = self._finished(one.request, row.tokens, row.told, len(one.ids))
+            try:
+                made = self._finished(one.request, row.tokens, row.told, len(one.ids))
+            except Exception as error:  # noqa: BLE001 - handed to who waits, and to nobody else
+                one.item.future.set_exception(error)
+                continue
             one.item.future.set_result(
                 replace(made, latency_s=time.perf_counter() - one.item.since)
             )
@@ -166,6 +182,8 @@ class Engine:
             self._bank.load(request.adapter)
         grammar = grammar_of(request)
         ids = self._tokenizer(item.prompt, add_special_tokens=False)["input_ids"]
+        if not ids:
+            raise ReplyError("the prompt is empty: there is nothing to go on from", kind="context")
         row = Row(
             limit=self._limit(request, len(ids)),
             temperature=request.temperature,
@@ -279,7 +297,7 @@ def reply(
                     ),
                 )
             )
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, RecursionError):
             continue
     rest = TOOL_CALL.sub("", text).strip() if calls else text
     return ChatReply(

@@ -132,7 +132,7 @@ class LocalModel:
         return item
 
     def _begin(self) -> None:
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(
                 target=self._run, name=f"ratchet-{self.name}", daemon=True
             )
@@ -216,9 +216,12 @@ class LocalModel:
                     engine = Engine(*load_base(self._folder), self._adapters)
             except Exception as error:  # noqa: BLE001 - handed to those who wait
                 for item in joining:
-                    item.future.set_exception(error)
+                    if item.future.set_running_or_notify_cancel():
+                        item.future.set_exception(error)
                 while asked:
-                    asked.popleft().future.set_exception(error)
+                    wanted = asked.popleft()
+                    if wanted.future.set_running_or_notify_cancel():
+                        wanted.future.set_exception(error)
                 continue
             if engine is not None:
                 while asked:

@@ -5,6 +5,7 @@ its id. Read from vLLM 0.33; the server must see the folders of this machine.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -65,7 +66,7 @@ class VllmModel:
         except UnknownModelError:
             if request.adapter is None:
                 raise
-            await self._forget(request.adapter)
+            await self._forget(request.adapter, model)
             return await (await self._model(request.adapter)).chat(plain)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
@@ -79,7 +80,7 @@ class VllmModel:
         except UnknownModelError:
             if request.adapter is None or has_begun:
                 raise
-            await self._forget(request.adapter)
+            await self._forget(request.adapter, model)
             async for piece in (await self._model(request.adapter)).stream(plain):
                 yield piece
 
@@ -124,10 +125,11 @@ class VllmModel:
                 self._open[adapter] = self._endpoint(adapter)
             return self._open[adapter]
 
-    async def _forget(self, adapter: str) -> None:
-        old = self._open.pop(adapter, None)
-        if old:
-            await old.close()
+    async def _forget(self, adapter: str, model: EndpointModel) -> None:
+        """Open an adapter anew, where nobody else has done so meanwhile."""
+        if self._open.get(adapter) is model:
+            del self._open[adapter]
+            await model.close()
 
     def _endpoint(self, model: str) -> EndpointModel:
         free = Price(model, (0.0, 0.0))  # a local model costs time alone
@@ -175,11 +177,22 @@ class VllmModel:
                 stderr=file,
                 env=os.environ | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"},
             )
-        url, until = f"http://127.0.0.1:{port}", time.monotonic() + START_S
+        try:
+            await self._begun(self._server, f"http://127.0.0.1:{port}", log)
+        except BaseException:  # who waited may have gone away: nobody would end it
+            with contextlib.suppress(ProcessLookupError):
+                self._server.kill()
+            await self._server.wait()
+            raise
+
+    async def _begun(self, server: Process, url: str, log: Path) -> None:
+        """Wait until a server answers."""
+        until = time.monotonic() + START_S
         assert self._session is not None  # opened before
         while time.monotonic() < until:
-            if self._server.returncode is not None:
-                said = log.read_text("utf-8", errors="replace").strip().splitlines() or ["nothing"]
+            if server.returncode is not None:
+                text = await asyncio.to_thread(log.read_text, "utf-8", errors="replace")
+                said = text.strip().splitlines() or ["nothing"]
                 raise UnknownModelError(
                     f"{self.name}: vLLM ended before it answered: {said[-1][:300]}; all that it said is in {log}"
                 )
@@ -204,8 +217,15 @@ class VllmModel:
             )
         assert self._session is not None  # opened before
         body: dict[str, Json] = {"lora_name": adapter, "lora_path": str(folder)}
-        async with self._session.post(f"{self._url}/v1/load_lora_adapter", json=body) as response:
-            content = await response.read()
+        try:
+            address = f"{self._url}/v1/load_lora_adapter"
+            async with self._session.post(address, json=body) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise ReplyError(
+                f"{self.name}: the vLLM server at {self._url} does not answer ({error})",
+                kind="connection",
+            ) from error
         said = message_of(content)
         if (
             response.status == 200 or "already been loaded" in said

@@ -36,6 +36,8 @@ from ratchet.tuning.training import (
 __all__ = ["Launch", "member", "train_on"]
 
 LOOK_S = 0.1
+STOP_S = 300
+"""So long workers of a cluster may take to their next step and a checkpoint."""
 KEEP_S = 120
 """So long a process waits until the checkpoint that it told of is kept."""
 PLAN, TOLD, STOP, LOG = "run.json", "progress.jsonl", "stop", "processes.log"
@@ -92,7 +94,13 @@ def train_on(
         plan = write_plan(work, base, data, settings, adapters)
         start = _Ray if launch.ray is not None else _Accelerate
         run = start(plan, launch)
-        follow(run, work, watch, should_stop, keep_checkpoint)
+        try:
+            follow(run, work, watch, should_stop, keep_checkpoint)
+        except TuningError:
+            if not (
+                folder / RESULT
+            ).is_file():  # what ended badly after the work was done does not count
+                raise
     return TuningResult.model_validate_json((folder / RESULT).read_text("utf-8"))
 
 
@@ -244,8 +252,12 @@ class _Ray:
         return self._failure
 
     def close(self) -> None:
-        """Wait for the workers, which were told to stop where they were not done."""
-        self._thread.join()
+        """Wait for the workers, which were told to stop where they were not done; those that never began are given up."""
+        self._thread.join(timeout=STOP_S)
+        if self._thread.is_alive():
+            import ray
+
+            ray.shutdown()
 
 
 def ray_member(config: dict[str, str]) -> None:
@@ -283,10 +295,10 @@ def follow(
             if is_over:
                 break
             if should_stop and should_stop():
-                (work / STOP).touch()
+                stop(work)
             time.sleep(LOOK_S)
     except BaseException:
-        (work / STOP).touch()
+        stop(work)
         raise
     finally:
         run.close()
@@ -297,14 +309,21 @@ def follow(
         raise TuningError(problem)
 
 
+def stop(work: Path) -> None:
+    """Ask the processes to stop; once the run is done its folder is gone, and there is nobody to ask."""
+    with contextlib.suppress(FileNotFoundError):
+        (work / STOP).touch()
+
+
 def told(path: Path) -> Iterator[dict[str, Any] | None]:
     """Yield the lines of a file that is being written, and None each time that there is no further one yet."""
     at, rest = 0, ""
     while True:
-        if path.is_file():
-            with path.open("rb") as file:
-                file.seek(at)
-                new = file.read()
+        new = b""
+        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+            file.seek(at)
+            new = file.read()
+        if new:
             at += len(new)
             *lines, rest = (rest + new.decode()).split("\n")
             yield from (json.loads(line) for line in lines)
@@ -313,6 +332,8 @@ def told(path: Path) -> Iterator[dict[str, Any] | None]:
 
 def last_words(log: Path) -> str:
     """Return the last line of a log that names an error, else its last."""
+    if not log.is_file():
+        return "a training process failed, and its words are gone"
     lines = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if "Error" in line and not line.startswith(" ")]
     return f"a training process failed: {(errors or lines or ['it said nothing'])[-1].strip()}; all that it said is in {log}"
