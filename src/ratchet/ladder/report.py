@@ -201,7 +201,7 @@ def chart(steps: Sequence[Step]) -> str:
     x = [left + 60 + index * (wide - left - 80) / max(1, len(steps)) for index in range(len(steps))]
 
     def y(score: float) -> float:
-        return 16 + (high - bottom - 16) * (1 - min(1.0, max(0.0, score)))
+        return 28 + (high - bottom - 28) * (1 - min(1.0, max(0.0, score)))
 
     marks = [
         f"<line x1='{left}' x2='{wide - 10}' y1='{y(v / 4):.1f}' y2='{y(v / 4):.1f}' stroke='var(--line)'/>"
