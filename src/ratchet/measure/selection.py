@@ -101,6 +101,8 @@ class Selection:
         self.costs = np.ones(candidates)
         """What a call of each candidate costs, in any one unit: a dear one must be the likelier winner to be asked."""
         self._model, self._seed, self._looks = TwoWay(candidates), seed, 0
+        self._normal = np.random.default_rng([seed, 1]).standard_normal((DRAWS, candidates))
+        """The same random numbers at every look: what is known is all that changes between them."""
         self._views: dict[bool, _View] = {}
         """What is known: without, and with what can be foreseen of the answers under way."""
         self._is_over = False
@@ -135,8 +137,7 @@ class Selection:
                 expected = self._model.expected(scores, seen)
                 scores, seen = np.where(self._pending, expected, scores), seen + self._pending
             forecast = self._model.forecast(scores, seen)
-            drawn = forecast.draws(DRAWS, [self._seed, int(seen.sum())])
-            self._views[ahead] = _View(forecast, drawn)
+            self._views[ahead] = _View(forecast, forecast.draws(self._normal))
         return self._views[ahead]
 
     @property

@@ -32,11 +32,10 @@ class Forecast:
     expected: Array
     """Expected score of each candidate on each example, shape (candidates, n)."""
 
-    def draws(self, count: int, seed: list[int]) -> Array:
-        """Return random mean scores, shape (count, candidates)."""
+    def draws(self, normal: Array) -> Array:
+        """Return random mean scores, made of standard normal numbers; both of shape (draws, candidates)."""
         values, vectors = np.linalg.eigh((self.covariance + self.covariance.T) / 2)
         root = vectors * np.sqrt(np.maximum(values, 0))
-        normal = np.random.default_rng(seed).standard_normal((count, len(self.means)))
         drawn: Array = self.means + normal @ root.T
         return drawn
 
