@@ -1,10 +1,12 @@
 """A prompt is the candidate's templates and nothing else: what is sent is what can be read here."""
 
 import pytest
+from pydantic import ValidationError
 
 from ratchet.answer import Prompt, signature, starting_candidate, written_answer
-from ratchet.core import Candidate, Demonstration, Example, Json, Task
+from ratchet.core import Candidate, Demonstration, Example, Json, Task, Usage
 from ratchet.core.errors import CandidateError, TemplateError
+from ratchet.models import ChatReply
 
 SCHEMA: dict[str, Json] = {
     "type": "object",
@@ -253,3 +255,51 @@ def test_an_input_is_never_a_template() -> None:
 def test_a_schema_fits_a_line(schema: Json, line: str) -> None:
     """A schema is shown to the model as one readable line."""
     assert signature(schema) == line
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("First two, then more.\nAnswer: red", "red"),
+        ("Answer: blue? No.\nANSWER:  red ", "red"),
+        ("Answer: red\nI am sure.", "red\nI am sure."),
+        ("red", "red"),
+    ],
+)
+def test_a_reply_is_read_as_the_candidate_says(said: str, answer: str) -> None:
+    """What follows the last of its words is the answer; without them, the whole reply is."""
+    prompt = Prompt(task(), candidate(answer="Answer: {{answer}}"))
+
+    assert prompt.read(ChatReply(text=said, usage=Usage())) == (answer, None)
+
+
+def test_a_reply_may_end_the_answer() -> None:
+    """What stands behind the answer's end is not read."""
+    prompt = Prompt(task(), candidate(answer="<a>{{answer}}</a>"))
+
+    assert prompt.read(ChatReply(text="<a>no</a> or <a>red</a> then", usage=Usage())) == (
+        "red",
+        None,
+    )
+    assert prompt.read(ChatReply(text="so <a></a>", usage=Usage())) == (None, "empty")
+
+
+def test_answers_are_shown_and_taught_as_they_are_to_be_given() -> None:
+    """Demonstrations and fine-tuning write the reference as the candidate wants replies to be."""
+    made = candidate(
+        answer="So it is: {{answer}}.", demonstrations=[shown("one", "1").plain()], system="S"
+    )
+    prompt = Prompt(task(), made)
+
+    assert prompt.request(EXAMPLE).messages[2]["content"] == "So it is: 1."
+    assert (
+        prompt.answered(Example(inputs={"text": "two"}, reference="2"))[-1]["content"]
+        == "So it is: 2."
+    )
+
+
+def test_a_candidate_says_once_where_the_answer_is() -> None:
+    """Without a place for it, or with two, nothing could be read."""
+    for bad in ("Answer:", "{{answer}} {{answer}}", ""):
+        with pytest.raises(ValidationError, match=r"has \{\{answer\}\} once"):
+            candidate(answer=bad)

@@ -107,7 +107,7 @@ def test_a_margin_is_a_loss_of_score(margin: float) -> None:
             {"kind": "tool", "json_schema": {"type": "object"}},
             "an answer of kind 'tool' needs answer.tool, the name of the tool",
         ),
-        ({"kind": "poem"}, "'text', 'label', 'number', 'json' or 'tool'"),
+        ({"kind": "poem"}, "'text', 'label', 'number', 'json', 'tool' or 'sql'"),
     ],
 )
 def test_an_answer_form_is_complete(parts: dict[str, Json], message: str) -> None:

@@ -18,7 +18,16 @@ from opentelemetry.util._once import Once
 from tests.gateway.test_contract import client, hello, logged, serving
 
 from ratchet.answer import starting_candidate
-from ratchet.core import AnswerForm, Decoding, InputField, MetricSpec, Roles, Task
+from ratchet.core import (
+    AnswerForm,
+    Decoding,
+    Demonstration,
+    InputField,
+    MetricSpec,
+    Nearest,
+    Roles,
+    Task,
+)
 from ratchet.core.errors import ReplyError
 from ratchet.gateway import Gateway
 from ratchet.ladder import promote
@@ -86,6 +95,43 @@ def test_a_release_answers_as_it_was_measured(engine: sa.Engine) -> None:
     assert whole.usage
     assert bare.usage
     assert whole.usage.prompt_tokens > 6 * bare.usage.prompt_tokens
+
+
+@pytest.mark.local
+def test_a_release_shows_what_is_near_and_checks_what_it_says(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    """Demonstrations follow the request's inputs, and the task's own check hands bad answers back, as they did when it was measured."""
+    (tmp_path / "checks.py").write_text(
+        "def polite(inputs, answer):\n    return None if 'please' in answer else f'say please about {inputs[\"q\"]}'\n"
+    )
+    task = Task(
+        name="pick",
+        instructions="Pick.",
+        inputs=(InputField(name="q"),),
+        answer=AnswerForm(check="checks.py:polite"),
+        metric=MetricSpec(name="exact"),
+        models=Roles(student="local:one"),
+    )
+
+    def says(request: ChatRequest) -> str:
+        shown = request.messages[2]["content"]
+        return f"{shown}, please" if "say please" in request.messages[-1]["content"] else str(shown)
+
+    shown = (("The cat sleeps.", "cat"), ("Snow fell last night.", "weather"))
+    candidate = starting_candidate(task).changed(
+        decoding=Decoding(repairs=1),
+        demonstrations=[Demonstration(inputs={"q": q}, answer=a) for q, a in shown],
+        nearest=Nearest(count=1),
+    )
+    promote(engine, task, candidate, name="pick")
+    ready = {"local:one": ScriptedModel(says, name="local:one")}
+    served = Gateway(
+        engine, lambda: ModelPool(ready=ready, root=tmp_path), settings=ServeSettings()
+    )
+    with serving(served) as url:
+        assert ask(url, "A storm is coming.", "pick") == "weather, please"
+        assert ask(url, "My kitten naps.", "pick") == "cat, please"
 
 
 def gateway(engine: sa.Engine, *models: ScriptedModel, **settings: object) -> Gateway:

@@ -1,5 +1,7 @@
 """Demonstrations: references, and replies that a teacher wrote itself."""
 
+import pytest
+
 import ratchet
 from ratchet.levers import DemosLever
 from ratchet.testing import ScriptedModel
@@ -94,3 +96,40 @@ def test_sets_beyond_the_ceiling_are_left_out():
     assert len(steps) == 2
     assert len(ready.candidate(steps[1].candidate_id).demonstrations) == 2
     assert "demos: 2 sets would take the prompt beyond 60 tokens, and are left out" in ready.said
+
+
+@pytest.mark.local
+def test_the_nearest_are_tried_beside_random_sets():
+    """A model that repeats what it is shown is best with what is near to the input."""
+
+    def world(request):
+        question = request.messages[-1]["content"].split()[0]
+        for message, reply in zip(request.messages, request.messages[1:], strict=False):
+            if message["role"] == "user" and message["content"].split()[0] == question:
+                return reply["content"]
+        return "0"
+
+    words = ("cat", "snow", "money", "violin", "harbour", "bread", "rocket", "tulip")
+    task = ratchet.Task(
+        name="near",
+        instructions="Say its number.",
+        inputs=(ratchet.InputField(name="q"),),
+        answer=ratchet.AnswerForm(kind="number"),
+        metric=ratchet.MetricSpec(name="number"),
+        models=ratchet.Roles(student="m"),
+    )
+    examples = [
+        ratchet.Example(inputs={"q": f"{word} {word} {n}"}, reference=k)
+        for k, word in enumerate(words, start=1)
+        for n in range(24)
+    ]
+    ready = ratchet.Workbench.of(task, examples, models={"m": ScriptedModel(world, name="m")})
+
+    steps = ready.climb([DemosLever(nearest=(2,))])
+
+    champion = ready.champion()
+    assert steps[1].kept
+    assert champion.nearest == ratchet.Nearest(count=2)
+    assert "the 2 nearest of" in steps[1].what
+    train = {example.inputs["q"] for example in ready.split("train")}
+    assert {one.inputs["q"] for one in champion.demonstrations} < train

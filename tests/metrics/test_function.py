@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.core import Example, Json, Score
+from ratchet.core import Example, Json, MetricSpec, Score
 from ratchet.core.errors import MetricError
-from ratchet.metrics import FunctionMetric
-from ratchet.metrics.function import load_function
+from ratchet.metrics import FunctionMetric, Metric
+from ratchet.metrics.registry import make_metric
 
 EXAMPLE = Example(inputs={"text": "hi"}, reference="yes", source="a.csv:3")
 
@@ -84,6 +84,10 @@ def test_a_failed_answer_is_not_handed_over() -> None:
     assert (score.value, score.feedback) == (0, "The reply is empty.")
 
 
+def made(place: str, root: Path) -> Metric:
+    return make_metric(MetricSpec(name="function", options={"path": place}), root=root)
+
+
 def test_the_id_follows_the_source(tmp_path: Path) -> None:
     """The same source has the same id from file to file; another source another one."""
     one, same, other = (tmp_path / name for name in ("one", "same", "other"))
@@ -91,7 +95,7 @@ def test_the_id_follows_the_source(tmp_path: Path) -> None:
         folder.mkdir()
         written(folder, f"def score(inputs, reference, answer):\n    return {value}\n")
 
-    ids = [FunctionMetric(load_function("score.py:score", f)).id for f in (one, same, other)]
+    ids = [made("score.py:score", f).id for f in (one, same, other)]
 
     assert ids[0] == ids[1]
     assert ids[0] != ids[2]
@@ -100,9 +104,9 @@ def test_the_id_follows_the_source(tmp_path: Path) -> None:
 def test_the_id_follows_an_edit(tmp_path: Path) -> None:
     """A function that is edited and loaded again has another id, so that old scores are not mixed in."""
     text = "def score(inputs, reference, answer):\n    return {}\n"
-    before = FunctionMetric(load_function("m.py:score", written(tmp_path, text.format(0), "m.py")))
+    before = made("m.py:score", written(tmp_path, text.format(0), "m.py"))
 
-    after = FunctionMetric(load_function("m.py:score", written(tmp_path, text.format(0.5), "m.py")))
+    after = made("m.py:score", written(tmp_path, text.format(0.5), "m.py"))
 
     assert (before.score(EXAMPLE, "x").value, after.score(EXAMPLE, "x").value) == (0, 0.5)
     assert before.id != after.id
@@ -129,9 +133,9 @@ def test_a_file_may_hold_dataclasses(tmp_path: Path) -> None:
         "def score(inputs, reference, answer):\n    return Weight().value\n"
     )
 
-    function = load_function("dataclassy.py:score", written(tmp_path, text, "dataclassy.py"))
+    metric = made("dataclassy.py:score", written(tmp_path, text, "dataclassy.py"))
 
-    assert FunctionMetric(function).score(EXAMPLE, "x").value == 0.5
+    assert metric.score(EXAMPLE, "x").value == 0.5
 
 
 @pytest.mark.parametrize(
@@ -153,4 +157,4 @@ def test_a_place_without_a_function_is_an_error(place: str, message: str, tmp_pa
     written(tmp_path, "raise RuntimeError('no')\n", "raising.py")
 
     with pytest.raises(MetricError, match=message):
-        load_function(place, tmp_path)
+        made(place, tmp_path)

@@ -8,13 +8,14 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from ratchet.answer.forms import parse_answer, problem_with
+from ratchet.answer.checks import Check, problem_of
+from ratchet.answer.forms import problem_with
 from ratchet.answer.messages import Prompt
 from ratchet.answer.template import Template
-from ratchet.core import Decoding, Example, FailureKind, Json, Task, Trial, Usage
+from ratchet.core import Example, FailureKind, Json, Trial, Usage
 from ratchet.core.errors import ReplyError
 from ratchet.core.records import canonical_json
-from ratchet.models import ChatModel, ChatReply, ChatRequest
+from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 
 __all__ = ["Drawn", "agreed", "answer_example", "draw"]
 
@@ -27,17 +28,31 @@ class Drawn:
     """The reply that it stands in, with the tokens and cost of all calls, and the seconds until it was chosen."""
     answer: Json
     failure: FailureKind | None
+    problem: str | None = None
+    """What is wrong with it, in words for the model; None where nothing is, or nobody looked."""
     calls: int = 1
 
 
 async def answer_example(
-    prompt: Prompt, model: ChatModel, example: Example, *, repeat: int = 0
+    prompt: Prompt,
+    model: ChatModel,
+    example: Example,
+    *,
+    repeat: int = 0,
+    pool: ModelPool | None = None,
 ) -> Trial:
     """Return the trial, not scored yet.
 
+    Args:
+        prompt: Of the candidate that answers.
+        model: Its model.
+        example: What is asked.
+        repeat: Which answer of several this is.
+        pool: Where a candidate finds what else it needs: who tells which demonstrations are nearest, and the folder of checks.
     Raises: ReplyError if the model gave no reply; then there is no trial, and nothing was paid.
     """
-    drawn = await draw(prompt.task, prompt.candidate.decoding, model, prompt.request(example))
+    request = await prompt.asked(example, pool)
+    drawn = await draw(prompt, model, request, example.inputs, pool)
     reply = drawn.reply
     output = reply.tool_calls[0].arguments if reply.tool_calls and not reply.text else reply.text
     return Trial(
@@ -54,16 +69,24 @@ async def answer_example(
     )
 
 
-async def draw(task: Task, decoding: Decoding, model: ChatModel, request: ChatRequest) -> Drawn:
+async def draw(
+    prompt: Prompt,
+    model: ChatModel,
+    request: ChatRequest,
+    inputs: dict[str, Json],
+    pool: ModelPool | None,
+) -> Drawn:
     """Return the answer to a request: of several samples the one that they agree on, each repaired where it fails.
 
-    Raises: ReplyError if the model gave no reply.
+    Raises: ReplyError if the model gave no reply; TaskError if the task's check is not there, or fails itself.
     """
+    decoding = prompt.candidate.decoding
+    check = None if decoding.is_plain or pool is None else prompt.check(pool.root)
     if decoding.samples == 1:
-        return await repaired(task, decoding, model, request)
+        return await repaired(prompt, model, request, inputs, check)
     seeds = [None if request.seed is None else request.seed + k for k in range(decoding.samples)]
     drawn = await asyncio.gather(
-        *(repaired(task, decoding, model, replace(request, seed=seed)) for seed in seeds),
+        *(repaired(prompt, model, replace(request, seed=s), inputs, check) for s in seeds),
         return_exceptions=True,
     )
     samples = [one for one in drawn if isinstance(one, Drawn)]
@@ -71,7 +94,8 @@ async def draw(task: Task, decoding: Decoding, model: ChatModel, request: ChatRe
     unforeseen = [error for error in errors if not isinstance(error, ReplyError)]
     if unforeseen or not samples:  # what came is paid for, and is used; nothing came
         raise (unforeseen or errors)[0]
-    good = [one for one in samples if one.failure is None]
+    sound = [one for one in samples if one.problem is None]
+    good = sound or [one for one in samples if one.failure is None]
     chosen = good[agreed([one.answer for one in good])] if good else samples[0]
     reply = replace(
         chosen.reply,
@@ -81,8 +105,15 @@ async def draw(task: Task, decoding: Decoding, model: ChatModel, request: ChatRe
     return replace(chosen, reply=reply, calls=sum(one.calls for one in samples))
 
 
-async def repaired(task: Task, decoding: Decoding, model: ChatModel, request: ChatRequest) -> Drawn:
+async def repaired(
+    prompt: Prompt,
+    model: ChatModel,
+    request: ChatRequest,
+    inputs: dict[str, Json],
+    check: Check | None,
+) -> Drawn:
     """Return an answer; one that fails is handed back with what is wrong, as often as the candidate says."""
+    decoding = prompt.candidate.decoding
     replies: list[ChatReply] = []
     while True:
         try:
@@ -92,17 +123,22 @@ async def repaired(task: Task, decoding: Decoding, model: ChatModel, request: Ch
                 raise
             break  # the answer stands as it failed: it is paid for
         replies.append(reply)
-        answer, failure = parse_answer(task, reply)
-        if failure is None or failure == "refused" or len(replies) > decoding.repairs:
+        answer, failure = prompt.read(reply)
+        problem: str | None = None
+        if failure:
+            problem = problem_with(prompt.task, prompt.answer_part(reply), failure)
+        elif check:
+            problem = await problem_of(check, inputs, answer)
+        if problem is None or failure == "refused" or len(replies) > decoding.repairs:
             break
-        told = Template(decoding.repair).render({"problem": problem_with(task, reply, failure)})
+        told = Template(decoding.repair).render({"problem": problem})
         request = replace(request, messages=[*request.messages, *handed_back(reply, told)])
     whole = replace(
         replies[-1],
         usage=total([one.usage for one in replies]),
         latency_s=sum(one.latency_s for one in replies),
     )
-    return Drawn(reply=whole, answer=answer, failure=failure, calls=len(replies))
+    return Drawn(reply=whole, answer=answer, failure=failure, problem=problem, calls=len(replies))
 
 
 def handed_back(reply: ChatReply, told: str) -> list[dict[str, Json]]:

@@ -9,11 +9,12 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+from ratchet.answer.sql import QueryError, check_reads, query_in
 from ratchet.core import FailureKind, Json, Task
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatReply
 
-__all__ = ["parse_answer", "problem_with"]
+__all__ = ["Outcome", "parse_answer", "problem_with"]
 
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
@@ -42,6 +43,8 @@ def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
         return f"it must be exactly one of {', '.join(form.labels)}"
     if form.kind == "number":
         return "it holds no number"
+    if form.kind == "sql":
+        return query_fault(query_in(reply.text)) or "it is no query"
     call = next((call for call in reply.tool_calls if call.name == form.tool), None)
     if form.kind == "tool" and call is None:
         return f"the tool {form.tool} must be called"
@@ -53,6 +56,15 @@ def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
     faults = validator(canonical_json(form.json_schema)).iter_errors(value)
     fault = best_match(faults)
     return f"{fault.message[:300]} (at {fault.json_path})" if fault else "it is not in the form"
+
+
+def query_fault(query: str) -> str | None:
+    """Return what keeps a query from being run at all."""
+    try:
+        check_reads(query)
+    except QueryError as error:
+        return str(error)
+    return None
 
 
 def text_answer(_task: Task, reply: ChatReply) -> Outcome:
@@ -96,6 +108,14 @@ def number_answer(_task: Task, reply: ChatReply) -> Outcome:
     found = NUMBER.findall(reply.text.rsplit("####", 1)[-1]) or NUMBER.findall(reply.text)
     value = float(found[-1].replace(",", "")) if found else math.inf
     return (value, None) if math.isfinite(value) else (None, "wrong form")
+
+
+def sql_answer(_task: Task, reply: ChatReply) -> Outcome:
+    """Take the query in the reply's first fence, or the whole reply; it must parse, and read alone."""
+    query = query_in(reply.text)
+    if not query:
+        return None, "empty"
+    return (None, "wrong form") if query_fault(query) else (query, None)
 
 
 def json_answer(task: Task, reply: ChatReply) -> Outcome:
@@ -167,4 +187,5 @@ FORMS = {
     "number": number_answer,
     "json": json_answer,
     "tool": tool_answer,
+    "sql": sql_answer,
 }

@@ -1,12 +1,18 @@
 """From a candidate and an example to the exact request that is sent: nothing is added anywhere else."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
+from ratchet.answer.checks import Check, check_of
+from ratchet.answer.forms import Outcome, parse_answer
+from ratchet.answer.nearest import Neighbours
 from ratchet.answer.template import Template
-from ratchet.core import Candidate, Decoding, Example, Json, Task
+from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Task
 from ratchet.core.errors import CandidateError
-from ratchet.models import ChatRequest
+from ratchet.models import ChatReply, ChatRequest, ModelPool
 
 __all__ = ["Prompt", "signature", "starting_candidate", "written_answer"]
 
@@ -14,7 +20,7 @@ TASK_FIELDS = ("instructions", "labels", "schema")
 
 
 class Prompt:
-    """A candidate's templates, parsed once and checked against the task's fields.
+    """A candidate's templates, parsed once and checked against the task's fields: what is sent, and how a reply is read.
 
     Raises: TemplateError if a template does not parse or uses an unknown field; CandidateError if a demonstration lacks one.
     """
@@ -39,16 +45,45 @@ class Prompt:
         }
         self._fixed: dict[str, Json] = {**fixed, "instructions": instructions.render(fixed)}
         self._system_is_fixed = not self._system.names & set(task.input_names)
-        self._shown = self._demonstrations()
+        self._before, self._after = candidate.answer.split("{{answer}}")
+        self._all = [
+            self._shown_as(one, place)
+            for place, one in enumerate(candidate.demonstrations, start=1)
+        ]
+        nearest = candidate.nearest
+        self._neighbours = Neighbours(candidate.demonstrations, nearest.count) if nearest else None
+        self._checks: dict[Path, Check | None] = {}
+        self._shown = flat(self._all[-nearest.count :] if nearest else self._all)
         self._head = self._messages_before()
         self._tools = [tool_definition(task)] if task.answer.kind == "tool" else None
 
-    def request(self, example: Example) -> ChatRequest:
-        """Return the request for one example."""
+    async def asked(self, example: Example, pool: ModelPool | None) -> ChatRequest:
+        """Return the request for one example, with the demonstrations that are nearest to it where the candidate wants those.
+
+        Args:
+            example: Whose inputs are put in.
+            pool: Has who tells how near two inputs are.
+        Raises: CandidateError if that is wanted, and there is no pool; ReplyError if there are no vectors.
+        """
+        nearest = self.candidate.nearest
+        if nearest is None or self._neighbours is None:
+            return self.request(example)
+        if pool is None:
+            raise CandidateError(
+                f"candidate {self.candidate.id} shows the nearest demonstrations, and no model is at hand to tell which those are"
+            )
+        places = await self._neighbours.of(example.inputs, pool.embedder(nearest.embedding))
+        return self.request(example, shown=flat([self._all[place] for place in places]))
+
+    def request(
+        self, example: Example, *, shown: Sequence[dict[str, Json]] | None = None
+    ) -> ChatRequest:
+        """Return the request for one example; where demonstrations follow the input, with the last of them unless others are `shown`."""
         values = {**self._fixed, **example.inputs}
-        messages = (
-            self._head if self._system_is_fixed else [*self._system_message(values), *self._shown]
-        )
+        if self._system_is_fixed and shown is None:
+            messages = self._head
+        else:
+            messages = [*self._system_message(values), *(self._shown if shown is None else shown)]
         decoding, answer = self.candidate.decoding, self.task.answer
         return ChatRequest(
             messages=[*messages, {"role": "user", "content": self._user.render(values)}],
@@ -73,8 +108,39 @@ class Prompt:
             *self._system_message(values),
             *self._shown,
             question,
-            written_answer(self.task, example.reference, 0),
+            self._written(example.reference, 0),
         ]
+
+    def read(self, reply: ChatReply) -> Outcome:
+        """Return the answer that a reply holds and None, or None and how it failed."""
+        return parse_answer(self.task, self.answer_part(reply))
+
+    def check(self, root: Path) -> Check | None:
+        """Return what the task checks of an answer beside its form, files meant from `root`; None where it checks nothing.
+
+        Raises: TaskError if the task's function is not there.
+        """
+        if root not in self._checks:
+            self._checks[root] = check_of(self.task, root)
+        return self._checks[root]
+
+    def answer_part(self, reply: ChatReply) -> ChatReply:
+        """Return the part of a reply that the candidate says is the answer: all of it where its words for that are not there."""
+        before, after = self._before.strip(), self._after.strip()
+        text = reply.text
+        if before:
+            marks = list(re.finditer(re.escape(before), text, re.IGNORECASE))
+            text = text[marks[-1].end() :] if marks else text
+        if after and (end := text.casefold().find(after.casefold())) >= 0:
+            text = text[:end]
+        return reply if text == reply.text else replace(reply, text=text)
+
+    def _written(self, answer: Json, number: int) -> dict[str, Json]:
+        """Return the assistant's message that gives `answer` as the candidate wants replies to be."""
+        message = written_answer(self.task, answer, number)
+        if self.task.answer.kind == "tool":
+            return message
+        return {**message, "content": f"{self._before}{message['content']}{self._after}"}
 
     def _messages_before(self) -> list[dict[str, Json]]:
         return [*self._system_message(self._fixed), *self._shown] if self._system_is_fixed else []
@@ -83,24 +149,28 @@ class Prompt:
         text = self._system.render(values)
         return [{"role": "system", "content": text}] if text else []
 
-    def _demonstrations(self) -> list[dict[str, Json]]:
-        messages: list[dict[str, Json]] = []
-        for number, demonstration in enumerate(self.candidate.demonstrations, start=1):
-            missing = set(self.task.input_names) - set(demonstration.inputs)
-            if missing:
-                raise CandidateError(
-                    f"demonstration {number} has no value for the field {min(missing)!r}"
-                )
-            question = self._user.render({**self._fixed, **demonstration.inputs})
-            said = (
-                {"role": "assistant", "content": demonstration.said}
-                if demonstration.said and self.task.answer.kind != "tool"
-                else written_answer(self.task, demonstration.answer, number)
+    def _shown_as(self, demonstration: Demonstration, number: int) -> list[dict[str, Json]]:
+        """Return the messages that show a demonstration."""
+        missing = set(self.task.input_names) - set(demonstration.inputs)
+        if missing:
+            raise CandidateError(
+                f"demonstration {number} has no value for the field {min(missing)!r}"
             )
-            messages += [{"role": "user", "content": question}, said]
-            if self.task.answer.kind == "tool":
-                messages.append({"role": "tool", "tool_call_id": f"call_{number}", "content": ""})
+        question = self._user.render({**self._fixed, **demonstration.inputs})
+        is_call = self.task.answer.kind == "tool"
+        said = (
+            {"role": "assistant", "content": demonstration.said}
+            if demonstration.said and not is_call
+            else self._written(demonstration.answer, number)
+        )
+        messages = [{"role": "user", "content": question}, said]
+        if is_call:
+            messages.append({"role": "tool", "tool_call_id": f"call_{number}", "content": ""})
         return messages
+
+
+def flat(shown: Sequence[list[dict[str, Json]]]) -> list[dict[str, Json]]:
+    return [message for messages in shown for message in messages]
 
 
 def written_answer(task: Task, answer: Json, number: int) -> dict[str, Json]:

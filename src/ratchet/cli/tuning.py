@@ -60,7 +60,7 @@ def data(
 
     bench = Workbench.open(task)
     chosen = bench.candidate(candidate)
-    plain = chosen.changed(demonstrations=(), adapter=None)
+    plain = chosen.changed(demonstrations=(), nearest=None, adapter=None)
     if prune:
         plain = plain.changed(system=f"[{task}]")
     train = bench.split("train")

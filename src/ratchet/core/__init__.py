@@ -1,7 +1,7 @@
 """The six nouns and their errors; this floor imports nothing of ours."""
 
 from ratchet.core.budget import Budget
-from ratchet.core.candidate import Candidate, Decoding, Demonstration
+from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest
 from ratchet.core.example import Example, Split
 from ratchet.core.grade import Grade
 from ratchet.core.opening import Opening
@@ -26,6 +26,7 @@ __all__ = [
     "Interval",
     "Json",
     "MetricSpec",
+    "Nearest",
     "Opening",
     "Record",
     "Release",

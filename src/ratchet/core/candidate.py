@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ratchet.core.records import Json, Record
 
-__all__ = ["Candidate", "Decoding", "Demonstration"]
+__all__ = ["Candidate", "Decoding", "Demonstration", "Nearest"]
 
 
 class Demonstration(Record):
@@ -51,6 +51,15 @@ class Decoding(Record):
         return self
 
 
+class Nearest(Record):
+    """Which demonstrations an input gets to see: those whose inputs are most like it."""
+
+    count: Annotated[int, Field(gt=0)]
+    """So many; the nearest stands last, next to the question."""
+    embedding: str = "local:minilm"
+    """Who tells how alike two inputs are: `local:minilm`, `local:<folder>` or `<endpoint>/<model>`."""
+
+
 class Candidate(Record):
     """Model, template, demonstrations and decoding: plain data, named by its content."""
 
@@ -63,7 +72,11 @@ class Candidate(Record):
     """Template of the system message; may use `{{instructions}}`, `{{labels}}`, `{{schema}}` and the input fields."""
     user: str
     """Template of the user message; may use the same names."""
+    answer: str = "{{answer}}"
+    """How a reply holds the answer: `Answer: {{answer}}` reads what follows the last such words, and writes demonstrations so."""
     demonstrations: tuple[Demonstration, ...] = ()
+    nearest: Nearest | None = None
+    """Show each input the demonstrations that are nearest to it; None shows all of them to every input."""
     decoding: Decoding = Decoding()
     note: Annotated[str, Field(exclude=True)] = ""
     """What changed and why, in a few words; not part of the content, so not of the id."""
@@ -72,6 +85,18 @@ class Candidate(Record):
     def id(self) -> str:
         """Return the content id."""
         return self.content_id()
+
+    @model_validator(mode="after")
+    def _has_an_answer(self) -> Self:
+        if self.answer.count("{{answer}}") != 1:
+            raise ValueError(
+                f"answer says how a reply holds the answer, and has {{{{answer}}}} once; got {self.answer!r}"
+            )
+        if self.nearest and self.nearest.count > len(self.demonstrations):
+            raise ValueError(
+                f"nearest.count is {self.nearest.count}, and there are {len(self.demonstrations)} demonstrations to choose from"
+            )
+        return self
 
     def changed(self, **parts: object) -> "Candidate":
         """Return a copy with some parts replaced and checked again."""

@@ -10,7 +10,7 @@ from ratchet.core.records import Json, Record, content_id
 
 __all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
 
-FormKind = Literal["text", "label", "number", "json", "tool"]
+FormKind = Literal["text", "label", "number", "json", "tool", "sql"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -42,6 +42,10 @@ class AnswerForm(Record):
     """The name of the tool to call, for kind `tool`."""
     description: str = ""
     """What the tool does, in the words that the model reads."""
+    database: str | None = None
+    """The SQLite file that a query is for, from the workspace's folder, for kind `sql`; may use input fields: `databases/{{db_id}}.sqlite`."""
+    check: str | None = None
+    """A function of yours, `file.py:name`, that is given inputs and answer and returns what is wrong with it, or nothing; `repairs` hand that back."""
     max_tokens: Annotated[int, Field(gt=0)] = 512
     """The longest answer; the start candidate takes it."""
 
@@ -55,6 +59,10 @@ class AnswerForm(Record):
             raise ValueError(f"an answer of kind {self.kind!r} needs answer.json_schema")
         if self.kind == "tool" and not self.tool:
             raise ValueError("an answer of kind 'tool' needs answer.tool, the name of the tool")
+        if self.database and self.kind != "sql":
+            raise ValueError(
+                f"answer.database is for answers of kind 'sql', and this one is of kind {self.kind!r}"
+            )
         return self
 
 

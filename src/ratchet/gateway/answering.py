@@ -32,6 +32,8 @@ class Meant:
     model: ChatModel
     request: ChatRequest
     release: Release | None = None
+    prompt: Prompt | None = None
+    """Of the release's candidate."""
     inputs: dict[str, Json] | None = None
     """The fields of the release's task."""
 
@@ -55,9 +57,16 @@ class Names:
         if time.monotonic() - self._read_at > FRESH_S:
             found = await asyncio.to_thread(load_releases, self._engine)
             named = await asyncio.to_thread(list_adapters, self._engine)
-            self.releases = {one.name: (one, Prompt(one.task, one.candidate)) for one in found}
+            self.releases = {one.name: self._with_prompt(one) for one in found}
             self.adapters = {one.name: one for one in named}
             self._read_at = time.monotonic()
+
+    def _with_prompt(self, release: Release) -> tuple[Release, Prompt]:
+        """Return a release with its prompt: the one that is there where nothing changed, as it knows its demonstrations' vectors."""
+        known = self.releases.get(release.name)
+        if known and known[0] == release:
+            return known
+        return release, Prompt(release.task, release.candidate)
 
     async def meant(self, asked: Asked) -> Meant:
         """Return who answers what: a release fills its template, any other name takes the messages as they are.
@@ -84,14 +93,14 @@ class Names:
             )
         release, prompt = served
         inputs = inputs_of(release, asked)
-        request = prompt.request(Example(inputs=inputs, reference=None))
+        request = await prompt.asked(Example(inputs=inputs, reference=None), self._pool)
         request = replace(
             request,
             logprobs=asked.request.logprobs,
             seed=request.seed if asked.request.seed is None else asked.request.seed,
         )
         model = await self._opened(release.candidate.model)
-        return Meant(model=model, request=request, release=release, inputs=inputs)
+        return Meant(model=model, request=request, release=release, prompt=prompt, inputs=inputs)
 
     async def _named(self, asked: Asked) -> Meant:
         """Return the model that a name stands for, with the adapter where it is a fine-tune."""
@@ -162,8 +171,8 @@ class Answering:
             seeds = [None if request.seed is None else request.seed + k for k in range(n)]
             try:
                 if n == 1:
-                    return [await reply_of(meant, model, request)], model.name
-                calls = (reply_of(meant, model, replace(request, seed=seed)) for seed in seeds)
+                    return [await self._reply(meant, model, request)], model.name
+                calls = (self._reply(meant, model, replace(request, seed=seed)) for seed in seeds)
                 return list(await asyncio.gather(*calls)), model.name
             except (ReplyError, AccessError) as error:
                 last = error
@@ -180,7 +189,7 @@ class Answering:
             begun = False
             try:
                 if request.logprobs is not None or is_drawn(meant):  # they come with the whole
-                    reply = await reply_of(meant, model, request)
+                    reply = await self._reply(meant, model, request)
                     yield model.name, reply.text
                     yield model.name, reply
                     return
@@ -193,6 +202,12 @@ class Answering:
             else:
                 return
 
+    async def _reply(self, meant: Meant, model: ChatModel, request: ChatRequest) -> ChatReply:
+        """Return a reply; of a release whose candidate samples or repairs, as it was measured."""
+        if meant.prompt is None or meant.inputs is None or not is_drawn(meant):
+            return await model.chat(request)
+        return (await draw(meant.prompt, model, request, meant.inputs, self._pool)).reply
+
     def _who(self, meant: Meant) -> list[ChatModel]:
         names = self._settings.fallbacks.get(meant.model.name, ())
         return [meant.model, *(self._pool.model(name) for name in names)]
@@ -201,14 +216,6 @@ class Answering:
 def is_drawn(meant: Meant) -> bool:
     """Return whether an answer of a release takes more than one call."""
     return meant.release is not None and not meant.release.candidate.decoding.is_plain
-
-
-async def reply_of(meant: Meant, model: ChatModel, request: ChatRequest) -> ChatReply:
-    """Return a reply; of a release whose candidate samples or repairs, as it was measured."""
-    if meant.release is None or not is_drawn(meant):
-        return await model.chat(request)
-    drawn = await draw(meant.release.task, meant.release.candidate.decoding, model, request)
-    return drawn.reply
 
 
 def key_of(meant: Meant, n: int) -> bytes:

@@ -12,7 +12,7 @@ class DecodingLever:
     """Propose the champion with another temperature, with several samples, with repair, with and without a forced form.
 
     What a way costs more is part of its candidate's cost. Ways that cannot change the answers of the task are left out: text has no
-    form to force or repair.
+    form to force, and none to repair unless the task has a check.
 
     Args:
         temperatures: To try instead of the champion's.
@@ -50,7 +50,7 @@ class DecodingLever:
                 yield challenger
 
     def _ways(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
-        decoding, kind = champion.decoding, evidence.task.answer.kind
+        decoding, form = champion.decoding, evidence.task.answer
         heat = decoding.temperature or self._heat
         ways: list[tuple[str, dict[str, object]]] = [
             (f"temperature {t:g}", {"temperature": t})
@@ -61,9 +61,9 @@ class DecodingLever:
             (f"{n} samples at temperature {heat:g}, the most agreed on", {"samples": n, "temperature": heat})
             for n in self._samples
         ]  # fmt: skip
-        if kind != "text":
+        if form.kind != "text" or form.check:
             ways.append((f"up to {self._repairs} repairs", {"repairs": self._repairs}))
-        if kind in ("json", "tool"):
+        if form.kind in ("json", "tool"):
             word = "free form" if decoding.constrained else "forced form"
             ways.append((word, {"constrained": not decoding.constrained}))
         ways += [(f"reasoning effort {effort}", {"effort": effort}) for effort in self._efforts]

@@ -1,6 +1,7 @@
 """The demonstrations lever: train examples shown in the prompt, with their right answers or with a teacher's own replies.
 
-Random sets are raced on other train examples, and the winner is proposed, so that dev is looked at once.
+Random sets, in random order, and the choice of the nearest to each input are raced on other train examples, and the winner is
+proposed, so that dev is looked at once.
 """
 
 from collections.abc import AsyncIterator
@@ -8,8 +9,9 @@ from dataclasses import replace
 from random import Random
 
 from ratchet.answer import Prompt
-from ratchet.core import Budget, Candidate, Demonstration, Example
-from ratchet.core.errors import BudgetError
+from ratchet.core import Budget, Candidate, Demonstration, Example, Nearest
+from ratchet.core.errors import BudgetError, UnknownModelError
+from ratchet.core.records import canonical_json
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.measure import evaluate, race
 
@@ -18,6 +20,8 @@ __all__ = ["DemosLever"]
 LONGEST_SHARE = 0.5
 """Demonstrations come from the shorter half of the examples: they are paid for with every call."""
 FULL = 1 - 1e-9
+CHOSEN_FROM = 500
+"""So many demonstrations the nearest are chosen from, at most: they are part of the candidate, and each is embedded once."""
 TOLERANCE = 0.02
 
 
@@ -27,6 +31,8 @@ class DemosLever:
     Args:
         sizes: How many a set shows.
         sets: Random sets a size.
+        nearest: Show each input so many that are nearest to it, chosen from all that may be shown; nothing where there is no `embedding`.
+        embedding: Who tells how near two inputs are.
         screen: Train examples that the sets are raced on; no set shows them.
         bootstrap: Show replies instead of references: those of the task's teacher, else of the champion itself, that the metric scores 1,
             with the reasoning that they hold.
@@ -42,6 +48,8 @@ class DemosLever:
         *,
         sizes: tuple[int, ...] = (2, 4),
         sets: int = 2,
+        nearest: tuple[int, ...] = (4,),
+        embedding: str = "local:minilm",
         screen: int = 24,
         bootstrap: bool = False,
         asked: int = 32,
@@ -49,11 +57,12 @@ class DemosLever:
         seed: int = 0,
     ) -> None:
         self._sizes, self._sets, self._screen, self._seed = sizes, sets, screen, seed
+        self._nearest, self._embedding = nearest, embedding
         self._bootstrap, self._asked, self._ceiling = bootstrap, asked, ceiling
 
     async def estimate(self, _champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return the calls of a race that looks at everything, and of the teacher."""
-        count = len(self._sizes) * self._sets
+        count = len(self._sizes) * self._sets + len(self._nearest)
         left = max(0, len(evidence.train) - self._screen)
         return LeverEstimate(
             candidates=1,
@@ -70,17 +79,23 @@ class DemosLever:
         pool = evidence.train[:]
         rng.shuffle(pool)
         screen, rest = pool[: self._screen], pool[self._screen :]
-        shown = (
-            await self._replies(champion, evidence, rest[: self._asked], budget)
-            if self._bootstrap
-            else [Demonstration(inputs=e.inputs, answer=e.reference) for e in shortest(rest, self._sizes)]
-        )  # fmt: skip
-        if len(shown) < min(self._sizes):
+        if self._bootstrap:
+            every = await self._replies(champion, evidence, rest[: self._asked], budget)
+            shown = every
+        else:
+            every = [Demonstration(inputs=e.inputs, answer=e.reference) for e in rest]
+            shown = shortest(every, self._sizes)
+        least = min((*self._sizes, *self._nearest))
+        if len(shown) < least:
             evidence.say(
-                f"demos: {len(shown)} examples to show are too few: {min(self._sizes)} are wanted, beside {self._screen} to screen on"
+                f"demos: {len(shown)} examples to show are too few: {least} are wanted, beside {self._screen} to screen on"
             )
             return
-        sets = self._sets_of(champion, evidence, shown, screen, rng)
+        sets = [
+            *self._random(champion, shown, rng),
+            *self._neighbours(champion, evidence, every[:CHOSEN_FROM]),
+        ]
+        sets = self._short_enough(sets, evidence, screen)
         best = await self._best(sets, evidence, screen, budget)
         if best and best.id not in evidence.tried:
             yield best
@@ -90,7 +105,7 @@ class DemosLever:
     ) -> list[Demonstration]:
         """Return the replies that the metric accepts."""
         name = evidence.task.models.teacher or champion.model
-        plain = champion.changed(demonstrations=(), note=f"{name}, to be shown")
+        plain = champion.changed(demonstrations=(), nearest=None, note=f"{name}, to be shown")
         if name != champion.model:
             plain = plain.changed(model=name, adapter=None)
         evidence.say(f"demos: asking {name} for {len(examples)} replies")
@@ -130,29 +145,58 @@ class DemosLever:
             return None
         return raced.pick.candidate if raced.pick.outcomes else None
 
-    def _sets_of(
-        self,
-        champion: Candidate,
-        evidence: Evidence,
-        shown: list[Demonstration],
-        screen: list[Example],
-        rng: Random,
+    def _random(
+        self, champion: Candidate, shown: list[Demonstration], rng: Random
     ) -> list[Candidate]:
-        """Return different random sets, those left out whose prompt would be too long."""
-        model = evidence.pool.model(champion.model)
+        """Return random sets, each the same for every input."""
+        return [
+            champion.changed(
+                demonstrations=tuple(rng.sample(shown, size)),
+                nearest=None,
+                note=f"{size} demonstrations{self._whose()}",
+            )
+            for size in self._sizes
+            if size <= len(shown)
+            for _ in range(self._sets)
+        ]
+
+    def _neighbours(
+        self, champion: Candidate, evidence: Evidence, shown: list[Demonstration]
+    ) -> list[Candidate]:
+        """Return candidates that choose by the input; none where nobody can tell how near two inputs are."""
+        counts = [count for count in self._nearest if count < len(shown)]
+        if not counts:
+            return []
+        try:
+            evidence.pool.embedder(self._embedding)
+        except UnknownModelError as error:
+            evidence.say(f"demos: the nearest are not tried: {error}")
+            return []
+        return [
+            champion.changed(
+                demonstrations=tuple(shown),
+                nearest=Nearest(count=count, embedding=self._embedding),
+                note=f"the {count} nearest of {len(shown)} demonstrations{self._whose()}",
+            )
+            for count in counts
+        ]
+
+    def _whose(self) -> str:
+        return ", a model's own replies" if self._bootstrap else ""
+
+    def _short_enough(
+        self, sets: list[Candidate], evidence: Evidence, screen: list[Example]
+    ) -> list[Candidate]:
+        """Return different sets, those left out whose prompt would be too long."""
         found: dict[str, Candidate] = {}
         too_long = 0
-        for size in (size for size in self._sizes if size <= len(shown)):
-            for _ in range(self._sets):
-                candidate = champion.changed(
-                    demonstrations=tuple(rng.sample(shown, size)),
-                    note=f"{size} demonstrations" + (", a model's own replies" if self._bootstrap else ""),
-                )  # fmt: skip
-                request = Prompt(evidence.task, candidate).request(screen[0])
-                if self._ceiling and model.count_tokens(request)[0] > self._ceiling:
-                    too_long += 1
-                else:
-                    found[candidate.id] = candidate
+        for candidate in sets:
+            model = evidence.pool.model(candidate.model)
+            request = Prompt(evidence.task, candidate).request(screen[0])
+            if self._ceiling and model.count_tokens(request)[0] > self._ceiling:
+                too_long += 1
+            else:
+                found[candidate.id] = candidate
         if too_long:
             evidence.say(
                 f"demos: {too_long} sets would take the prompt beyond {self._ceiling} tokens, and are left out"
@@ -160,7 +204,9 @@ class DemosLever:
         return list(found.values())
 
 
-def shortest(rest: list[Example], sizes: tuple[int, ...]) -> list[Example]:
-    """Return the shorter half of the examples, and enough for the largest set."""
-    short = sorted(rest, key=lambda e: (len(str(e.inputs)) + len(str(e.reference)), e.id))
+def shortest(every: list[Demonstration], sizes: tuple[int, ...]) -> list[Demonstration]:
+    """Return the shorter half of the demonstrations, and enough for the largest set."""
+    short = sorted(
+        every, key=lambda one: (len(canonical_json(one.plain())), canonical_json(one.plain()))
+    )
     return short[: max((*sizes, round(LONGEST_SHARE * len(short))))]

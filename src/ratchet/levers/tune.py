@@ -117,7 +117,7 @@ class TuneLever:
 
     def _variants(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
         """Return the candidates whose prompts are learnt, as they are without weights of their own."""
-        plain = champion.changed(demonstrations=(), adapter=None, note="")
+        plain = champion.changed(demonstrations=(), nearest=None, adapter=None, note="")
         return [plain, plain.changed(system=f"[{evidence.task.name}]")] if self._prune else [plain]
 
     async def _local(
@@ -199,12 +199,13 @@ class TuneLever:
             raise TuningError(
                 "the best checkpoint cannot be chosen by a judge; choose it by the loss"
             )
-        requests = [Prompt(evidence.task, plain).request(example) for example in held]
+        prompt = Prompt(evidence.task, plain)
+        requests = [prompt.request(example) for example in held]
 
         def score(model: Any, tokenizer: Any) -> float:
             from ratchet.models.local import replies_of
 
-            return mean_score(evidence.task, metric, held, replies_of(model, tokenizer, requests))
+            return mean_score(prompt, metric, held, replies_of(model, tokenizer, requests))
 
         return score
 

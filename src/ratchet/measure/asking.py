@@ -48,7 +48,7 @@ class Bench:
     watch: Callable[[Progress], None] | None = None
     """Called after each trial."""
     pool: ModelPool | None = None
-    """Where judges find their models, for a metric that has judges."""
+    """Where judges find their models, and candidates what they need beside their own."""
 
 
 def stored(bench: Bench, candidate: Candidate) -> Iterator[Trial]:
@@ -174,7 +174,7 @@ class Asking:
         """Answer and score one example; where its answer is there, only score it."""
         there = self.unscored.pop((example.id, repeat), None)
         try:
-            trial = there or await paid(self.bench.budget, self.prompt, self.model, example, repeat)
+            trial = there or await paid(self.bench, self.prompt, self.model, example, repeat)
         except ReplyError as error:
             self.miss(example, error, is_dead=not self.bought)
             return
@@ -273,20 +273,20 @@ class Asking:
 
 
 async def paid(
-    budget: Budget, prompt: Prompt, model: ChatModel, example: Example, repeat: int
+    bench: Bench, prompt: Prompt, model: ChatModel, example: Example, repeat: int
 ) -> Trial:
-    """Return a trial that the budget is charged for.
+    """Return a trial that the budget of the bench is charged for.
 
     Raises: BudgetError if it does not allow one more call; ReplyError if none came back.
     """
-    decoding, spared = prompt.candidate.decoding, 0
+    budget, decoding, spared = bench.budget, prompt.candidate.decoding, 0
     most = decoding.samples * (1 + decoding.repairs)
     while not budget.begin(most):
         if decoding.is_plain or budget.is_spent() or not budget.is_under_way:
             raise BudgetError("the budget is spent")
         await asyncio.sleep(WAIT_S)  # what others spare comes back
     try:
-        trial = await answer_example(prompt, model, example, repeat=repeat)
+        trial = await answer_example(prompt, model, example, repeat=repeat, pool=bench.pool)
         spared = most - trial.calls
     finally:
         budget.end(most, spared=spared)
@@ -362,7 +362,7 @@ class Votes:
         model = self._pool.model(prompt.candidate.model)
         turn = self._turns.setdefault(model.name, asyncio.Semaphore(model.concurrency))
         async with turn:
-            trial = await paid(self._bench.budget, prompt, model, example, repeat)
+            trial = await paid(self._bench, prompt, model, example, repeat)
         self.unpriced = self.unpriced or trial.usage.cost_usd is None
         if trial.failure is None:
             self._kept[trial.candidate_id, trial.example_id, trial.repeat] = trial

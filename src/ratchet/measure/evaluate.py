@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 
-from ratchet.answer import Prompt, parse_answer, written_answer
-from ratchet.core import Candidate, Example, Spend, Task, Trial
+from ratchet.answer import Prompt, written_answer
+from ratchet.core import Candidate, Example, Spend, Trial
 from ratchet.core.errors import DataError
 from ratchet.measure.asking import Asking, Bench, stored, voting, writing
 from ratchet.measure.measurement import Measurement
@@ -146,11 +146,11 @@ def fewer_collections() -> Iterator[None]:
 
 
 def mean_score(
-    task: Task, metric: Metric, examples: Sequence[Example], replies: Sequence[ChatReply]
+    prompt: Prompt, metric: Metric, examples: Sequence[Example], replies: Sequence[ChatReply]
 ) -> float:
     """Return the mean score of replies, one an example; a reply without the answer's form scores 0, as in a measurement."""
     values = []
     for example, reply in zip(examples, replies, strict=True):
-        answer, failure = parse_answer(task, reply)
+        answer, failure = prompt.read(reply)
         values.append(0.0 if failure else metric.score(example, answer).value)
     return fmean(values) if values else math.nan

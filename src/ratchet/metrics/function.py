@@ -1,16 +1,13 @@
 """Any Python function of the user as a metric: `score(inputs, reference, answer)` returns a number, a bool or a Score."""
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from ratchet.core import Example, FailureKind, Json, Score
-from ratchet.core.errors import MetricError, did_you_mean
+from ratchet.core.errors import MetricError
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
-__all__ = ["FunctionMetric", "load_function"]
+__all__ = ["FunctionMetric"]
 
 ScoreFunction = Callable[[dict[str, Json], Json, Json], "float | bool | Score"]
 
@@ -55,29 +52,3 @@ class FunctionMetric:
 
 def is_score(outcome: object) -> bool:
     return isinstance(outcome, int | float) and 0 <= outcome <= 1
-
-
-def load_function(place: str, root: Path) -> ScoreFunction:
-    """Return the function at `file.py:name`, the file meant from `root`.
-
-    Raises: MetricError if there is none.
-    """
-    file, _, name = place.partition(":")
-    path = root / file
-    if not name or not path.is_file():
-        raise MetricError(
-            f"metric.options.path is file.py:function, from the workspace's folder; got {place!r} and {path} {'exists' if path.is_file() else 'does not exist'}"
-        )
-    spec = importlib.util.spec_from_file_location(f"ratchet_metric_{path.stem}", path)
-    assert spec  # a .py file always has a spec and a loader
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up there
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise MetricError(f"{path} cannot be loaded: {error!r}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise MetricError(f"{path} has no function {name!r}.{did_you_mean(name, vars(module))}")
-    return function  # type: ignore[no-any-return]  # the user's promise, checked at each score

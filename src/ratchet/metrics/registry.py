@@ -5,8 +5,9 @@ from pathlib import Path
 
 from ratchet.core import MetricSpec
 from ratchet.core.errors import MetricError, did_you_mean
+from ratchet.core.functions import load_function
 from ratchet.metrics.fields import FieldScores
-from ratchet.metrics.function import FunctionMetric, load_function
+from ratchet.metrics.function import FunctionMetric
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
 from ratchet.metrics.metric import Metric
 from ratchet.metrics.numbers import NumberError
@@ -41,7 +42,11 @@ def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
             raise MetricError(
                 f"metric 'function' has no option {name!r}; its options are 'path'.{did_you_mean(name, ['path'])}"
             )
-        return FunctionMetric(load_function(str(spec.options.get("path", "")), root or Path.cwd()))
+        place = str(spec.options.get("path", ""))
+        found = load_function(
+            place, root or Path.cwd(), setting="metric.options.path", error=MetricError
+        )
+        return FunctionMetric(found)
     if spec.name not in METRICS:
         known = [*METRICS, JUDGED, "function"]
         raise MetricError(

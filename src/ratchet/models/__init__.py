@@ -1,6 +1,7 @@
 """Talk to models: endpoints over HTTP, and local weights. The local engine is loaded only where it is used."""
 
 from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, LikelihoodModel, ToolCall
+from ratchet.models.embed import Embedder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.family import family_of
 from ratchet.models.pool import NANO, ModelPool, local_folder, workspace_pool
@@ -11,6 +12,7 @@ __all__ = [
     "ChatModel",
     "ChatReply",
     "ChatRequest",
+    "Embedder",
     "EndpointModel",
     "LikelihoodModel",
     "ModelPool",

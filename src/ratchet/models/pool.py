@@ -43,7 +43,7 @@ class ModelPool:
         confined: bool = False,
         local: LocalSettings | None = None,
     ) -> None:
-        self._endpoints, self._adapters, self._root = (
+        self._endpoints, self._adapters, self.root = (
             dict(endpoints or {}),
             adapters,
             root or Path.cwd(),
@@ -94,7 +94,7 @@ class ModelPool:
                 self._embedders[name] = LocalEmbedder(minilm_folder())
             elif name.startswith("local:"):
                 self._embedders[name] = LocalEmbedder(
-                    local_folder(name, self._root, confined=self._confined)
+                    local_folder(name, self.root, confined=self._confined)
                 )
             else:
                 self._embedders[name] = self._remote(name)
@@ -117,7 +117,7 @@ class ModelPool:
         return settings, model
 
     def _local(self, name: str) -> ChatModel:
-        folder = local_folder(name, self._root, confined=self._confined)
+        folder = local_folder(name, self.root, confined=self._confined)
         if self._settings.engine == "vllm":
             return VllmModel(name, folder, self._settings, adapters=self._adapters)
         from ratchet.models.local import LocalModel  # torch is an extra
