@@ -31,7 +31,7 @@ from ratchet.measure.intervals import (
     mean_interval,
     t_interval,
 )
-from ratchet.measure.race import AT_ONCE
+from ratchet.measure.race import AT_ONCE, batch_size
 from ratchet.measure.ratings import Bout, bradley_terry, rank, won
 from ratchet.measure.selection import Selection
 from ratchet.measure.sequential import Sequential
@@ -369,7 +369,7 @@ def race_outcomes(rng: Rng, worlds: list[Array], name: str, most: float) -> list
         return bool(means[pick] >= means.max() - 0.01 - 1e-12)
 
     ended = [
-        raced(scores, seed, batch=CONCURRENCY // (AT_ONCE - 1), ahead=AT_ONCE)
+        raced(scores, seed, batch=batch_size(CONCURRENCY), ahead=AT_ONCE)
         for seed, scores in enumerate(worlds)
     ]
     used = np.array([taken for _, taken, _ in ended]) / grid

@@ -4,21 +4,7 @@
 # then: python benchmarks/throughput/run.py --peers FOLDER
 # A peer that does not install is left out; run.py says so.
 set -euo pipefail
-
-folder=${1:?"name a folder outside the repository: make_peers.sh FOLDER"}
-python=${2:-python3}
-mkdir -p "$folder"
-
-make_peer() {
-  local name=$1
-  shift
-  if "$python" -m venv "$folder/$name" && "$folder/$name/bin/python" -m pip install --quiet "$@"; then
-    echo "$name: $*"
-  else
-    echo "$name: did not install" >&2
-    rm -rf "${folder:?}/$name"
-  fi
-}
+source "$(dirname "$0")/../peers.bash"
 
 make_peer openai "openai==3.54.0"
 make_peer httpx "httpx==0.28.1"

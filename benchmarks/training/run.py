@@ -57,14 +57,14 @@ def packed(count: int, words: int) -> tuple[float, int]:
 def ours(count: int, words: int, *, packing: bool = False) -> tuple[float, int]:
     """Return seconds of training, and tokens."""
     from ratchet.models import NANO
-    from ratchet.tuning import Conversation, TrainingData, TuningSettings, train
+    from ratchet.tuning import Conversation, Listener, TrainingData, TuningSettings, train
 
     rows = [Conversation(tuple(chat)) for chat in chats(count, words)]
     steps: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         result = train(
             NANO, TrainingData(base="local:nano", rows=rows), TuningSettings(**SETTINGS, packing=packing),  # type: ignore[arg-type]
-            adapters=Path(folder), watch=lambda p: steps.append(time.perf_counter()) if p.loss is not None else None,
+            adapters=Path(folder), listener=Listener(watch=lambda p: steps.append(time.perf_counter()) if p.loss is not None else None),
         )  # fmt: skip
     return steps[-1] - steps[0], round(result.tokens * (len(steps) - 1) / len(steps))
 

@@ -28,7 +28,7 @@ from ratchet.core import (
     Verdict,
     content_id,
 )
-from ratchet.core.errors import CandidateError, UsageError
+from ratchet.core.errors import UsageError
 from ratchet.core.running import run_sync
 from ratchet.data import split_examples
 from ratchet.ladder import (
@@ -42,39 +42,49 @@ from ratchet.ladder import (
     open_test,
     promote,
 )
-from ratchet.levers import Evidence, Lever, Watcher
+from ratchet.levers import (
+    WRITTEN,
+    Evidence,
+    Lever,
+    Watcher,
+    candidate_in,
+    files_in,
+    forgotten,
+    matching,
+    variants_in,
+)
 from ratchet.measure import (
     Bench,
     Contest,
     Finding,
+    Forgetting,
     Measurement,
     Plan,
+    Probe,
     Race,
     check_task,
-    compare,
     compare_all,
     evaluate,
     own_family,
     plan,
     race,
-    recall,
+    recall_all,
     settle,
     trials_frame,
 )
 from ratchet.metrics import JudgeMetric, Metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
-from ratchet.models import ChatModel, ModelPool, workspace_pool
+from ratchet.models import ChatModel, ChatRequest, ModelPool, workspace_pool
 from ratchet.store import (
+    Settings,
     Workspace,
     find_candidate,
     find_workspace,
     latest_dataset,
-    load_candidate,
     load_examples,
     load_openings,
     load_steps,
     load_trials,
-    measured_candidates,
     open_database,
 )
 from ratchet.watching import Watching
@@ -191,39 +201,36 @@ class Workbench:
             found = self.champion()
         elif name == "start":
             found = self.start()
-        elif name.endswith((".yaml", ".yml")):
-            found = self._from_file(Path(name))
+        elif Path(name).suffix in WRITTEN:
+            found = candidate_in(Path(name), self.task, self.start())
         else:
             found = find_candidate(self.engine, name)
         return (
             found.changed(model=model, note=found.note) if model and model != found.model else found
         )
 
-    def _from_file(self, path: Path) -> Candidate:
-        start = self.start()
-        return load_candidate(
-            path,
-            defaults={
-                "model": start.model,
-                "system": start.system,
-                "user": start.user,
-                "decoding": start.decoding,
-                "note": path.stem,
-            },
-        )
-
-    def variants(self) -> list[Candidate]:
-        """Return the candidates in `tasks/<task>/`, in the order of their file names."""
-        if self.workspace is None:
-            return []
-        return [
-            self._from_file(path)
-            for path in sorted((self.workspace.root / "tasks" / self.task.name).glob("*.yaml"))
-        ]
+    def variants(self, patterns: Sequence[str] = ()) -> list[Candidate]:
+        """Return the candidates of the files that match, by default those in `tasks/<task>/`, in the order of their names."""
+        folder = self.workspace.root / "tasks" / self.task.name if self.workspace else None
+        paths = matching(patterns) if patterns else files_in(folder)
+        return [one for path in paths for one in variants_in(path, self.task, self.start())]
 
     def prompt(self, candidate: Candidate) -> Prompt:
         """Return the prompt of a candidate, checked against the task."""
         return Prompt(self.task, candidate)
+
+    def request(self, candidate: Candidate, example: Example) -> ChatRequest:
+        """Return the very request that a candidate sends for an example."""
+
+        async def work(pool: ModelPool) -> ChatRequest:
+            return await self.prompt(candidate).asked(example, pool)
+
+        return self.with_pool(work)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings of the workspace; the usual ones without."""
+        return self.workspace.settings if self.workspace else Settings()
 
     def bench(self, budget: Budget | None = None, pool: ModelPool | None = None) -> Bench:
         """Return where measurements of this task are made."""
@@ -301,8 +308,7 @@ class Workbench:
 
     def compare(self, a: Candidate, b: Candidate, *, budget: Budget | None = None) -> Verdict:
         """Return the paired verdict of `b` against `a` on dev."""
-        before, after = self.measure_all([a, b], budget=budget)
-        return compare(before, after, margin=self.task.margin)
+        return self.compare_all(a, [b], budget=budget)[0][0]
 
     def compare_all(
         self,
@@ -325,17 +331,12 @@ class Workbench:
 
         Raises: UsageError if there is none.
         """
-        bench, examples = self.bench(), self.split("dev")
-        found = [
-            recall(bench, candidate, examples, split="dev")
-            for candidate in measured_candidates(self.engine, self.task.asking_id)
-        ]
-        whole = [m for m in found if m.n == len(examples)]
-        if not whole:
+        found = recall_all(self.bench(), self.split("dev"), split="dev")
+        if not found:
             raise UsageError(
                 f"no candidate has answered all of dev yet; make trials with: ratchet measure {self.task.name}"
             )
-        return whole
+        return found
 
     def settle(
         self,
@@ -376,6 +377,11 @@ class Workbench:
             )
 
         return self.with_pool(work)
+
+    def forgetting(self, candidate: Candidate, probes: Sequence[Probe] | None = None) -> Forgetting:
+        """Return what a fine-tune forgot of its base, by its own probes unless others are given."""
+        root = self.workspace.root if self.workspace else Path.cwd()
+        return self.with_pool(lambda pool: forgotten(pool, candidate, root, probes))
 
     def warnings(self, candidates: Sequence[Candidate] | None = None) -> list[str]:
         """Return what must be said beside figures of these candidates, or of the ladder's: that a judge grades its own family."""
@@ -441,10 +447,6 @@ class Workbench:
             watch_race=self.watching.races,
         )
 
-    def evidence(self, pool: ModelPool) -> Evidence:
-        """Return what a lever may look at."""
-        return self.ground(pool, None).evidence
-
     def changes(self, step: Step, limit: int = CHANGES_SHOWN) -> list[Changed]:
         """Return examples on which a rung's challenger and champion differ most: fixed ones first, then broken ones."""
         if step.verdict is None:
@@ -494,7 +496,4 @@ class Workbench:
 
     def check_fits(self, candidate: Candidate) -> None:
         """Refuse a candidate that does not fit the task, before anything is paid for."""
-        prompt = self.prompt(candidate)
-        if not self.examples:
-            raise CandidateError(f"task {self.task.name!r} has no examples to check against")
-        prompt.request(self.examples[0])
+        self.prompt(candidate).request(self.examples[0])

@@ -15,7 +15,7 @@ import pytest
 from tests.gateway.test_contract import serving
 
 from ratchet.core.errors import DataError, UsageError
-from ratchet.gateway import Gateway, platform_app
+from ratchet.gateway import make_gateway
 from ratchet.jobs.adapters import (
     CONFIG,
     WEIGHTS,
@@ -28,7 +28,7 @@ from ratchet.jobs.adapters import (
     remove_adapter,
     unpacked,
 )
-from ratchet.models import NANO, workspace_pool
+from ratchet.models import NANO
 from ratchet.store import Workspace, create_workspace
 from ratchet.store.adapters import list_adapters
 
@@ -201,11 +201,7 @@ async def test_the_library_over_http(workspace: Workspace, folder: Path, elsewhe
         def put(self, _job: str, _run: int) -> None:
             raise AssertionError
 
-    gateway = Gateway(
-        workspace.database,
-        lambda: workspace_pool(workspace),
-        platform=platform_app(workspace, Nobody()),
-    )
+    gateway = make_gateway(workspace, Nobody())
     archive = zipped(read_parts(folder))
     with serving(gateway) as url:
         async with aiohttp.ClientSession() as session:
@@ -238,7 +234,7 @@ def test_gguf_is_written_by_llama_cpps_converter(workspace, folder, tmp_path, mo
     add_adapter(workspace, "mine", "local:nano", read_parts(folder), source="folder")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="set LLAMA_CPP to"):
-        gguf_adapter(workspace, "mine", tmp_path / "mine.gguf")
+        gguf_adapter(workspace, "mine", tmp_path / "mine.gguf", dtype="float16")
     (tmp_path / "llama").mkdir()
     (tmp_path / "llama" / "convert_hf_to_gguf.py").write_text(
         "import pathlib, sys\n"

@@ -38,11 +38,13 @@ def test_no_body_ends_the_log(engine: sa.Engine, log: str) -> None:
         deep = [deep]
     with serving(gateway(engine, count_up([]), log=log)) as url:
         ask(url, extra_body={"metadata": deep})
-        ask(url, "half a pair \ud83d".encode("utf-8", "surrogatepass").decode("utf-8", "replace"))
+        ask(url, "nul \x00 inside")
         ask(url, extra_body={"metadata": {"n": 2**70}})
         ask(url)
 
     assert len(logged(engine, 4)) == 4
+    asked = [json.dumps(one.body) for one in logged(engine, 4)]
+    assert any("nul" in one and "inside" in one and "\\u0000" not in one for one in asked)
 
 
 def test_secrets_go_wherever_they_stand_and_json_stays_json() -> None:

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import openai
 import pytest
 import yaml
+from tests.conftest import free_port
 
 from ratchet.core.errors import UsageError
 from ratchet.gateway.replicas import app
@@ -86,13 +86,6 @@ def answers(client):
         return bool(client.models.list().data)
     except openai.OpenAIError:
         return False
-
-
-def free_port():
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_a_workspace_must_be_named():

@@ -14,9 +14,8 @@ import openai
 import pytest
 from tests.gateway.test_contract import serving
 
-from ratchet.gateway import Gateway, platform_app
+from ratchet.gateway import make_gateway
 from ratchet.jobs import run_tuning
-from ratchet.models import workspace_pool
 from ratchet.store import Workspace, create_workspace
 from ratchet.store.jobs import find_job
 
@@ -47,13 +46,10 @@ def waiting() -> Waiting:
 @pytest.fixture
 def client(workspace: Workspace, waiting: Waiting) -> Iterator[openai.OpenAI]:
     """Give the SDK, pointed at a gateway over that workspace."""
-    gateway = Gateway(
-        workspace.database,
-        lambda: workspace_pool(workspace),
-        names=("local:nano",),
-        platform=platform_app(workspace, waiting),
-    )
-    with serving(gateway) as url, openai.OpenAI(base_url=url, api_key="none", max_retries=0) as sdk:
+    with (
+        serving(make_gateway(workspace, waiting)) as url,
+        openai.OpenAI(base_url=url, api_key="none", max_retries=0) as sdk,
+    ):
         yield sdk
 
 

@@ -160,12 +160,12 @@ def test_repairs_stay_within_a_call_limit_and_what_came_is_charged():
 
     measured = ready.measure(fixing, budget=budget)
 
-    assert len(asked) <= 30
+    assert 27 <= len(asked) <= 30
     assert budget.calls_made >= len(measured.outcomes) > 0
 
 
 async def test_samples_that_came_are_used():
-    """One of five fails: the other four vote, and are counted."""
+    """One of five fails: the other four vote; all five were calls."""
     from ratchet.answer import Prompt, answer_example
 
     asked = []
@@ -181,4 +181,4 @@ async def test_samples_that_came_are_used():
     )
 
     assert trial.answer == ready.split("dev")[0].reference
-    assert trial.calls == 4
+    assert trial.calls == 5

@@ -93,7 +93,7 @@ def test_what_is_no_use_is_left_out_and_counted():
         in told
     )
     assert "2 repeated, 1 with an example of the data in it" in told
-    assert "prompt: 1 proposals hold an example of dev, and are left out" in ready.said
+    assert any("as it holds a text of dev" in line and "take it out" in line for line in ready.said)
 
 
 def test_a_proposer_of_nonsense_is_given_up_early():
@@ -120,7 +120,7 @@ def test_who_proposes_must_be_named():
 
 def test_labels_are_no_leak():
     """A long label that many examples have may stand in a prompt; the text of one example may not."""
-    from ratchet.levers import leaked
+    from ratchet.levers import leak_in, telling
 
     examples = [
         ratchet.Example(
@@ -129,6 +129,7 @@ def test_labels_are_no_leak():
         for n in range(3)
     ]
     old = ratchet.Candidate(model="m", system="Pick.", user="{{q}}")
+    texts = telling(examples)
 
-    assert not leaked(old, old.changed(system="card_payment_fee_charged is for fees."), examples)
-    assert leaked(old, old.changed(system="As the question number 2 of many."), examples)
+    assert leak_in(old, old.changed(system="card_payment_fee_charged is for fees."), texts) is None
+    assert leak_in(old, old.changed(system="As the question number 2 of many."), texts)

@@ -85,7 +85,7 @@ async def test_likelihoods_of_held_out_text_are_compared(tmp_path: Path):
 
     model, tokenizer = load_base(NANO)
     probes = load_probes(NANO / "probes.jsonl")[:12]
-    texts = texts_for("local:nano", tmp_path, probes)
+    texts = texts_for("local:nano", tmp_path)[:12]
     request, text = texts[0]
     head = tokenizer.apply_chat_template(
         request.messages, tokenize=False, add_generation_prompt=True
@@ -106,7 +106,7 @@ async def test_likelihoods_of_held_out_text_are_compared(tmp_path: Path):
         said = await pool.model("local:nano").likelihoods(texts[:1])
         same = await forgetting(pool, base, base, probes, texts=texts)
         worse = await forgetting(pool, base, base.changed(adapter="a_1"), probes, texts=texts)
-        plain = await pool.model("local:nano").likelihoods(texts_for("far/gpt", tmp_path, ())[:2])
+        plain = await pool.model("local:nano").likelihoods(texts_for("far/gpt", tmp_path)[:2])
 
     assert said == [(pytest.approx(wanted, abs=1e-3), ids.shape[1] - start)]
     assert same.likelihoods.before == same.likelihoods.after

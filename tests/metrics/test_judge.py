@@ -18,7 +18,8 @@ from ratchet.core import (
     Task,
 )
 from ratchet.core.errors import BudgetError, MetricError, ReplyError, UnknownModelError
-from ratchet.measure import Bench, Measurement, evaluate, judged_bouts, plan, race, recall
+from ratchet.measure import Bench, Measurement, evaluate, judged_bouts, plan, race
+from ratchet.measure.evaluate import recall
 from ratchet.metrics import FieldScores, JudgeMetric, grading_task, pairing_task
 from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import load_trials

@@ -26,9 +26,19 @@ def encoded(tokenizer, texts):
     return tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
 
 
+def decode(model, batch, rows, *, end):
+    """Generate rows to their ends, all from the start; what they get is in them."""
+    from ratchet.models.decode import Batch
+
+    running = Batch(model, end=end, route=lambda _: None)
+    running.join(batch, rows)
+    while len(running):
+        running.step()
+
+
 def test_greedy_decoding_is_that_of_generate(nano):
     """For answers of very uneven length the tokens are those of `generate`, though rows leave the batch early."""
-    from ratchet.models.decode import Row, decode
+    from ratchet.models.decode import Row
 
     model, tokenizer = nano
     words = "red blue green pink grey black white brown teal"
@@ -58,13 +68,13 @@ def test_rows_join_a_running_batch(nano):
     end = tokenizer.eos_token_id
     alone = []
     for text in texts:
-        row, batch = Row(limit=25), Batch(model, end=end)
+        row, batch = Row(limit=25), Batch(model, end=end, route=lambda _: None)
         batch.join(encoded(tokenizer, [text]), [row])
         while len(batch):
             batch.step()
         alone.append(row.tokens)
 
-    batch, rows, ended = Batch(model, end=end), [], []
+    batch, rows, ended = Batch(model, end=end, route=lambda _: None), [], []
     for start in (0, 1, 3):
         fresh = [Row(limit=25) for _ in range(start, {0: 1, 1: 3, 3: 6}[start])]
         ended += batch.join(encoded(tokenizer, texts[start : start + len(fresh)]), fresh)
@@ -80,7 +90,7 @@ def test_rows_join_a_running_batch(nano):
 
 def test_each_row_keeps_its_own_limit(nano):
     """A row stops at its own limit while the others go on."""
-    from ratchet.models.decode import Row, decode
+    from ratchet.models.decode import Row
 
     model, tokenizer = nano
     batch = encoded(tokenizer, ["Repeat: one two three four"] * 3)
@@ -123,7 +133,7 @@ def test_a_seeded_row_does_not_depend_on_its_neighbours():
 
 def test_likelihoods_are_those_of_the_model(nano):
     """Each token's logarithm is log-softmax of the model's own output, and the likeliest come first."""
-    from ratchet.models.decode import Row, decode
+    from ratchet.models.decode import Row
 
     model, tokenizer = nano
     batch = encoded(tokenizer, ["Repeat: one two", "Repeat: x"])

@@ -9,11 +9,11 @@ from tests.gateway.test_contract import serving
 
 import ratchet
 from ratchet.core.errors import AccessError, TuningError
-from ratchet.gateway import Gateway, platform_app
+from ratchet.gateway import make_gateway
 from ratchet.jobs import run_tuning
 from ratchet.levers import LeverEstimate, TuneLever
 from ratchet.metrics import ExactMatch
-from ratchet.models import ChatRequest, ModelPool, workspace_pool
+from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import EndpointSettings, Workspace, create_workspace
 from ratchet.store.jobs import list_jobs
 from ratchet.testing import ScriptedModel
@@ -39,12 +39,7 @@ class AtOnce:
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Workspace]]:
     """Give a provider's address, and what is behind it."""
     workspace = create_workspace(tmp_path_factory.mktemp("provider"))
-    gateway = Gateway(
-        workspace.database,
-        lambda: workspace_pool(workspace),
-        platform=platform_app(workspace, AtOnce(workspace)),
-    )
-    with serving(gateway) as url:
+    with serving(make_gateway(workspace, AtOnce(workspace))) as url:
         yield url, workspace
 
 
@@ -162,7 +157,7 @@ def test_the_lever_tunes_at_a_provider_and_without_instructions(
     lever = TuneLever(TuningSettings(epochs=6), prune=True)
 
     async def estimated(pool: ModelPool) -> LeverEstimate:
-        return await lever.estimate(bench.champion(), bench.evidence(pool))
+        return await lever.estimate(bench.champion(), bench.ground(pool).evidence)
 
     estimate = bench.with_pool(estimated)
     steps = bench.climb([lever])

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ import ratchet
 from ratchet.answer import Prompt, starting_candidate
 from ratchet.core.errors import TuningError
 from ratchet.models import NANO
-from ratchet.tuning import Launch, TrainingData, TuningStopped, conversations_of, train_on
+from ratchet.tuning import Launch, Listener, TrainingData, TuningStopped, conversations_of, train_on
 
 pytest.importorskip("torch")
 pytestmark = [pytest.mark.local, pytest.mark.slow]
@@ -46,31 +47,20 @@ def alone(tmp_path_factory):
 def test_two_processes_train_as_one(alone, tmp_path):
     """They share the batch, are told to stop, go on from their checkpoint, and tell of every step and checkpoint."""
     steps, kept = [], []
-    two = Launch(processes=2)
+    go = partial(train_on, Launch(processes=2), NANO, data(), SETTINGS, adapters=tmp_path)
     with pytest.raises(TuningStopped, match="stopped at step"):
-        train_on(
-            two,
-            NANO,
-            data(),
-            SETTINGS,
-            adapters=tmp_path,
-            watch=steps.append,
-            should_stop=lambda: any(one.step >= 6 for one in steps),
+        go(
+            listener=Listener(
+                watch=steps.append, should_stop=lambda: steps[-1:] and steps[-1].step >= 6
+            )
         )
     stopped = max(one.step for one in steps)
     steps.clear()
 
-    result = train_on(
-        two,
-        NANO,
-        data(),
-        SETTINGS,
-        adapters=tmp_path,
-        watch=steps.append,
-        keep_checkpoint=lambda step, _loss, at: kept.append(
-            (step, (at / "adapter_model.safetensors").is_file())
-        ),
-    )
+    def keep(step, _loss, at):
+        kept.append((step, (at / "adapter_model.safetensors").is_file()))
+
+    result = go(listener=Listener(watch=steps.append, keep_checkpoint=keep))
 
     assert min(one.step for one in steps) >= stopped
     assert result.steps == 12
@@ -89,7 +79,9 @@ def test_what_goes_wrong_in_a_process_is_told(tmp_path):
     with pytest.raises(TuningError, match="3 processes cannot share a batch of 8"):
         train_on(Launch(processes=3), NANO, data(), SETTINGS, adapters=tmp_path)
     with pytest.raises(TuningError, match="on one process alone"):
-        train_on(two, NANO, data(), SETTINGS, adapters=tmp_path, score=lambda *_: 1.0)
+        train_on(
+            two, NANO, data(), SETTINGS, adapters=tmp_path, listener=Listener(score=lambda *_: 1.0)
+        )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -110,7 +102,9 @@ def test_a_cluster_of_two_nodes_trains_as_one_process(alone, tmp_path, monkeypat
     try:
         cluster.add_node(num_cpus=1)
         launch = Launch(processes=2, ray=cluster.address)
-        result = train_on(launch, NANO, data(), SETTINGS, adapters=tmp_path, watch=steps.append)
+        result = train_on(
+            launch, NANO, data(), SETTINGS, adapters=tmp_path, listener=Listener(watch=steps.append)
+        )
     finally:
         ray.shutdown()
         cluster.shutdown()

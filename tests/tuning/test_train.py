@@ -13,6 +13,7 @@ import ratchet
 from ratchet.answer import Prompt, starting_candidate
 from ratchet.core.errors import TuningError
 from ratchet.models import NANO
+from ratchet.tuning import Listener
 
 pytest.importorskip("torch")
 pytestmark = [pytest.mark.local, pytest.mark.slow]
@@ -65,7 +66,11 @@ def run(prompt, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapters")
     seen = []
     result = train(
-        NANO, data(prompt), ratchet.TuningSettings(epochs=6), adapters=folder, watch=seen.append
+        NANO,
+        data(prompt),
+        ratchet.TuningSettings(epochs=6),
+        adapters=folder,
+        listener=Listener(watch=seen.append),
     )
     return folder, result, seen
 
@@ -139,7 +144,11 @@ def test_a_finished_run_is_found_again(run, prompt):
     seen = []
 
     again = train(
-        NANO, data(prompt), ratchet.TuningSettings(epochs=6), adapters=folder, watch=seen.append
+        NANO,
+        data(prompt),
+        ratchet.TuningSettings(epochs=6),
+        adapters=folder,
+        listener=Listener(watch=seen.append),
     )
 
     assert again == result
@@ -159,13 +168,14 @@ def test_the_same_seed_gives_the_same_adapter(prompt, tmp_path):
     assert found[0] == found[1]
 
 
-def test_the_estimate_names_steps_time_and_memory(prompt):
-    """The estimate counts the steps exactly, and its other figures are positive."""
-    from ratchet.tuning import estimate_training
+def test_the_estimate_names_steps_time_and_memory(prompt, tmp_path):
+    """The estimate counts the steps as the run does, also where an epoch's last batch is not full; its other figures are positive."""
+    from ratchet.tuning import estimate_training, train
 
-    estimate = estimate_training(NANO, data(prompt), ratchet.TuningSettings(epochs=2))
+    settings = ratchet.TuningSettings(epochs=3, evaluations=2)
+    estimate = estimate_training(NANO, data(prompt, 48), settings)
 
-    assert estimate.steps == 22
+    assert estimate.steps == train(NANO, data(prompt, 48), settings, adapters=tmp_path).steps == 18
     assert estimate.seconds > 0
     assert 0 < estimate.memory_gb < 5
     assert estimate.trained_parameters > 100_000
@@ -179,12 +189,12 @@ def test_a_killed_run_goes_on_from_its_checkpoint(tmp_path):
         import ratchet
         from ratchet.answer import Prompt, starting_candidate
         from ratchet.models import NANO
-        from ratchet.tuning import train
+        from ratchet.tuning import Listener, train
         import test_train as t
         prompt = Prompt(t.task(), starting_candidate(t.task()))
         settings = ratchet.TuningSettings(epochs=8, patience=50)
         result = train(NANO, t.data(prompt), settings, adapters=Path({str(tmp_path)!r}),
-                            watch=lambda p: print(p.step, flush=True))
+                            listener=Listener(watch=lambda p: print(p.step, flush=True)))
         print("done", result.steps, flush=True)
     """)
     command = [sys.executable, "-c", script]
@@ -239,15 +249,18 @@ def test_a_stopped_run_goes_on(prompt, tmp_path):
             data(prompt, 48),
             settings,
             adapters=tmp_path,
-            watch=steps.append,
-            should_stop=lambda: steps and steps[-1].step >= 4,
+            listener=Listener(
+                watch=steps.append, should_stop=lambda: steps and steps[-1].step >= 4
+            ),
         )
     steps.clear()
     (work,) = tmp_path.glob("*.part")
     (work / "checkpoint-9").mkdir()
     (work / "checkpoint-9" / "trainer_state.json").write_text('{"global_st')
 
-    result = train(NANO, data(prompt, 48), settings, adapters=tmp_path, watch=steps.append)
+    result = train(
+        NANO, data(prompt, 48), settings, adapters=tmp_path, listener=Listener(watch=steps.append)
+    )
 
     assert steps[0].step == 6
     assert (tmp_path / result.adapter / "adapter_model.safetensors").is_file()

@@ -1,12 +1,11 @@
 """How a candidate answers an example: template, demonstrations, call, parse."""
 
-from ratchet.answer.answering import Drawn, answer_example, draw
+from ratchet.answer.answering import answer_example, draw
 from ratchet.answer.forms import parse_answer
 from ratchet.answer.messages import Prompt, signature, starting_candidate, written_answer
 from ratchet.answer.template import Template
 
 __all__ = [
-    "Drawn",
     "Prompt",
     "Template",
     "answer_example",

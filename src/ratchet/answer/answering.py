@@ -12,7 +12,7 @@ from ratchet.answer.checks import Check, problem_of
 from ratchet.answer.forms import problem_with
 from ratchet.answer.messages import Prompt
 from ratchet.answer.template import Template
-from ratchet.core import Example, FailureKind, Json, Trial, Usage
+from ratchet.core import Example, FailureKind, Json, Trial, total
 from ratchet.core.errors import ReplyError
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
@@ -31,6 +31,7 @@ class Drawn:
     problem: str | None = None
     """What is wrong with it, in words for the model; None where nothing is, or nobody looked."""
     calls: int = 1
+    """Those that gave no reply too."""
 
 
 async def answer_example(
@@ -102,7 +103,7 @@ async def draw(
         usage=total([one.reply.usage for one in samples]),
         latency_s=max(one.reply.latency_s for one in samples),
     )
-    return replace(chosen, reply=reply, calls=sum(one.calls for one in samples))
+    return replace(chosen, reply=reply, calls=sum(one.calls for one in samples) + len(errors))
 
 
 async def repaired(
@@ -115,7 +116,9 @@ async def repaired(
     """Return an answer; one that fails is handed back with what is wrong, as often as the candidate says."""
     decoding = prompt.candidate.decoding
     replies: list[ChatReply] = []
+    calls = 0
     while True:
+        calls += 1
         try:
             reply = await model.chat(request)
         except ReplyError:
@@ -138,7 +141,7 @@ async def repaired(
         usage=total([one.usage for one in replies]),
         latency_s=sum(one.latency_s for one in replies),
     )
-    return Drawn(reply=whole, answer=answer, failure=failure, problem=problem, calls=len(replies))
+    return Drawn(reply=whole, answer=answer, failure=failure, problem=problem, calls=calls)
 
 
 def handed_back(reply: ChatReply, told: str) -> list[dict[str, Json]]:
@@ -172,14 +175,3 @@ def agreed(answers: list[Json]) -> int:
         sum(2 * (a & b).total() / max(1, a.total() + b.total()) for b in words) for a in words
     ]
     return likeness.index(max(likeness))
-
-
-def total(usages: list[Usage]) -> Usage:
-    """Return what several calls used; the cost is unknown where one of them is."""
-    costs = [usage.cost_usd for usage in usages]
-    known = [cost for cost in costs if cost is not None]
-    return Usage(
-        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
-        completion_tokens=sum(usage.completion_tokens for usage in usages),
-        cost_usd=sum(known) if len(known) == len(costs) else None,
-    )

@@ -14,7 +14,7 @@ from ratchet.core import FailureKind, Json, Task
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatReply
 
-__all__ = ["Outcome", "parse_answer", "problem_with"]
+__all__ = ["Outcome", "embedded", "parse_answer", "problem_with"]
 
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
@@ -48,9 +48,9 @@ def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
     call = next((call for call in reply.tool_calls if call.name == form.tool), None)
     if form.kind == "tool" and call is None:
         return f"the tool {form.tool} must be called"
-    value = embedded(call.arguments if call else reply.text)
+    value = loaded(call.arguments if call else json_text(reply))
     if value is None:
-        return "it is no JSON object"
+        return "it is no JSON"
     if depth(value) > DEEPEST:
         return "it is nested too deeply"
     faults = validator(canonical_json(form.json_schema)).iter_errors(value)
@@ -119,11 +119,14 @@ def sql_answer(_task: Task, reply: ChatReply) -> Outcome:
 
 
 def json_answer(task: Task, reply: ChatReply) -> Outcome:
-    text = reply.text.strip()
-    if not text:
-        return None, "empty"
-    fenced = FENCE.search(text)
-    return checked(task, fenced.group(1) if fenced else text)
+    text = json_text(reply)
+    return checked(task, text) if text else (None, "empty")
+
+
+def json_text(reply: ChatReply) -> str:
+    """Return where the JSON of a reply should stand: in its first fence, else all of it."""
+    fenced = FENCE.search(reply.text)
+    return fenced.group(1) if fenced else reply.text.strip()
 
 
 def tool_answer(task: Task, reply: ChatReply) -> Outcome:
@@ -134,14 +137,9 @@ def tool_answer(task: Task, reply: ChatReply) -> Outcome:
 
 
 def checked(task: Task, text: str) -> Outcome:
-    try:
-        value = orjson.loads(
-            text
-        )  # strict: NaN, infinities and half surrogate pairs cannot be kept
-    except (ValueError, RecursionError):
-        value = embedded(text)
-        if value is None:
-            return None, "unparsable"
+    value = loaded(text)
+    if value is None:
+        return None, "unparsable"
     if not isinstance(value, dict | list) or depth(value) > DEEPEST:
         return None, "wrong form"
     return (
@@ -149,6 +147,14 @@ def checked(task: Task, text: str) -> Outcome:
         if validator(canonical_json(task.answer.json_schema)).is_valid(value)
         else (None, "wrong form")
     )
+
+
+def loaded(text: str) -> Json:
+    """Return JSON, also an object that stands inside other text; None where there is none."""
+    try:
+        return orjson.loads(text)  # strict: NaN, infinities and half surrogate pairs cannot be kept
+    except (ValueError, RecursionError):
+        return embedded(text)
 
 
 def embedded(text: str) -> Json:

@@ -156,7 +156,7 @@ class Prompt:
             raise CandidateError(
                 f"demonstration {number} has no value for the field {min(missing)!r}"
             )
-        question = self._user.render({**self._fixed, **demonstration.inputs})
+        question = demonstration.asked or self._user.render({**self._fixed, **demonstration.inputs})
         is_call = self.task.answer.kind == "tool"
         said = (
             {"role": "assistant", "content": demonstration.said}

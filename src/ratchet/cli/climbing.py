@@ -1,75 +1,40 @@
 """Commands about the ladder: `try` a lever, `climb` with several, show the `ladder`, open the test split at the end: `final`."""
 
 import re
-import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ratchet.cli.levers import (
+    Bootstrap,
+    ByScore,
+    Distil,
+    Embedding,
+    Epochs,
+    LeverOptions,
+    Models,
+    NearestCounts,
+    Packing,
+    Propose,
+    ProposerName,
+    Prune,
+    Replay,
+    Templates,
+    Weights,
+    Yes,
+    confirm,
+    make_levers,
+    show_estimates,
+)
 from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 
 if TYPE_CHECKING:
     from ratchet.core import Step
     from ratchet.ladder import Edit
-    from ratchet.levers import Lever
-    from ratchet.models import ModelPool
-    from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
 
-Epochs = Annotated[
-    float | None, typer.Option(min=0, help="Passes over the train split, for the lever tune.")
-]
-Prune = Annotated[
-    bool,
-    typer.Option(
-        "--prune", help="tune: also train without the instructions, a tag in their place."
-    ),
-]
-Distil = Annotated[
-    bool,
-    typer.Option("--distil", help="tune: learn the teacher's answers that the metric accepts."),
-]
-Replay = Annotated[
-    float,
-    typer.Option(min=0, help="tune: mix in the base's own practice, as a share of the examples."),
-]
-ByScore = Annotated[
-    bool,
-    typer.Option(
-        "--by-score", help="tune: keep the checkpoint with the best score, not the best loss."
-    ),
-]
-Models = Annotated[
-    str,
-    typer.Option(help="model: which ones to try, with commas; left out, the task's teacher."),
-]
-Propose = Annotated[
-    int, typer.Option(min=0, max=100, help="prompt: let a model propose so many prompts too.")
-]
-ProposerName = Annotated[
-    str, typer.Option("--proposer", help="prompt: who proposes; left out, the task's teacher.")
-]
-Bootstrap = Annotated[
-    bool,
-    typer.Option(
-        "--bootstrap",
-        help="demos: show a model's own replies that the metric accepts, not the references.",
-    ),
-]
-Weights = Annotated[
-    Literal["lora", "qlora", "full"],
-    typer.Option(help="tune: what is trained: lora, qlora (four bits, on a GPU) or full."),
-]
-Packing = Annotated[
-    bool,
-    typer.Option("--packing", help="tune: lay short examples end to end; faster, the same result."),
-]
-Yes = Annotated[
-    bool, typer.Option("--yes", help="Do not ask before a fine-tune above the workspace's limits.")
-]
 LEVERS = ("prompt", "demos", "tune")
 
 
@@ -80,78 +45,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(ladder)
     app.command()(final)
     app.command()(forget)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TuneOptions:
-    """What the lever tune is told."""
-
-    epochs: float | None = None
-    prune: bool = False
-    distil: bool = False
-    replay: float = 0.0
-    by_score: bool = False
-    weights: Literal["lora", "qlora", "full"] = "lora"
-    packing: bool = False
-    yes: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeverOptions:
-    """What the levers prompt and model are told."""
-
-    models: str = ""
-    propose: int = 0
-    proposer: str = ""
-    bootstrap: bool = False
-
-
-def make_levers(
-    bench: "Workbench", names: list[str], tune: TuneOptions, options: LeverOptions
-) -> "list[Lever]":
-    from ratchet.core.errors import UsageError, did_you_mean
-    from ratchet.levers import (
-        DecodingLever,
-        DemosLever,
-        ModelLever,
-        PromptLever,
-        Proposer,
-        TuneLever,
-    )
-    from ratchet.store import TuneSettings
-    from ratchet.tuning import Launch, TuningSettings
-
-    limits = bench.workspace.settings.tune if bench.workspace else TuneSettings()
-    settings = TuningSettings(
-        best="score" if tune.by_score else "loss",
-        weights=tune.weights,
-        packing=tune.packing,
-        **({"epochs": tune.epochs} if tune.epochs else {}),
-    )
-    known: dict[str, Lever] = {
-        "prompt": PromptLever(
-            bench.variants(),
-            proposer=Proposer(options.proposer or None, count=options.propose)
-            if options.propose
-            else None,
-        ),
-        "demos": DemosLever(bootstrap=options.bootstrap),
-        "decoding": DecodingLever(),
-        "model": ModelLever([name.strip() for name in options.models.split(",") if name.strip()]),
-        "tune": TuneLever(
-            settings,
-            prune=tune.prune,
-            distil=tune.distil,
-            replay=tune.replay,
-            launch=Launch(processes=limits.processes, ray=limits.ray),
-        ),
-    }
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"unknown lever {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
-            )
-    return [known[name] for name in names]
 
 
 def try_(
@@ -165,15 +58,18 @@ def try_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what it would take, and end.")
     ] = False,
+    templates: Templates = None,
+    propose: Propose = 0,
+    proposer: ProposerName = "",
+    bootstrap: Bootstrap = False,
+    nearest: NearestCounts = "4",
+    embedding: Embedding = "local:minilm",
+    models: Models = "",
     epochs: Epochs = None,
     prune: Prune = False,
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
-    models: Models = "",
-    propose: Propose = 0,
-    proposer: ProposerName = "",
-    bootstrap: Bootstrap = False,
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -187,19 +83,7 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
-        options=LeverOptions(
-            models=models, propose=propose, proposer=proposer, bootstrap=bootstrap
-        ),
-        tune=TuneOptions(
-            epochs=epochs,
-            prune=prune,
-            distil=distil,
-            replay=replay,
-            by_score=by_score,
-            weights=weights,
-            packing=packing,
-            yes=yes,
-        ),
+        options=LeverOptions.of(locals()),
         budget=budget,
         max_calls=max_calls,
         again=True,
@@ -219,15 +103,18 @@ def climb(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what each lever would take, and end.")
     ] = False,
+    templates: Templates = None,
+    propose: Propose = 0,
+    proposer: ProposerName = "",
+    bootstrap: Bootstrap = False,
+    nearest: NearestCounts = "4",
+    embedding: Embedding = "local:minilm",
+    models: Models = "",
     epochs: Epochs = None,
     prune: Prune = False,
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
-    models: Models = "",
-    propose: Propose = 0,
-    proposer: ProposerName = "",
-    bootstrap: Bootstrap = False,
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -245,19 +132,7 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
-        options=LeverOptions(
-            models=models, propose=propose, proposer=proposer, bootstrap=bootstrap
-        ),
-        tune=TuneOptions(
-            epochs=epochs,
-            prune=prune,
-            distil=distil,
-            replay=replay,
-            by_score=by_score,
-            weights=weights,
-            packing=packing,
-            yes=yes,
-        ),
+        options=LeverOptions.of(locals()),
         budget=budget,
         max_calls=max_calls,
         again=again,
@@ -272,7 +147,6 @@ def run(
     start: str | None,
     dry_run: bool,
     options: LeverOptions,
-    tune: TuneOptions,
     budget: float | None,
     max_calls: int | None,
     again: bool,
@@ -283,12 +157,12 @@ def run(
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    levers = make_levers(bench, names, tune, options)
+    levers = make_levers(bench, names, options)
     if dry_run:
         show_estimates(bench, levers, json=json)
         return
     first = bench.candidate(start) if start else None
-    if "tune" in names and not tune.yes:
+    if "tune" in names and not options.yes:
         confirm(bench, levers)
     with find_workspace(Path()).held(), bars() as bench.watching:
         steps = bench.climb(levers, start=first, budget=budget_of(budget, max_calls), again=again)
@@ -297,70 +171,6 @@ def run(
         return
     show_ladder(steps)
     out.print(f"next: ratchet ladder {task} --report report.html")
-
-
-def confirm(bench: "Workbench", levers: "list[Lever]") -> None:
-    """Ask before a fine-tune that would cost or last more than the workspace allows unasked."""
-    from ratchet.core.errors import UsageError
-
-    limits = bench.workspace.settings.tune if bench.workspace else None
-    if limits is None or (limits.ask_above_usd is None and limits.ask_above_minutes is None):
-        return
-    for row in estimates(bench, [lever for lever in levers if lever.name == "tune"]):
-        usd, minutes = row["cost_usd"] or 0.0, (row["seconds"] or 0.0) / 60
-        over_usd = limits.ask_above_usd is not None and usd > limits.ask_above_usd
-        over_time = limits.ask_above_minutes is not None and minutes > limits.ask_above_minutes
-        if over_usd or over_time:
-            question = f"the fine-tune would cost about ${usd:.2f} and take {minutes:.0f} minutes ({row['note']}); go on?"
-            if not sys.stdin.isatty():
-                raise UsageError(
-                    f"{question} Say --yes, or raise the limits under [tune] in ratchet.toml"
-                )
-            typer.confirm(question, abort=True)
-
-
-def estimates(bench: "Workbench", levers: "list[Lever]") -> list[dict[str, Any]]:
-    """Return what each lever would take."""
-    from ratchet.core.running import run_sync
-
-    async def work() -> list[dict[str, Any]]:
-        async with bench.pool() as pool:
-            evidence = bench.evidence(pool)
-            return [
-                {
-                    "lever": lever.name,
-                    **(await lever.estimate(bench.champion(), evidence)).model_dump(),
-                }
-                for lever in levers
-            ]
-
-    return run_sync(work())
-
-
-def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> None:
-    from rich.table import Table
-
-    from ratchet.cli.show import out, print_json
-    from ratchet.ladder import cost_text
-
-    found = estimates(bench, levers)
-    dev = len(bench.split("dev"))
-    if json:
-        print_json({"levers": found, "dev_calls_a_candidate": dev})
-        return
-    table = Table("lever", "candidates", "calls to find them", "seconds", "cost", "")
-    for row in found:
-        seconds, cost = row["seconds"], row["cost_usd"]
-        table.add_row(
-            str(row["lever"]),
-            str(row["candidates"]),
-            str(row["calls"]),
-            "" if seconds is None else f"≈{seconds:.0f}",
-            "" if cost is None else cost_text(float(str(cost))),
-            str(row["note"]),
-        )
-    out.print(table)
-    out.print(f"and {dev} calls on dev for each candidate")
 
 
 def show_ladder(steps: "list[Step]") -> None:
@@ -468,27 +278,11 @@ def forget(
     from rich.table import Table
 
     from ratchet.cli.show import out, print_json
-    from ratchet.core.errors import UsageError
-    from ratchet.levers import untuned
-    from ratchet.measure import Forgetting, forgetting, load_probes, probes_for, texts_for
-    from ratchet.store import find_workspace
+    from ratchet.measure import load_probes
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    tuned = bench.candidate(candidate)
-    root = find_workspace(Path()).root
-    base = untuned(tuned, root)
-    if base is None:
-        raise UsageError(
-            f"{tuned.id} is no fine-tune: it has no adapter, and its weights were not trained here; name one with --candidate"
-        )
-    asked = load_probes(probes) if probes else probes_for(base.model, root)
-    texts = texts_for(base.model, root, asked)
-
-    async def work(pool: "ModelPool") -> Forgetting:
-        return await forgetting(pool, base, tuned, asked, texts=texts)
-
-    found = bench.with_pool(work)
+    found = bench.forgetting(bench.candidate(candidate), load_probes(probes) if probes else None)
     if json:
         print_json({**found.model_dump(mode="json"), "sentence": found.sentence})
         return

@@ -99,7 +99,7 @@ def show(
 
     bench = Workbench.open(only_task(find_workspace(Path()).task_names(), task))
     chosen = bench.candidate(candidate)
-    request = bench.prompt(chosen).request(the_example(bench, example))
+    request = bench.request(chosen, the_example(bench, example))
     if json:
         print_json(
             {
@@ -192,7 +192,7 @@ def export(
     bench = Workbench.open(only_task(find_workspace(Path()).task_names(), task))
     chosen = bench.candidate(candidate)
     folder = to or Path(chosen.id)
-    request = bench.prompt(chosen).request(the_example(bench, None))
+    request = bench.request(chosen, the_example(bench, None))
     write_text(
         folder / "candidate.yaml",
         yaml.safe_dump(

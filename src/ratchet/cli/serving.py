@@ -106,7 +106,7 @@ def serve(
         out.print(
             "  no release yet (make one with: ratchet promote TASK); models by their names, as local:nano"
         )
-    worker = Worker(workspace.root) if workers else None
+    worker = Worker(workspace) if workers else None
     if worker:
         worker.start()
     try:
@@ -178,6 +178,7 @@ def logs(
             if one.id not in shown and one.at > started - SLOWEST_S:
                 out.print(line_of(one), markup=False)
                 shown[one.id] = one.at
+        shown = {request: at for request, at in shown.items() if at >= since}
         time.sleep(EVERY_S)
 
 

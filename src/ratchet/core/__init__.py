@@ -9,7 +9,7 @@ from ratchet.core.records import Json, Record, canonical_json, content_id
 from ratchet.core.release import Release
 from ratchet.core.step import Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
-from ratchet.core.trial import FailureKind, Score, Trial, Usage
+from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
 from ratchet.core.verdict import Decision, Interval, Verdict
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "Verdict",
     "canonical_json",
     "content_id",
+    "total",
 ]

@@ -7,7 +7,9 @@ from pydantic import Field, model_validator
 
 from ratchet.core.records import Json, Record
 
-__all__ = ["Candidate", "Decoding", "Demonstration", "Nearest"]
+__all__ = ["Candidate", "Decoding", "Demonstration", "Effort", "Nearest"]
+
+Effort = Literal["minimal", "low", "medium", "high"]
 
 
 class Demonstration(Record):
@@ -15,6 +17,8 @@ class Demonstration(Record):
 
     inputs: dict[str, Json]
     answer: Json
+    asked: str = ""
+    """The question as it was written, where it is another than the template makes of the inputs."""
     said: str = ""
     """The reply as it was written, where it is more than the answer: a model's reasoning, and the answer at its end."""
 
@@ -36,7 +40,7 @@ class Decoding(Record):
         "That is not a valid answer: {{problem}}. Give the whole answer again, and nothing else."
     )
     """What is said then."""
-    effort: Literal["minimal", "low", "medium", "high"] | None = None
+    effort: Effort | None = None
     """How long a model that reasons before it answers may do so; None leaves it to the model."""
 
     @property

@@ -1,12 +1,13 @@
 """Trial: one candidate's answer to one example — output, score, tokens, cost and latency."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ratchet.core.records import Json, Record
 
-__all__ = ["FailureKind", "Score", "Trial", "Usage"]
+__all__ = ["FailureKind", "Score", "Trial", "Usage", "total"]
 
 FailureKind = Literal["unparsable", "wrong form", "cut off", "empty", "refused"]
 """How an answer can fail before it is scored; such an answer scores 0 and is counted under its kind."""
@@ -18,6 +19,17 @@ class Usage(Record):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float | None = None
+
+
+def total(usages: Sequence[Usage]) -> Usage:
+    """Return what several calls used; the cost is unknown where one of them is."""
+    costs = [usage.cost_usd for usage in usages]
+    known = [cost for cost in costs if cost is not None]
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cost_usd=sum(known) if len(known) == len(costs) else None,
+    )
 
 
 class Score(Record):

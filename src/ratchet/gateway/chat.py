@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 from opentelemetry.context import Context
 
-from ratchet.core import Json
+from ratchet.core import Json, total
 from ratchet.core.errors import StoreError
 from ratchet.gateway.access import Access
 from ratchet.gateway.answering import Answering, Meant, Names
-from ratchet.gateway.http import Receive, Scope, Send, Told, respond
+from ratchet.gateway.http import Receive, Scope, Send, Told, respond, until_written
 from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import (
     Asked,
@@ -48,6 +48,8 @@ class Passing:
     """One request on its way through."""
 
     id: str
+    is_chat: bool
+    """Or a text."""
     at: float
     started: float
     key: Key | None
@@ -62,6 +64,11 @@ class Passing:
     """Its line is in the log, or on its way there."""
     is_known: bool = False
     """The replies are those of a moment ago."""
+
+    def answered_by(self, name: str) -> None:
+        """Remember who answered, where it is not who was asked."""
+        if self.meant and name != self.meant.model.name:
+            self.who = name
 
     def headers(self) -> dict[str, str]:
         """Return what the response says beside its body."""
@@ -89,7 +96,7 @@ class Chat:
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/chat/completions`."""
-        passing, told = self._begin(scope, "chatcmpl"), Told(send, receive)
+        passing, told = self._begin(scope, is_chat=True), Told(send, receive)
 
         async def go() -> None:
             passing.asked = chat_body(await told.read())
@@ -99,7 +106,7 @@ class Chat:
 
     async def text(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/completions`."""
-        passing, told = self._begin(scope, "cmpl"), Told(send, receive)
+        passing, told = self._begin(scope, is_chat=False), Told(send, receive)
 
         async def go() -> None:
             prompts = text_body(await told.read())
@@ -110,7 +117,7 @@ class Chat:
             for asked in prompts:
                 meant = passing.meant = await self._names.meant(asked)
                 replies, who = await self._answering.answered(meant, asked.n)
-                passing.who = None if who == meant.model.name else who
+                passing.answered_by(who)
                 passing.replies += replies
             choices = [text_choice(reply, place) for place, reply in enumerate(passing.replies)]
             said = text_completion(
@@ -124,9 +131,10 @@ class Chat:
 
         await self._guarded(passing, told, go())
 
-    def _begin(self, scope: Scope, prefix: str) -> Passing:
+    def _begin(self, scope: Scope, *, is_chat: bool) -> Passing:
         return Passing(
-            id=f"{prefix}-{self._random.getrandbits(96):024x}",
+            id=f"{'chatcmpl' if is_chat else 'cmpl'}-{self._random.getrandbits(96):024x}",
+            is_chat=is_chat,
             at=time.time(),
             started=time.perf_counter(),
             key=scope.get("ratchet.key"),
@@ -169,7 +177,7 @@ class Chat:
             return
         if known is None:
             known, who = await self._answering.answered(meant, asked.n)
-            passing.who = None if who == meant.model.name else who
+            passing.answered_by(who)
             if passing.who is None:  # what somebody else said is not what this model says
                 self._answering.remember(meant, asked.n, known)
         passing.replies += known
@@ -208,7 +216,7 @@ class Chat:
                 yield known[0]
                 return
             async for who, piece in self._answering.streamed(meant):
-                passing.who = None if who == meant.model.name else who
+                passing.answered_by(who)
                 yield piece
 
         held = ""  # with likelihoods the text comes with them, at the end
@@ -258,7 +266,7 @@ class Chat:
         """
         written = self._keep(passing, None)
         if written is not None:
-            await asyncio.shield(asyncio.wrap_future(written))
+            await until_written(written)
 
     def _keep(self, passing: Passing, problem: Problem | None) -> Any:
         """Queue the log's line, and count; once a request."""
@@ -266,10 +274,8 @@ class Chat:
             return None
         passing.is_written = True
         asked, meant, replies = passing.asked, passing.meant, passing.replies
-        used = usage_of(replies, is_chat=passing.id.startswith("chat"))
-        costs = [reply.usage.cost_usd for reply in replies]
-        known = [cost for cost in costs if cost is not None]
-        cost = sum(known) if len(known) == len(costs) else None
+        used = usage_of(replies, is_chat=passing.is_chat)
+        cost = total([reply.usage for reply in replies]).cost_usd
         latency_s = time.perf_counter() - passing.started
         body: dict[str, Json] = {
             "request": asked.body if asked else None,
@@ -283,7 +289,7 @@ class Chat:
         status = problem.status if problem else 200
         record(
             passing.parent,
-            "chat" if passing.id.startswith("chat") else "text_completion",
+            "chat" if passing.is_chat else "text_completion",
             asked.model if asked else "",
             {
                 "response.id": passing.id,

@@ -1,6 +1,5 @@
 """`/v1/embeddings`: texts to vectors, by a local model or one behind an endpoint."""
 
-import asyncio
 import base64
 import time
 from secrets import token_hex
@@ -9,7 +8,7 @@ import numpy as np
 import orjson
 
 from ratchet.gateway.access import Access
-from ratchet.gateway.http import Receive, Scope, Send, body_of, respond
+from ratchet.gateway.http import Receive, Scope, Send, body_of, respond, until_written
 from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import Problem, name_of, object_of
 from ratchet.models import ModelPool
@@ -52,7 +51,8 @@ class Embeddings:
         form = body.get("encoding_format") or "float"
         if form not in ("float", "base64"):
             raise Problem(400, "'encoding_format' must be float or base64", param="encoding_format")
-        vectors, tokens = await self._pool.embedder(name).embed(texts)
+        embedder = self._pool.embedder(name)
+        vectors, tokens = await embedder.embed(texts)
         size = body.get("dimensions")
         if size is not None:
             if not isinstance(size, int) or not 1 <= size <= vectors.shape[1]:
@@ -73,7 +73,7 @@ class Embeddings:
         ]
         used = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
         seconds, key = time.perf_counter() - started, scope.get("ratchet.key")
-        cost = self._pool.model(name).price(tokens, 0) if not name.startswith("local:") else 0.0
+        cost = embedder.price(tokens, 0)
         self._access.charge(key, cost)
         self._metrics.count(name, 200, seconds, used, cost, streamed=False)
         written = self._writer.add(
@@ -95,7 +95,7 @@ class Embeddings:
             )
         )
         if written is not None:
-            await asyncio.shield(asyncio.wrap_future(written))
+            await until_written(written)
         said = {
             "object": "list",
             "data": data,

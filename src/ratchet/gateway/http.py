@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import Future
 from typing import Any
 
 from ratchet.gateway.shapes import Problem
@@ -89,3 +90,11 @@ async def respond(
 
 def raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+
+
+async def until_written(written: "Future[None]") -> None:
+    """Wait until the log has a line; who goes away meanwhile does not take it along.
+
+    Raises: what the writer failed with.
+    """
+    await asyncio.shield(asyncio.wrap_future(written))

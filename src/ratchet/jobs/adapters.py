@@ -26,6 +26,7 @@ from typing import Any
 
 from ratchet.core.errors import DataError, UsageError
 from ratchet.models import local_folder
+from ratchet.models.adapters import CONFIG, WEIGHTS
 from ratchet.store import Workspace, load_releases
 from ratchet.store.adapters import (
     NamedAdapter,
@@ -50,13 +51,13 @@ __all__ = [
 ]
 
 CONVERTER = "convert_hf_to_gguf.py"
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 LARGEST = 2**30
 """Bytes of an adapter."""
 LARGEST_CONFIG = 2**20
 TIMEOUT_S = 60.0
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-DTYPES = ("float16", "bfloat16", "float32")
+DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
+"""Of merged weights, with their names in GGUF."""
 
 
 def add_adapter(
@@ -91,14 +92,7 @@ def add_adapter(
     check_fit(parts, local_folder(base, workspace.root))
     adapter = f"u_{token_hex(8)}"
     folder = workspace.adapters / adapter
-    beside = folder.with_name(f".{adapter}.part")
-    beside.mkdir(parents=True)
-    try:
-        for part in (CONFIG, WEIGHTS):
-            (beside / part).write_bytes(parts[part])
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    write_parts(folder, parts)
     return name_adapter(
         workspace.database, name, adapter=adapter, base=base, source=source, size=size_of(folder)
     )
@@ -305,13 +299,21 @@ def fetch(url: str, *, allow_private: bool = False) -> bytes:
 
 def copy_adapter(source: Path, target: Path) -> None:
     """Copy an adapter's weights and configuration."""
-    beside = target.with_name(f".{target.name}.part")
+    write_parts(target, {name: (source / name).read_bytes() for name in (CONFIG, WEIGHTS)})
+
+
+def write_parts(folder: Path, parts: Mapping[str, bytes]) -> None:
+    """Write an adapter's two files whole or not at all, in place of those that are there."""
+    beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    for name in (CONFIG, WEIGHTS):
-        shutil.copyfile(source / name, beside / name)
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
+    try:
+        for part in (CONFIG, WEIGHTS):
+            (beside / part).write_bytes(parts[part])
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def size_of(folder: Path) -> int:
@@ -353,13 +355,13 @@ def packed(workspace: Workspace, name: str) -> bytes:
     return file.getvalue()
 
 
-def gguf_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str = "float16") -> None:
+def gguf_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str) -> None:
     """Write the base with the adapter merged into it as GGUF, by llama.cpp's own converter.
 
     Raises: UsageError if the converter is not on this machine, or does not know the model; and as `merge_adapter`.
     """
-    known = Path(os.environ.get("LLAMA_CPP", "")) / CONVERTER
-    found = str(known) if known.is_file() else shutil.which(CONVERTER)
+    known = Path(os.environ["LLAMA_CPP"]) / CONVERTER if os.environ.get("LLAMA_CPP") else None
+    found = str(known) if known and known.is_file() else shutil.which(CONVERTER)
     if found is None:
         raise UsageError(
             f"GGUF needs llama.cpp's {CONVERTER}: put it on the PATH, or set LLAMA_CPP to llama.cpp's folder; or export with --merge, and convert elsewhere"
@@ -367,7 +369,6 @@ def gguf_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str = "fl
     with tempfile.TemporaryDirectory() as folder:
         merge_adapter(workspace, name, Path(folder) / "merged", dtype=dtype)
         beside = out.with_name(f".{out.name}.part")
-        kind = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}[dtype]
         done = subprocess.run(  # noqa: S603 - the converter that was named
             [
                 sys.executable,
@@ -376,7 +377,7 @@ def gguf_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str = "fl
                 "--outfile",
                 str(beside),
                 "--outtype",
-                kind,
+                DTYPES[dtype],
             ],
             capture_output=True,
             text=True,

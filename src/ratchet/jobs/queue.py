@@ -161,8 +161,8 @@ def told(workspace: Workspace, job_id: str) -> None:
 class Worker:
     """A worker as a process beside this one, started anew when it dies."""
 
-    def __init__(self, root: Path) -> None:
-        self._root, self._ending = root, threading.Event()
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self._ending = workspace, threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._watch, name="ratchet-worker", daemon=True)
 
@@ -179,10 +179,10 @@ class Worker:
 
     def _watch(self) -> None:
         while not self._ending.is_set():
-            with (self._root / ".ratchet" / "worker.log").open("ab") as told:
+            with (self._workspace.files / "worker.log").open("ab") as told:
                 self._process = subprocess.Popen(  # noqa: S603 - ourselves
                     [sys.executable, "-m", "ratchet.jobs", str(os.getpid())],
-                    cwd=self._root,
+                    cwd=self._workspace.root,
                     start_new_session=True,  # Ctrl-C is for the server, which ends its worker itself
                     stdin=subprocess.DEVNULL,
                     stdout=told,

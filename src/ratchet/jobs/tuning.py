@@ -29,6 +29,7 @@ from ratchet.store.jobs import ENDED, Job, add_event, change_job, find_job
 from ratchet.store.uploads import find_file, keep_file
 from ratchet.tuning import (
     Launch,
+    Listener,
     Row,
     TrainingData,
     TuningProgress,
@@ -218,23 +219,26 @@ class _Run:
             start=start,
             provenance={"job": job_id, "training_file": asked["training_file"]},
         )
-        if not change_job(self._engine, job_id, "running", unless=(*ENDED, "paused")):
+        if not change_job(
+            self._engine, job_id, "running", only=("validating_files", "queued", "running")
+        ):
             return
         note(
             self._engine, job_id, f"Training on {len(rows)} rows begins, {settings.epochs:g} epochs"
         )
         name = name_of(self._job, base)
-        limits = self._workspace.settings.tune
         result = train_on(
-            Launch(processes=limits.processes, ray=limits.ray),
+            Launch.of(self._workspace.settings.tune),
             folder,
             data,
             settings,
             adapters=self._workspace.adapters,
-            watch=self._tell,
-            should_stop=self._should_stop,
-            keep_checkpoint=lambda step, loss, at: self._keep(
-                name, base, step, loss, at, adapter_id(data, settings)
+            listener=Listener(
+                watch=self._tell,
+                should_stop=self._should_stop,
+                keep_checkpoint=lambda step, loss, at: self._keep(
+                    name, base, step, loss, at, adapter_id(data, settings)
+                ),
             ),
         )
         self._name(name, base, result)

@@ -14,7 +14,7 @@ from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Example, Spend, Step
 from ratchet.core.errors import BudgetError, UsageError
 from ratchet.ladder.admit import admit, level_of
-from ratchet.levers import Evidence, Lever, leaked
+from ratchet.levers import Evidence, Lever, leak_in, telling
 from ratchet.measure import Measurement, Race, RaceProgress, compare, evaluate, race
 from ratchet.store import add_step, find_candidate, load_steps
 
@@ -117,13 +117,16 @@ async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
     champion = champion_of(ground, steps)
     mark = (time.monotonic(), budget.spent)
     proposed = [proposal async for proposal in lever.propose(champion, evidence, budget)]
-    unseen = [one for one in proposed if not leaked(champion, one, ground.dev)]
-    if len(unseen) < len(proposed):
+    texts = telling(ground.dev)
+    proposals: list[Candidate] = []
+    for proposal in {one.id: one for one in proposed}.values():
+        leak = leak_in(champion, proposal, texts)
+        if leak is None:
+            proposals.append(proposal)
+            continue
         evidence.say(
-            f"{lever.name}: {len(proposed) - len(unseen)} proposals hold an example of dev, and are left out"
+            f"{lever.name}: {proposal.note or proposal.id} is left out, as it holds a text of dev: {leak[:60]!r}; take it out of the template"
         )
-    proposed = unseen
-    proposals = list({proposal.id: proposal for proposal in proposed}.values())
     raced: Race | None = None
     if len(proposals) >= RACED_FROM:
         try:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from ratchet.core import Candidate, Step
+from ratchet.core import Candidate, Record, Step
 from ratchet.core.records import canonical_json
 from ratchet.store import find_candidate
 
@@ -23,7 +23,7 @@ class Edit:
     """One part that differs."""
 
     part: str
-    """model, adapter, system, user, demonstrations or decoding."""
+    """A field of the candidate: model, system, decoding and so on."""
     pieces: tuple[tuple[Kind, str], ...]
     """Its text in order: what both have, what went out, what came in."""
 
@@ -31,7 +31,9 @@ class Edit:
 def edits(before: Candidate, after: Candidate) -> list[Edit]:
     """Return what differs between two candidates, part by part."""
     found = []
-    for part in ("model", "adapter", "system", "user", "demonstrations", "decoding"):
+    for part in Candidate.model_fields:
+        if part == "note":  # says what changed, and is no part of it
+            continue
         old, new = (shown(candidate, part) for candidate in (before, after))
         if old != new:
             found.append(Edit(part, worded(old, new)))
@@ -45,11 +47,10 @@ def shown(candidate: Candidate, part: str) -> str:
             f"{canonical_json(one.inputs)} → {one.said or canonical_json(one.answer)}"
             for one in candidate.demonstrations
         )
-    if part == "decoding":
-        return "\n".join(
-            f"{name}: {value}" for name, value in candidate.decoding.model_dump().items()
-        )
-    return str(getattr(candidate, part) or "")
+    value = getattr(candidate, part)
+    if isinstance(value, Record):
+        return "\n".join(f"{name}: {each}" for name, each in value.model_dump().items())
+    return str(value or "")
 
 
 def worded(old: str, new: str) -> tuple[tuple[Kind, str], ...]:

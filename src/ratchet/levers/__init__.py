@@ -2,13 +2,16 @@
 
 from ratchet.levers.decoding import DecodingLever
 from ratchet.levers.demos import DemosLever
+from ratchet.levers.leaks import leak_in, telling
 from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
 from ratchet.levers.model import ModelLever
 from ratchet.levers.prompt import PromptLever
-from ratchet.levers.proposals import Proposer, leaked
-from ratchet.levers.tune import TuneLever, untuned
+from ratchet.levers.proposals import Proposer
+from ratchet.levers.tune import TuneLever, forgotten
+from ratchet.levers.variants import WRITTEN, candidate_in, files_in, matching, variants_in
 
 __all__ = [
+    "WRITTEN",
     "DecodingLever",
     "DemosLever",
     "Evidence",
@@ -19,6 +22,11 @@ __all__ = [
     "Proposer",
     "TuneLever",
     "Watcher",
-    "leaked",
-    "untuned",
+    "candidate_in",
+    "files_in",
+    "forgotten",
+    "leak_in",
+    "matching",
+    "telling",
+    "variants_in",
 ]

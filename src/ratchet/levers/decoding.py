@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from ratchet.core import Budget, Candidate
+from ratchet.core.candidate import Effort
 from ratchet.levers.lever import Evidence, LeverEstimate
 
 __all__ = ["DecodingLever"]
@@ -31,7 +32,7 @@ class DecodingLever:
         samples: tuple[int, ...] = (5,),
         heat: float = 0.7,
         repairs: int = 2,
-        efforts: tuple[str, ...] = (),
+        efforts: tuple[Effort, ...] = (),
     ) -> None:
         self._temperatures, self._samples, self._heat = temperatures, samples, heat
         self._repairs, self._efforts = repairs, efforts

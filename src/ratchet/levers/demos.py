@@ -12,14 +12,14 @@ from ratchet.answer import Prompt
 from ratchet.core import Budget, Candidate, Demonstration, Example, Nearest
 from ratchet.core.errors import BudgetError, UnknownModelError
 from ratchet.core.records import canonical_json
+from ratchet.levers.accepted import accepted
 from ratchet.levers.lever import Evidence, LeverEstimate
-from ratchet.measure import evaluate, race
+from ratchet.measure import race
 
 __all__ = ["DemosLever"]
 
 LONGEST_SHARE = 0.5
 """Demonstrations come from the shorter half of the examples: they are paid for with every call."""
-FULL = 1 - 1e-9
 CHOSEN_FROM = 500
 """So many demonstrations the nearest are chosen from, at most: they are part of the candidate, and each is embedded once."""
 TOLERANCE = 0.02
@@ -108,22 +108,11 @@ class DemosLever:
         plain = champion.changed(demonstrations=(), nearest=None, note=f"{name}, to be shown")
         if name != champion.model:
             plain = plain.changed(model=name, adapter=None)
-        evidence.say(f"demos: asking {name} for {len(examples)} replies")
-        measured = await evaluate(
-            replace(evidence.bench, budget=budget),
-            plain,
-            evidence.pool.model(name),
-            examples,
-            split="train",
-        )
         known = {example.id: example for example in examples}
-        accepted = [
+        return [
             Demonstration(inputs=known[t.example_id].inputs, answer=t.answer, said=t.output)
-            for t in measured.trials
-            if t.score and t.score.value >= FULL
+            for t in await accepted(self.name, plain, evidence, examples, budget)
         ]
-        evidence.say(f"demos: {len(accepted)} of {len(measured.trials)} replies are accepted")
-        return accepted
 
     async def _best(
         self, sets: list[Candidate], evidence: Evidence, screen: list[Example], budget: Budget

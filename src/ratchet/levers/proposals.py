@@ -5,7 +5,6 @@ out where it breaks them, repeats an earlier one, or holds an example of the tra
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -14,15 +13,23 @@ import orjson
 import yaml
 
 from ratchet.answer import Prompt, Template, signature
+from ratchet.answer.forms import embedded
 from ratchet.answer.messages import TASK_FIELDS
-from ratchet.core import Budget, Candidate, Example, Json, Task
-from ratchet.core.errors import CandidateError, ReplyError, TemplateError, UsageError
+from ratchet.core import Budget, Candidate, Json, Task
+from ratchet.core.errors import (
+    BudgetError,
+    CandidateError,
+    ReplyError,
+    TemplateError,
+    UsageError,
+)
+from ratchet.levers.leaks import leak_in, telling
 from ratchet.levers.lever import Evidence
-from ratchet.measure import evaluate
-from ratchet.models import ChatModel, ChatRequest
+from ratchet.measure import bought, check_priced, evaluate
+from ratchet.models import ChatReply, ChatRequest
 from ratchet.store import find_candidate
 
-__all__ = ["Proposer", "leaked"]
+__all__ = ["Proposer"]
 
 ASKED = Path(__file__).parent / "proposer.yaml"
 SCHEMA: dict[str, Json] = {
@@ -38,8 +45,6 @@ LONG = 300
 HEAT, LONGEST = 0.8, 2000
 HOPELESS = 3
 """So many replies that are no proposal, one after another, end it."""
-TELLING = 16
-"""Characters of an example's text that no prompt holds by chance."""
 
 
 class Proposer:
@@ -69,16 +74,21 @@ class Proposer:
     async def propose(
         self, champion: Candidate, evidence: Evidence, budget: Budget
     ) -> list[Candidate]:
-        """Return what the model proposes and is worth trying; what was left out is counted, and told."""
+        """Return what the model proposes and is worth trying; what was left out is counted, and told.
+
+        Raises: ReplyError if it gives no reply; BudgetError if its price is unknown, and the budget is in dollars.
+        """
         asked = yaml.safe_load(ASKED.read_text("utf-8"))
         model = evidence.pool.model(self.name(evidence.task))
+        check_priced(budget, model, f"{model.name}, which proposes,")
         values = await self._known(champion, evidence, budget)
+        texts = telling(evidence.train)
         found: dict[str, Candidate] = {}
         out: Counter[str] = Counter()
-        hopeless = 0
+        hopeless, gone = 0, None
         for number in range(self.count):
             kind = list(asked["kinds"])[number % len(asked["kinds"])]
-            if hopeless == HOPELESS or budget.is_spent():
+            if hopeless == HOPELESS:
                 break
             known = {**values, "kind": asked["kinds"][kind]}
             request = ChatRequest(
@@ -91,16 +101,23 @@ class Proposer:
                 max_tokens=LONGEST,
                 seed=self._seed + number,
             )
-            said = await asked_for(model, request, budget)
+            try:
+                said = proposal_in(await bought(budget, model, request))
+            except ReplyError as error:
+                said, gone = None, error
+            except BudgetError:
+                break
             hopeless = hopeless + 1 if said is None else 0
             if said is None:
                 out["no proposal"] += 1
                 continue
-            challenger, problem = read(said, champion, evidence, kind)
+            challenger, problem = read(said, champion, evidence, kind, texts)
             if challenger is None or challenger.id in found:
                 out[problem or "repeated"] += 1
             else:
                 found[challenger.id] = challenger
+        if gone and not found:
+            raise gone
         left = "".join(f", {count} {why}" for why, count in out.items())
         evidence.say(
             f"prompt: {model.name} proposes {len(found)} of {self.count} that are new{left}"
@@ -143,27 +160,9 @@ class Proposer:
         }  # fmt: skip
 
 
-async def asked_for(
-    model: ChatModel, request: ChatRequest, budget: Budget
-) -> dict[str, Json] | None:
-    """Return the object that the model replies with; None where its reply is none."""
-    if not budget.begin():
-        return None
-    try:
-        reply = await model.chat(request)
-    except ReplyError:
-        return None
-    finally:
-        budget.end()
-    usage = reply.usage
-    budget.charge(
-        calls=1, tokens=usage.prompt_tokens + usage.completion_tokens, cost_usd=usage.cost_usd
-    )
-    start, end = reply.text.find("{"), reply.text.rfind("}")
-    try:
-        said = orjson.loads(reply.text[start : end + 1])
-    except ValueError:
-        return None
+def proposal_in(reply: ChatReply) -> dict[str, Json] | None:
+    """Return the object that a reply holds; None where it is no proposal."""
+    said = embedded(reply.text)
     is_whole = isinstance(said, dict) and all(
         isinstance(said.get(name), str) for name in SCHEMA["properties"]
     )
@@ -171,7 +170,7 @@ async def asked_for(
 
 
 def read(
-    said: dict[str, Json], champion: Candidate, evidence: Evidence, kind: str
+    said: dict[str, Json], champion: Candidate, evidence: Evidence, kind: str, texts: set[str]
 ) -> tuple[Candidate | None, str | None]:
     """Return the candidate of a proposal, or None and why it is left out."""
     try:
@@ -191,21 +190,9 @@ def read(
         return None, "without an input"
     if challenger.id == champion.id or challenger.id in evidence.tried:
         return None, "repeated"
-    if leaked(champion, challenger, evidence.train):
+    if leak_in(champion, challenger, texts):
         return None, "with an example of the data in it"
     return challenger, None
-
-
-def leaked(champion: Candidate, challenger: Candidate, examples: Sequence[Example]) -> bool:
-    """Return whether new templates hold a text of an example that the old ones did not: its inputs, or a long answer."""
-    old, new = (f"{c.system}\n{c.user}" for c in (champion, challenger))
-    texts = Counter(
-        text
-        for example in examples
-        for text in (*example.inputs.values(), example.reference)
-        if isinstance(text, str) and len(text) >= TELLING
-    )  # what several examples share is a label or a category, and no secret
-    return any(text in new and text not in old for text, count in texts.items() if count == 1)
 
 
 def earlier(champion: Candidate, evidence: Evidence) -> list[str]:

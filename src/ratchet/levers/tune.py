@@ -3,21 +3,21 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from ratchet.answer import Prompt, starting_candidate
 from ratchet.core import Budget, Candidate, Example, Json
-from ratchet.core.errors import BudgetError, TuningError
+from ratchet.core.errors import BudgetError, TuningError, UsageError
+from ratchet.levers.accepted import accepted
 from ratchet.levers.lever import Evidence, LeverEstimate
-from ratchet.measure import Bench, evaluate, forgetting, mean_score, probes_for, texts_for
+from ratchet.measure import Forgetting, Probe, forgetting, mean_score, probes_for, texts_for
 from ratchet.metrics import JudgeMetric
-from ratchet.models import local_folder
-from ratchet.store import load_trials
+from ratchet.models import ModelPool, local_folder
 from ratchet.tuning import (
     Launch,
+    Listener,
     Row,
     TrainingData,
     TuningSettings,
@@ -29,9 +29,8 @@ from ratchet.tuning import (
     train_on,
 )
 
-__all__ = ["TuneLever", "untuned"]
+__all__ = ["TuneLever", "forgotten"]
 
-FULL = 1 - 1e-9
 MOST_SCORED = 64
 """Examples that a model in training is scored on."""
 KINDS = {"lora": "LoRA", "qlora": "LoRA beside four-bit weights", "full": "all weights"}
@@ -138,8 +137,10 @@ class TuneLever:
             self._data(plain, evidence, rows, held),
             self._settings,
             adapters=evidence.files / "adapters",
-            watch=evidence.watch.trains if evidence.watch else None,
-            score=self._scorer(plain, evidence, held) if held else None,
+            listener=Listener(
+                watch=evidence.watch.trains if evidence.watch else None,
+                score=self._scorer(plain, evidence, held) if held else None,
+            ),
         )
         budget.charge(tokens=result.tokens)
         note = f"{kind} on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
@@ -148,9 +149,7 @@ class TuneLever:
             tuned = plain.changed(model=f"local:{folder.as_posix()}", note=note)
         else:
             tuned = plain.changed(adapter=result.adapter, note=note)
-        probes = probes_for(plain.model, evidence.root)
-        texts = texts_for(plain.model, evidence.root, probes)
-        found = await forgetting(evidence.pool, plain, tuned, probes, texts=texts)
+        found = await forgotten(evidence.pool, tuned, evidence.root)
         evidence.say(f"tune: {found.sentence}")
         return tuned
 
@@ -237,41 +236,35 @@ class TuneLever:
             raise TuningError(
                 f"task {evidence.task.name!r} names no teacher to learn from; set models.teacher in its file"
             )
-        evidence.say(f"tune: asking {teacher} for {len(evidence.train)} answers")
-        if evidence.bench.engine is None:
-            raise TuningError(
-                "learning from a teacher needs a workspace, where its answers are kept"
-            )
-        bench: Bench = replace(evidence.bench, budget=budget)
         shown = starting_candidate(evidence.task, teacher)
-        measured = await evaluate(
-            bench,
-            shown,
-            evidence.pool.model(teacher),
-            evidence.train,
-            split="train",
-        )
-        answers = {
-            trial.example_id: trial.answer
-            for trial in load_trials(
-                evidence.bench.engine, [shown.id], task_id=evidence.task.asking_id
-            )
-            if trial.repeat == 0
-        }
-        good = {outcome.example_id for outcome in measured.outcomes if outcome.value >= FULL}
-        accepted = [
-            example.model_copy(update={"reference": answers[example.id]})
-            for example in evidence.train
-            if example.id in good
-        ]
-        evidence.say(
-            f"tune: {len(accepted)} of {len(evidence.train)} answers of {teacher} are accepted"
-        )
-        if not accepted:
+        found = await accepted(self.name, shown, evidence, evidence.train, budget)
+        if not found:
             raise TuningError(
                 f"the metric accepts none of the answers of {teacher}; there is nothing to learn from it"
             )
-        return accepted
+        known = {example.id: example for example in evidence.train}
+        return [known[t.example_id].model_copy(update={"reference": t.answer}) for t in found]
+
+
+async def forgotten(
+    pool: ModelPool, tuned: Candidate, root: Path, probes: Sequence[Probe] | None = None
+) -> Forgetting:
+    """Return what a fine-tune forgot of its base.
+
+    Args:
+        pool: Where the models are.
+        tuned: The fine-tune.
+        root: The folder that names of local models are meant from.
+        probes: What is asked; left out, the base's own probes, else general ones.
+    Raises: UsageError if it is no fine-tune.
+    """
+    base = untuned(tuned, root)
+    if base is None:
+        raise UsageError(
+            f"{tuned.id} is no fine-tune: it has no adapter, and its weights were not trained here; name one with --candidate"
+        )
+    asked = probes or probes_for(base.model, root)
+    return await forgetting(pool, base, tuned, asked, texts=texts_for(base.model, root))
 
 
 def untuned(tuned: Candidate, root: Path) -> Candidate | None:

@@ -1,13 +1,13 @@
 """Every number that Ratchet reports is made here."""
 
-from ratchet.measure.asking import Bench, Progress
+from ratchet.measure.asking import Bench, Progress, bought, check_priced
 from ratchet.measure.audit import audit, audit_sentence
 from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, own_family
 from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
 from ratchet.measure.curve import Curve, Point, learning_curve
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
-from ratchet.measure.evaluate import Plan, evaluate, mean_score, plan, recall
+from ratchet.measure.evaluate import Plan, evaluate, mean_score, plan, recall_all
 from ratchet.measure.forgetting import (
     Forgetting,
     Probe,
@@ -52,8 +52,10 @@ __all__ = [
     "audit",
     "audit_sentence",
     "bootstrap_interval",
+    "bought",
     "calibrate",
     "cheapest_not_worse",
+    "check_priced",
     "check_task",
     "compare",
     "compare_all",
@@ -70,7 +72,7 @@ __all__ = [
     "probes_for",
     "race",
     "rank",
-    "recall",
+    "recall_all",
     "scored_bouts",
     "settle",
     "standings",

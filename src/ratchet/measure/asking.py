@@ -12,10 +12,21 @@ from ratchet.core import Budget, Candidate, Example, Spend, Task, Trial
 from ratchet.core.errors import BudgetError, MetricError, ReplyError
 from ratchet.measure.measurement import Measurement, Missing, Outcome
 from ratchet.metrics import JudgeMetric, Metric
-from ratchet.models import ChatModel, ModelPool
+from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import TrialWriter, keep_candidate, read_trials
 
-__all__ = ["Asking", "Bench", "Progress", "TrialKey", "Votes", "stored", "voting", "writing"]
+__all__ = [
+    "Asking",
+    "Bench",
+    "Progress",
+    "TrialKey",
+    "Votes",
+    "bought",
+    "check_priced",
+    "stored",
+    "voting",
+    "writing",
+]
 
 WAIT_S = 0.02
 HOPELESS = 10
@@ -230,11 +241,7 @@ class Asking:
         Raises: BudgetError.
         """
         budget = self.bench.budget
-        if budget.cost_usd is not None and self.model.price(1, 1) is None:
-            raise BudgetError(
-                f"the price of {self.model.name} is unknown, so a budget in dollars would never bind; set price = {{ input = …, "
-                "output = … }} for its endpoint in ratchet.toml, or use --max-calls"
-            )
+        check_priced(budget, self.model, self.model.name)
         if not self.outcomes and budget.is_spent():
             raise BudgetError("the budget is spent before the first call; raise --budget")
         if self.votes:
@@ -272,6 +279,35 @@ class Asking:
         return read
 
 
+def check_priced(budget: Budget, model: ChatModel, who: str) -> None:
+    """Refuse a budget in dollars that the calls of a model would never count against.
+
+    Raises: BudgetError.
+    """
+    if budget.cost_usd is not None and model.price(1, 1) is None:
+        raise BudgetError(
+            f"the price of {who} is unknown, so a budget in dollars would never bind; set price = {{ input = …, output = … }} for its endpoint in ratchet.toml, or use --max-calls"
+        )
+
+
+async def bought(budget: Budget, model: ChatModel, request: ChatRequest) -> ChatReply:
+    """Return the reply to one request that the budget is charged for.
+
+    Raises: BudgetError if it does not allow one more call; ReplyError if none came.
+    """
+    if not budget.begin():
+        raise BudgetError("the budget is spent")
+    try:
+        reply = await model.chat(request)
+    finally:
+        budget.end()
+    usage = reply.usage
+    budget.charge(
+        calls=1, tokens=usage.prompt_tokens + usage.completion_tokens, cost_usd=usage.cost_usd
+    )
+    return reply
+
+
 async def paid(
     bench: Bench, prompt: Prompt, model: ChatModel, example: Example, repeat: int
 ) -> Trial:
@@ -288,6 +324,9 @@ async def paid(
     try:
         trial = await answer_example(prompt, model, example, repeat=repeat, pool=bench.pool)
         spared = most - trial.calls
+    except ReplyError:
+        spared = most - decoding.samples  # what never came was not repaired
+        raise
     finally:
         budget.end(most, spared=spared)
     usage = trial.usage
@@ -333,14 +372,7 @@ class Votes:
         Raises: BudgetError.
         """
         for name in dict.fromkeys(judge.model for judge in self._judges):
-            if (
-                self._bench.budget.cost_usd is not None
-                and self._pool.model(name).price(1, 1) is None
-            ):
-                raise BudgetError(
-                    f"the price of the judge {name} is unknown, so a budget in dollars would never bind; set price = {{ input = …, "
-                    "output = … }} for its endpoint in ratchet.toml, or use --max-calls"
-                )
+            check_priced(self._bench.budget, self._pool.model(name), f"the judge {name}")
 
     async def ask(self, prompt: Prompt, example: Example, repeat: int) -> Trial:
         """Return a judge's vote; who asks for one that is under way waits for the same.

@@ -254,19 +254,21 @@ def paired_t_p(differences: Array, clusters: Clusters | None = None) -> float:
         if error > 1e-12
         else 0.0
     )  # equal but for rounding
-    return max(p, flipped_p(sums), 2.0 ** (1 - len(sums)))  # no flip can do better
+    return max(p, flipped_p(sums))
 
 
 def flipped_p(sums: Array) -> float:
     """Return how many of all ways to flip signs give a sum as large as that of `sums`, shape (k,).
 
-    Exact to `ENUMERATED` of them, drawn beyond, and 0 above `FLIPPED`, where t needs no help; also 0 where no drawn one comes up
-    to it, as there only t can say how rare it is. As `scipy.stats.permutation_test(permutation_type="samples")`.
+    Exact to `ENUMERATED` of them, drawn beyond; never less than the sum itself and its mirror image among all ways, which is what
+    is left where no drawn one comes up to it, or above `FLIPPED`, where t needs no help. As
+    `scipy.stats.permutation_test(permutation_type="samples")`.
     """
+    least = 2.0 ** (1 - len(sums))
     if len(sums) > FLIPPED:
-        return 0.0
+        return least
     reached = np.abs(signs(len(sums)) @ sums) >= abs(sums.sum()) * (1 - 1e-9)
-    return float(reached.mean())
+    return max(float(reached.mean()), least)
 
 
 @lru_cache(maxsize=8)

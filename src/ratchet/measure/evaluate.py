@@ -15,8 +15,17 @@ from ratchet.measure.asking import Asking, Bench, stored, voting, writing
 from ratchet.measure.measurement import Measurement
 from ratchet.metrics import JudgeMetric, Metric
 from ratchet.models import ChatModel, ChatReply
+from ratchet.store import measured_candidates
 
-__all__ = ["Plan", "evaluate", "fewer_collections", "mean_score", "plan", "recall"]
+__all__ = [
+    "Plan",
+    "evaluate",
+    "fewer_collections",
+    "mean_score",
+    "plan",
+    "recall",
+    "recall_all",
+]
 
 SAMPLE = 200
 
@@ -132,6 +141,17 @@ def recall(
         examples=list(examples),
         aggregates=bench.metric.aggregates,
     )
+
+
+def recall_all(bench: Bench, examples: Sequence[Example], *, split: str = "") -> list[Measurement]:
+    """Return what the stored trials say of every candidate that has answered all of the examples; nothing is called."""
+    if bench.engine is None:
+        return []
+    found = [
+        recall(bench, candidate, examples, split=split)
+        for candidate in measured_candidates(bench.engine, bench.task.asking_id)
+    ]
+    return [one for one in found if one.n == len(examples)]
 
 
 @contextmanager

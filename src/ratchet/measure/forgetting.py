@@ -115,19 +115,21 @@ def load_probes(path: Path) -> list[Probe]:
 
 def probes_for(model: str, root: Path) -> list[Probe]:
     """Return a model's own probes, else the general ones."""
-    if model.startswith("local:"):
-        own = local_folder(model, root) / "probes.jsonl"
-        if own.is_file():
-            return load_probes(own)
-    return load_probes(GENERAL)
+    return own_probes(model, root) or load_probes(GENERAL)
 
 
-def texts_for(model: str, root: Path, probes: Sequence[Probe]) -> list[Text]:
+def own_probes(model: str, root: Path) -> list[Probe]:
+    """Return the probes that a local model ships with; none where it has none."""
+    path = local_folder(model, root) / "probes.jsonl" if model.startswith("local:") else None
+    return load_probes(path) if path and path.is_file() else []
+
+
+def texts_for(model: str, root: Path) -> list[Text]:
     """Return held-out text: the wanted answers of a base's own probes, else plain paragraphs."""
-    if model.startswith("local:") and (local_folder(model, root) / "probes.jsonl").is_file():
+    if own := own_probes(model, root):
         return [
             (ChatRequest(messages=list(probe.messages[:-1])), str(probe.messages[-1]["content"]))
-            for probe in probes
+            for probe in own
             if probe.messages[-1].get("content")
         ]
     return [(None, orjson.loads(line)) for line in TEXTS.read_bytes().splitlines() if line]
@@ -185,17 +187,14 @@ async def likelihoods(
     pool: ModelPool, base: Candidate, tuned: Candidate, texts: Sequence[Text]
 ) -> Likelihoods | None:
     """Return how likely texts are to both; None without weights or texts."""
-    models = [pool.model(one.model) for one in (base, tuned)]
-    if not texts or not all(isinstance(model, LikelihoodModel) for model in models):
-        return None
-    before, after = [
-        np.array([total / max(1, count) for total, count in found])
-        for found in [
-            await model.likelihoods(texts, adapter=one.adapter)
-            for model, one in zip(models, (base, tuned), strict=True)
-            if isinstance(model, LikelihoodModel)
-        ]
-    ]
+    found = []
+    for one in (base, tuned):
+        model = pool.model(one.model)
+        if not texts or not isinstance(model, LikelihoodModel):
+            return None
+        sums = await model.likelihoods(texts, adapter=one.adapter)
+        found.append(np.array([total / max(1, count) for total, count in sums]))
+    before, after = found
     change = t_interval(after - before)
     return Likelihoods(
         texts=len(texts),

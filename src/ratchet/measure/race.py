@@ -24,7 +24,7 @@ from ratchet.measure.selection import Cell, Place, Selection
 from ratchet.models import ChatModel
 from ratchet.store import race_start
 
-__all__ = ["Race", "RaceProgress", "race"]
+__all__ = ["Race", "RaceProgress", "batch_size", "race"]
 
 AT_ONCE = 9
 """Batches under way: a slow answer holds up its own batch, and the others keep the connections busy."""
@@ -176,7 +176,7 @@ class _Runner:
         """Candidates whose model gives no reply."""
         models = {asking.model.name: asking.model.concurrency for asking in askings}
         self._turns = {name: asyncio.Semaphore(count) for name, count in models.items()}
-        self._size = max(SMALLEST, min(256, sum(models.values())) // (AT_ONCE - 1))
+        self._size = batch_size(sum(models.values()))
 
     def reuse(self, settings: list[object]) -> None:
         """Take the trials that are there; for the selection those count that were there when this race first began."""
@@ -299,3 +299,8 @@ def unpacked(rows: list[str], count: int) -> NDArray[np.bool_]:
     """Return the marks of `packed`."""
     bits = [np.unpackbits(np.frombuffer(base64.b64decode(row), np.uint8))[:count] for row in rows]
     return np.array(bits, dtype=bool)
+
+
+def batch_size(concurrency: int) -> int:
+    """Return how many examples are asked for at a time, of models that answer so many at once: `AT_ONCE` batches, one of them ahead."""
+    return max(SMALLEST, min(256, concurrency) // (AT_ONCE - 1))

@@ -25,10 +25,9 @@ FIRST = 5
 """Examples that every candidate answers at the start."""
 LEAD = 1.5
 """The pick is asked so many times as often as its rivals: every comparison needs it, and each of them only itself.
-
-Of 1, 1.3, 1.6 and 2 the first costs 5 % more answers at the same error, the others are alike (200 simulated races)."""
+Found by trying: docs/log.md, 2026-11-22."""
 SHARP = 1.5
-"""Rivals are asked by their chance to this power: 1 is Thompson's rule, and costs 3 % more answers (200 simulated races)."""
+"""Rivals are asked by their chance to this power: 1 is Thompson's rule, which costs a little more."""
 CARE = 0.75
 """It ends when the model's own chance of error is this share of the one that is wanted: it is looked at again and again, and ends at the
 luckiest of many looks."""

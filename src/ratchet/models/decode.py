@@ -20,7 +20,7 @@ from transformers.cache_utils import (
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedModel
 
-__all__ = ["Batch", "Likely", "Row", "decode", "take"]
+__all__ = ["Batch", "Likely", "Row", "take"]
 
 COLDEST = 1e-4
 """Below this temperature the likeliest token is taken: dividing by less overflows."""
@@ -116,10 +116,9 @@ class Batch:
         model: "PreTrainedModel",
         *,
         end: int,
-        route: Callable[[Sequence[str | None]], None] | None = None,
+        route: Callable[[Sequence[str | None]], None],
     ) -> None:
-        self._model, self._end = model, end
-        self._route = route or (lambda _: None)
+        self._model, self._end, self._route = model, end, route
         self._rows: list[Row] = []
         self._cache: Cache | None = None
         device = model.device
@@ -276,16 +275,6 @@ def filled(states: torch.Tensor, width: int) -> torch.Tensor:
 
 def widened(attention: torch.Tensor, width: int) -> torch.Tensor:
     return torch.nn.functional.pad(attention, (width - attention.shape[1], 0))
-
-
-def decode(
-    model: "PreTrainedModel", encoded: "BatchEncoding", rows: Sequence[Row], *, end: int
-) -> None:
-    """Generate rows to their ends, all from the start; what they get is in them."""
-    batch = Batch(model, end=end)
-    batch.join(encoded, rows)
-    while len(batch):
-        batch.step()
 
 
 def likely(shares: torch.Tensor, token: int, count: int) -> Likely:

@@ -31,6 +31,10 @@ class Embedder(Protocol):
         """
         ...
 
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return the cost in US dollars, or None where it is unknown."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections and memory."""
         ...
@@ -64,6 +68,10 @@ class LocalEmbedder:
     async def embed(self, texts: list[str]) -> tuple[Vectors, int]:
         """Return the vectors; texts beyond the model's longest are cut."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._embedded, texts)
+
+    def price(self, _prompt_tokens: int, _completion_tokens: int) -> float | None:
+        """Return 0: a local model costs time alone."""
+        return 0.0
 
     async def close(self) -> None:
         """Let go of the weights."""

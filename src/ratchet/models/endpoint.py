@@ -20,7 +20,7 @@ from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 from ratchet.models.prices import Price
 
-__all__ = ["EndpointModel"]
+__all__ = ["EndpointModel", "estimated_tokens", "message_of"]
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 LONGEST_PAUSE_S = 30.0
@@ -66,13 +66,8 @@ class EndpointModel:
             self._session = None
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
-        """Return an estimate: an endpoint's tokenizer is unknown, four characters a token is usual for English."""
-        if request.raw is not None:
-            return max(1, len(request.raw) // CHARACTERS_A_TOKEN), False
-        characters = sum(len(str(m.get("content") or "")) + 16 for m in request.messages) + len(
-            str(request.tools or "")
-        )
-        return max(1, characters // CHARACTERS_A_TOKEN), False
+        """Return an estimate: an endpoint's tokenizer is unknown."""
+        return estimated_tokens(request), False
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Return the cost in US dollars, or None where the price is unknown."""
@@ -416,3 +411,11 @@ def seconds(header: str | None) -> float | None:
         return None if header is None else max(0.0, float(header))
     except ValueError:
         return None
+
+
+def estimated_tokens(request: ChatRequest) -> int:
+    """Return about how many tokens a request has: four characters a token is usual for English."""
+    if request.raw is not None:
+        return max(1, len(request.raw) // CHARACTERS_A_TOKEN)
+    characters = sum(len(str(m.get("content") or "")) + 16 for m in request.messages)
+    return max(1, (characters + len(str(request.tools or ""))) // CHARACTERS_A_TOKEN)

@@ -30,6 +30,7 @@ for library in ("transformers", "peft"):  # their own calls of their own old nam
 try:
     import torch
     import transformers
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from ratchet.models.engine import Engine, Waiting, prompt_of
@@ -76,7 +77,7 @@ def load_base(
             dtype=dtype or (torch.bfloat16 if on_gpu else torch.float32),
             quantization_config=quantized,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UnknownModelError(
             f"{folder} cannot be loaded by transformers: {str(error).splitlines()[0]}"
         ) from error

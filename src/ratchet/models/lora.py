@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ratchet.core.errors import ReplyError
+from ratchet.models.adapters import CONFIG, WEIGHTS, adapter_folder
 
 __all__ = ["AdapterBank"]
 
@@ -148,13 +149,7 @@ class AdapterBank:
         if adapter in self._loaded:
             self._loaded.move_to_end(adapter)
             return
-        folder = (self._folder or Path()) / adapter
-        if not (folder / "adapter_config.json").is_file():
-            raise ReplyError(
-                f"there is no adapter {adapter!r} in {self._folder}; `ratchet try tune` makes one",
-                kind="no adapter",
-            )
-        self._loaded[adapter] = self._read(adapter, folder)
+        self._loaded[adapter] = self._read(adapter, adapter_folder(self._folder, adapter))
 
     def forget(self, used: Collection[str | None]) -> None:
         """Let go of the adapters that were longest not asked for, beyond `KEPT`; not of those that are in use."""
@@ -176,7 +171,7 @@ class AdapterBank:
         route.set(torch.tensor(places, dtype=torch.long, device=device))
 
     def _read(self, adapter: str, folder: Path) -> list[LoraLinear]:
-        config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+        config = json.loads((folder / CONFIG).read_text("utf-8"))
         odd = [
             name for name, plain in PLAIN.items() if (config.get(name) or None) != (plain or None)
         ]
@@ -186,7 +181,7 @@ class AdapterBank:
                 kind="no adapter",
             )
         try:
-            tensors = load_file(folder / "adapter_model.safetensors")
+            tensors = load_file(folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
             raise ReplyError(
                 f"the weights of adapter {adapter!r} cannot be read: {error}", kind="no adapter"

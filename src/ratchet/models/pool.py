@@ -73,12 +73,14 @@ class ModelPool:
         """
         if name not in self._open:
             found = self._local(name) if name.startswith("local:") else self._remote(name)
-            if self._confined and len(self._open) >= MOST_OPEN:
-                raise UnknownModelError(
-                    f"{len(self._open)} models are open, and there is no room for {name!r}"
-                )
+            self._check_room(name)
             self._open[name] = found
         return self._open[name]
+
+    def _check_room(self, name: str) -> None:
+        count = len(self._open) + len(self._embedders)
+        if self._confined and count >= MOST_OPEN:
+            raise UnknownModelError(f"{count} models are open, and there is no room for {name!r}")
 
     def is_open(self, name: str) -> bool:
         """Return whether a model is there without opening it."""
@@ -90,6 +92,7 @@ class ModelPool:
         Raises: UnknownModelError if there is none.
         """
         if name not in self._embedders:
+            self._check_room(name)
             if name == "local:minilm":
                 self._embedders[name] = LocalEmbedder(minilm_folder())
             elif name.startswith("local:"):

@@ -20,8 +20,9 @@ import orjson
 
 from ratchet.core import Json
 from ratchet.core.errors import ReplyError, UnknownModelError
+from ratchet.models.adapters import adapter_folder
 from ratchet.models.chat import ChatReply, ChatRequest
-from ratchet.models.endpoint import EndpointModel, message_of
+from ratchet.models.endpoint import EndpointModel, estimated_tokens, message_of
 from ratchet.models.prices import Price
 from ratchet.store import LocalSettings
 
@@ -86,7 +87,7 @@ class VllmModel:
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return an estimate, as for any endpoint."""
-        return EndpointModel(self.name, "", self._url).count_tokens(request)
+        return estimated_tokens(request), False
 
     def price(self, _prompt_tokens: int, _completion_tokens: int) -> float | None:
         """Return 0: a local model costs time alone."""
@@ -209,12 +210,7 @@ class VllmModel:
         )
 
     async def _load(self, adapter: str) -> None:
-        folder = (self._adapters or Path()) / adapter
-        if not (folder / "adapter_config.json").is_file():
-            raise ReplyError(
-                f"there is no adapter {adapter!r} in {self._adapters}; `ratchet try tune` makes one",
-                kind="no adapter",
-            )
+        folder = adapter_folder(self._adapters, adapter)
         assert self._session is not None  # opened before
         body: dict[str, Json] = {"lora_name": adapter, "lora_path": str(folder)}
         try:

@@ -10,6 +10,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from ratchet.core import Json
+from ratchet.core.errors import StoreError
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import job_events, jobs
 
@@ -30,7 +31,8 @@ Status = Literal[
     "validating_files", "queued", "running", "paused", "succeeded", "failed", "cancelled"
 ]
 TRIES = 20
-ENDED = ("succeeded", "failed", "cancelled")
+ENDED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
+OPEN: tuple[Status, ...] = ("validating_files", "queued", "running", "paused")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +86,17 @@ def change_job(
     job_id: str,
     status: Status,
     *,
-    unless: Sequence[str] = ENDED,
-    only: Sequence[str] = (),
+    only: Sequence[Status] = OPEN,
     outcome: dict[str, Json] | None = None,
     again: bool = False,
 ) -> bool:
-    """Change how a job stands; return False where it stands in one of `unless` already, and stays so.
+    """Change how a job stands; return False where it stands in none of `only`, and stays as it is.
 
     Args:
         engine: The database.
         job_id: Which job.
         status: How it stands now.
-        only: Where it is given, the job must stand in one of these.
-        unless: Where it stands so, nothing is changed: one process may cancel what another one runs.
+        only: How it must stand now: one process may cancel what another one runs.
         outcome: What came out.
         again: It goes into the queue once more.
     """
@@ -107,9 +107,7 @@ def change_job(
         values["finished_at"] = time.time()
     if again:
         values["runs"] = jobs.c.runs + 1
-    change = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.status.not_in(unless))
-    if only:
-        change = change.where(jobs.c.status.in_(only))
+    change = sa.update(jobs).where(jobs.c.id == job_id, jobs.c.status.in_(only))
     with transaction(engine) as connection:
         return bool(connection.execute(change.values(values)).rowcount)
 
@@ -162,6 +160,9 @@ def add_event(
             insert = upsert(engine, job_events).values(number=number, **row)
             if connection.execute(insert).rowcount:
                 return
+    raise StoreError(
+        f"an event of job {job_id!r} found no number in {TRIES} tries; write it down again"
+    )
 
 
 def job_events_of(engine: sa.Engine, job_id: str) -> list[JobEvent]:

@@ -15,7 +15,7 @@ import yaml
 from ratchet.core import Json
 from ratchet.store.writer import storable
 
-__all__ = ["redacted"]
+__all__ = ["clean", "redacted"]
 
 CHECKED = "card"
 """Found by its digits, and only where they pass Luhn's check."""
@@ -30,11 +30,16 @@ def redacted(body: Json, kinds: tuple[str, ...]) -> bytes:
             return whole
     except TypeError:  # half a character, or a number of more than 64 bits
         pass
-    clean = cleaned(storable(body), known)
+    plain = clean(body, kinds)
     try:
-        return orjson.dumps(clean)
+        return orjson.dumps(plain)
     except TypeError:  # a number of more than 64 bits
-        return json.dumps(clean, ensure_ascii=False).encode()
+        return json.dumps(plain, ensure_ascii=False).encode()
+
+
+def clean(value: Json, kinds: tuple[str, ...]) -> Json:
+    """Return a value as a database takes it, with what the kinds name replaced."""
+    return cleaned(storable(value), patterns(kinds))
 
 
 def found(value: Json, known: list[tuple[str, re.Pattern[str]]]) -> bool:

@@ -15,7 +15,7 @@ import zstandard
 from ratchet.core import Json
 from ratchet.core.errors import StoreError
 from ratchet.store.database import add_rows, connect, transaction
-from ratchet.store.redact import redacted
+from ratchet.store.redact import clean, redacted
 from ratchet.store.tables import bodies, feedback, requests
 
 __all__ = ["LoggedRequest", "RequestWriter", "add_feedback", "has_request", "read_requests"]
@@ -148,9 +148,7 @@ class RequestWriter:
             add_rows(connection, bodies, packed)
 
     def _problem(self, one: LoggedRequest) -> str | None:
-        return (
-            None if one.problem is None else str(orjson.loads(redacted(one.problem, self._redact)))
-        )
+        return None if one.problem is None else str(clean(one.problem, self._redact))
 
     def _body(self, one: LoggedRequest) -> bytes:
         """Return what is kept of a body; of one that cannot be written, why."""

@@ -290,9 +290,15 @@ def load_task(path: Path) -> Task:
 
 def load_candidate(path: Path, defaults: Mapping[str, object] | None = None) -> Candidate:
     """Read a candidate from a YAML file; parts that it leaves out come from `defaults`."""
-    body = read_yaml(path, CandidateError)
+    return candidate_of(read_yaml(path, CandidateError), path, defaults or {})
+
+
+def candidate_of(
+    body: Mapping[str, object], path: Path, defaults: Mapping[str, object]
+) -> Candidate:
+    """Return the candidate that the body of a file describes; parts that it leaves out come from `defaults`."""
     try:
-        return Candidate.model_validate({**(defaults or {}), **body})
+        return Candidate.model_validate({**defaults, **body})
     except ValidationError as error:
         raise CandidateError(f"{path}: {problems(error)}") from error
 

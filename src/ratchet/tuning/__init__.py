@@ -12,8 +12,9 @@ from ratchet.tuning.format import (
 )
 from ratchet.tuning.hosted import HostedRun, estimated_tokens, train_hosted
 from ratchet.tuning.launch import Launch, train_on
-from ratchet.tuning.settings import TuningEstimate, TuningProgress, TuningResult, TuningSettings
+from ratchet.tuning.settings import TuningProgress, TuningResult, TuningSettings
 from ratchet.tuning.tokens import training_row, training_rows
+from ratchet.tuning.trainer import Listener
 from ratchet.tuning.training import (
     TrainingData,
     TuningStopped,
@@ -28,11 +29,11 @@ __all__ = [
     "FileReport",
     "HostedRun",
     "Launch",
+    "Listener",
     "Message",
     "Preference",
     "Row",
     "TrainingData",
-    "TuningEstimate",
     "TuningProgress",
     "TuningResult",
     "TuningSettings",

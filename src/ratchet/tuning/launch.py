@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,10 +20,10 @@ from pydantic import Field
 
 from ratchet.core import Record
 from ratchet.core.errors import TuningError
-from ratchet.store import write_text
+from ratchet.store import TuneSettings, write_text
 from ratchet.tuning.format import read_file, write_rows
 from ratchet.tuning.settings import TuningProgress, TuningResult, TuningSettings
-from ratchet.tuning.trainer import KeepCheckpoint, Watch
+from ratchet.tuning.trainer import Listener
 from ratchet.tuning.training import (
     RESULT,
     TrainingData,
@@ -51,6 +51,11 @@ class Launch(Record):
     ray: str | None = None
     """The address of a Ray cluster (auto, or host:port) whose machines the processes are spread over; None is this machine."""
 
+    @classmethod
+    def of(cls, settings: TuneSettings) -> "Launch":
+        """Return what the workspace's settings say."""
+        return cls(processes=settings.processes, ray=settings.ray)
+
 
 def train_on(
     launch: Launch,
@@ -59,27 +64,16 @@ def train_on(
     settings: TuningSettings,
     *,
     adapters: Path,
-    watch: Watch | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    keep_checkpoint: KeepCheckpoint | None = None,
-    score: Callable[[Any, Any], float] | None = None,
+    listener: Listener | None = None,
 ) -> TuningResult:
     """Do as `train`, on the processes that `launch` names.
 
     Raises: TuningError also if the processes cannot share the batch, or one of them fails; TuningStopped as `train`.
     """
     if launch.processes == 1 and launch.ray is None:
-        return train(
-            base,
-            data,
-            settings,
-            adapters=adapters,
-            watch=watch,
-            should_stop=should_stop,
-            keep_checkpoint=keep_checkpoint,
-            score=score,
-        )
-    if score is not None:
+        return train(base, data, settings, adapters=adapters, listener=listener)
+    listener = listener or Listener()
+    if listener.score is not None:
         raise TuningError(
             "the best checkpoint is chosen by score on one process alone; choose it by the loss, or set processes to 1"
         )
@@ -95,7 +89,7 @@ def train_on(
         start = _Ray if launch.ray is not None else _Accelerate
         run = start(plan, launch)
         try:
-            follow(run, work, watch, should_stop, keep_checkpoint)
+            follow(run, work, listener)
         except TuningError:
             if not (
                 folder / RESULT
@@ -157,9 +151,11 @@ def member(plan: Path) -> None:
             ),
             settings,
             adapters=Path(known["adapters"]),
-            watch=lambda progress: tell(progress=progress.model_dump()),
-            should_stop=(work / STOP).exists,
-            keep_checkpoint=keep,
+            listener=Listener(
+                watch=lambda progress: tell(progress=progress.model_dump()),
+                should_stop=(work / STOP).exists,
+                keep_checkpoint=keep,
+            ),
         )
     except TuningStopped as stopped:
         tell(stopped=str(stopped))
@@ -265,13 +261,7 @@ def ray_member(config: dict[str, str]) -> None:
     member(Path(config["plan"]))
 
 
-def follow(
-    run: "_Accelerate | _Ray",
-    work: Path,
-    watch: Watch | None,
-    should_stop: Callable[[], bool] | None,
-    keep_checkpoint: KeepCheckpoint | None,
-) -> None:
+def follow(run: "_Accelerate | _Ray", work: Path, listener: Listener) -> None:
     """Hand on what the processes tell until they are done.
 
     Raises: TuningStopped or TuningError as they say.
@@ -284,17 +274,17 @@ def follow(
             for line in lines:
                 if line is None:
                     break
-                if "progress" in line and watch:
-                    watch(TuningProgress.model_validate(line["progress"]))
+                if "progress" in line and listener.watch:
+                    listener.watch(TuningProgress.model_validate(line["progress"]))
                 elif "checkpoint" in line:
                     at = Path(line["checkpoint"])
-                    if keep_checkpoint:
-                        keep_checkpoint(line["step"], line["loss"], at)
+                    if listener.keep_checkpoint:
+                        listener.keep_checkpoint(line["step"], line["loss"], at)
                     (at / "kept").touch()
                 ends |= {kind: line[kind] for kind in ("stopped", "error") if kind in line}
             if is_over:
                 break
-            if should_stop and should_stop():
+            if listener.should_stop and listener.should_stop():
                 stop(work)
             time.sleep(LOOK_S)
     except BaseException:

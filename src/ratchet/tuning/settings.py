@@ -1,5 +1,6 @@
 """How weights are trained; every number has a default, and says why before the start."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -53,6 +54,10 @@ class TuningSettings(Record):
         if self.packing and self.method == "dpo":
             raise ValueError("packing is for supervised training; leave it out for dpo")
         return self
+
+    def steps(self, examples: int) -> int:
+        """Return the steps of all epochs over so many examples; the last step of an epoch may have fewer."""
+        return math.ceil(math.ceil(examples / self.batch) * self.epochs)
 
     def rate(self, width: int) -> float:
         """Return the learning rate for a model of that hidden width."""

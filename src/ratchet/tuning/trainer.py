@@ -1,7 +1,7 @@
 """TRL's trainers, set up: loss on the answers alone, batches of like lengths or packed rows, checkpoints, and word of each step."""
 
-import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,26 @@ from ratchet.tuning.settings import TuningProgress, TuningSettings
 from ratchet.tuning.tokens import IGNORED
 from ratchet.tuning.weights import wants_checkpointing
 
-__all__ = ["KeepCheckpoint", "Watch", "answer_loss", "make_trainer", "processes", "watcher"]
+__all__ = ["Listener", "answer_loss", "make_trainer", "watcher"]
 
-Watch = Callable[[TuningProgress], None]
-KeepCheckpoint = Callable[[int, float, Path], None]
 WIDTHS = 32
 """Batches are padded to a multiple of this: of many odd widths the allocator would keep memory that fits no later one."""
 PACKED = 256
 """Tokens of a packed row, or the longest example's: in longer rows what attention leaves out costs more than padding does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Who is told of a run, and asked."""
+
+    watch: Callable[[TuningProgress], None] | None = None
+    """Called after each step."""
+    should_stop: Callable[[], bool] | None = None
+    """Asked after each step; when it says so, a checkpoint is kept and TuningStopped is raised."""
+    keep_checkpoint: Callable[[int, float, Path], None] | None = None
+    """Called with step, validation loss and folder of each checkpoint, which is removed later."""
+    score: Callable[[Any, Any], float] | None = None
+    """Scores the model, with its tokenizer, at each evaluation; wanted where the settings choose the best by score."""
 
 
 def make_trainer(
@@ -36,7 +48,7 @@ def make_trainer(
     from trl import DPOConfig, SFTConfig
 
     datasets_logging.disable_progress_bar()
-    steps = math.ceil(len(train) / settings.batch) * settings.epochs
+    steps = settings.steps(len(train))
     every = max(1, round(steps / settings.evaluations))
     each = max(1, settings.batch // processes())
     is_dpo = settings.method == "dpo"
@@ -187,24 +199,20 @@ def preference_trainer() -> Any:
     return PreferenceTrainer
 
 
-def watcher(
-    watch: Watch | None,
-    should_stop: Callable[[], bool] | None,
-    keep_checkpoint: KeepCheckpoint | None,
-) -> Any:
+def watcher(listener: Listener) -> Any:
     """Return the callback that tells of steps and checkpoints, and stops a run; only the first of several processes tells."""
     from transformers import TrainerCallback  # the extra 'local'
 
     class Watcher(TrainerCallback):  # type: ignore[misc]  # untyped base
         def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-            if should_stop and agreed(should_stop()):
+            if listener.should_stop and agreed(listener.should_stop()):
                 control.should_save = control.should_training_stop = True
 
         def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
             losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
-            if keep_checkpoint and losses and state.is_world_process_zero:
+            if listener.keep_checkpoint and losses and state.is_world_process_zero:
                 folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-                keep_checkpoint(state.global_step, float(losses[-1]), folder)
+                listener.keep_checkpoint(state.global_step, float(losses[-1]), folder)
 
         def on_log(
             self,
@@ -214,8 +222,8 @@ def watcher(
             logs: dict[str, float] | None = None,
             **_: Any,
         ) -> None:
-            if watch and logs and state.is_world_process_zero:
-                watch(
+            if listener.watch and logs and state.is_world_process_zero:
+                listener.watch(
                     TuningProgress(
                         step=state.global_step,
                         steps=state.max_steps,

@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,13 +22,7 @@ from ratchet.store import write_text
 from ratchet.tuning.conversation import Conversation, Preference, Row
 from ratchet.tuning.settings import TuningEstimate, TuningResult, TuningSettings
 from ratchet.tuning.tokens import IGNORED, training_row, training_rows
-from ratchet.tuning.trainer import (
-    KeepCheckpoint,
-    Watch,
-    answer_loss,
-    make_trainer,
-    watcher,
-)
+from ratchet.tuning.trainer import Listener, answer_loss, make_trainer, watcher
 from ratchet.tuning.weights import (
     activation_bytes,
     held_bytes,
@@ -100,7 +94,7 @@ def estimate_training(base: Path, data: TrainingData, settings: TuningSettings) 
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
             answer_loss(model, batch).backward()
         seconds = min(seconds, time.perf_counter() - started)
-    steps = math.ceil(len(train) / settings.batch * settings.epochs)
+    steps = settings.steps(len(train))
     batch_tokens = settings.batch * max(row["length"] for row in train)
     twice = wants_checkpointing(model, batch_tokens, settings)
     activations = activation_bytes(model.config, batch_tokens, twice=twice)
@@ -127,10 +121,7 @@ def train(
     settings: TuningSettings,
     *,
     adapters: Path,
-    watch: Watch | None = None,
-    should_stop: Callable[[], bool] | None = None,
-    keep_checkpoint: KeepCheckpoint | None = None,
-    score: Callable[[Any, Any], float] | None = None,
+    listener: Listener | None = None,
 ) -> TuningResult:
     """Train, or find, the adapter or whole model of this run and return what came out.
 
@@ -141,12 +132,10 @@ def train(
         data: What it is trained on.
         settings: How to train.
         adapters: The folder that adapters live in; what comes out is `adapters/<id>`, a whole model too.
-        watch: Called after each step.
-        keep_checkpoint: Called with step, validation loss and folder of each checkpoint, which is removed later.
-        score: Scores the model, with its tokenizer, at each evaluation; wanted where the settings choose the best by score.
-        should_stop: Asked after each step; when it says so, a checkpoint is kept and TuningStopped is raised.
-    Raises: TuningError if the data do not fit, or the loss is no longer a number.
+        listener: Who is told of it, and asked.
+    Raises: TuningError if the data do not fit, or the loss is no longer a number; TuningStopped if the listener wants that.
     """
+    listener = listener or Listener()
     name = adapter_id(data, settings)
     folder = adapters / name
     if (folder / RESULT).is_file():
@@ -156,16 +145,16 @@ def train(
     with quiet():
         model, tokenizer = learner(base, adapters / data.start if data.start else None, settings)
         train, held, tokens = prepared(data, tokenizer, settings)
-        if (settings.best == "score") != (score is not None):
+        if (settings.best == "score") != (listener.score is not None):
             raise TuningError(
                 "settings.best is 'score' where there is a function that scores, and only there"
             )
         trainer = make_trainer(model, tokenizer, train, held, settings, work)
-        trainer.score = score
-        trainer.add_callback(watcher(watch, should_stop, keep_checkpoint))
+        trainer.score = listener.score
+        trainer.add_callback(watcher(listener))
         outcome = trainer.train(resume_from_checkpoint=whole_checkpoint(work))
     state = trainer.state
-    if should_stop and should_stop() and state.global_step < state.max_steps:
+    if listener.should_stop and listener.should_stop() and state.global_step < state.max_steps:
         raise TuningStopped(f"stopped at step {state.global_step} of {state.max_steps}")
     if not math.isfinite(outcome.training_loss):
         raise TuningError(

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.core.errors import TuningError
+from ratchet.models.adapters import CONFIG
 from ratchet.tuning.settings import TuningSettings
 
-__all__ = ["activation_bytes", "free_bytes", "held_bytes", "learner", "wants_checkpointing"]
+__all__ = ["activation_bytes", "held_bytes", "learner", "wants_checkpointing"]
 
 SPARED = 0.8
 """The share of the free memory that a run may take before layers are computed twice."""
@@ -22,7 +23,7 @@ def learner(base: Path, start: Path | None, settings: TuningSettings) -> tuple[A
 
     from ratchet.models.local import load_base
 
-    if start and not (start / "adapter_config.json").is_file():
+    if start and not (start / CONFIG).is_file():
         raise TuningError(f"there is no adapter {start.name!r} to go on from")
     if settings.weights == "full":
         if start:

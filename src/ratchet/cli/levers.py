@@ -1,0 +1,256 @@
+"""What levers are told on the command line, and what they would take."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from ratchet.levers import Lever
+    from ratchet.workbench import Workbench
+
+__all__ = [
+    "Bootstrap",
+    "ByScore",
+    "Distil",
+    "Embedding",
+    "Epochs",
+    "LeverOptions",
+    "Models",
+    "NearestCounts",
+    "Packing",
+    "Propose",
+    "ProposerName",
+    "Prune",
+    "Replay",
+    "Templates",
+    "Weights",
+    "Yes",
+    "confirm",
+    "make_levers",
+    "show_estimates",
+]
+
+Epochs = Annotated[
+    float | None, typer.Option(min=0, help="Passes over the train split, for the lever tune.")
+]
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune", help="tune: also train without the instructions, a tag in their place."
+    ),
+]
+Distil = Annotated[
+    bool,
+    typer.Option("--distil", help="tune: learn the teacher's answers that the metric accepts."),
+]
+Replay = Annotated[
+    float,
+    typer.Option(min=0, help="tune: mix in the base's own practice, as a share of the examples."),
+]
+ByScore = Annotated[
+    bool,
+    typer.Option(
+        "--by-score", help="tune: keep the checkpoint with the best score, not the best loss."
+    ),
+]
+Templates = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="prompt: files or patterns ('prompts/*.yaml'), in place of those in tasks/<task>/; may be given several times."
+    ),
+]
+NearestCounts = Annotated[
+    str,
+    typer.Option(
+        "--nearest",
+        help="demos: also show each input so many that are nearest to it; with commas, or 0 for none.",
+    ),
+]
+Embedding = Annotated[str, typer.Option(help="demos: the model that tells how near inputs are.")]
+Models = Annotated[
+    str,
+    typer.Option(
+        help="model: which ones to try, with commas; left out, the task's teacher and student."
+    ),
+]
+Propose = Annotated[
+    int, typer.Option(min=0, max=100, help="prompt: let a model propose so many prompts too.")
+]
+ProposerName = Annotated[
+    str, typer.Option("--proposer", help="prompt: who proposes; left out, the task's teacher.")
+]
+Bootstrap = Annotated[
+    bool,
+    typer.Option(
+        "--bootstrap",
+        help="demos: show a model's own replies that the metric accepts, not the references.",
+    ),
+]
+Weights = Annotated[
+    Literal["lora", "qlora", "full"],
+    typer.Option(help="tune: what is trained: lora, qlora (four bits, on a GPU) or full."),
+]
+Packing = Annotated[
+    bool,
+    typer.Option(
+        "--packing", help="tune: lay short examples end to end: no padding, the same gradient."
+    ),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do not ask before a fine-tune above the workspace's limits.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeverOptions:
+    """What levers are told; the types above say for which each is."""
+
+    templates: list[str] | None = None
+    propose: int = 0
+    proposer: str = ""
+    bootstrap: bool = False
+    nearest: str = "4"
+    embedding: str = "local:minilm"
+    models: str = ""
+    epochs: float | None = None
+    prune: bool = False
+    distil: bool = False
+    replay: float = 0.0
+    by_score: bool = False
+    weights: Literal["lora", "qlora", "full"] = "lora"
+    packing: bool = False
+    yes: bool = False
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "LeverOptions":
+        """Return the options among a command's arguments."""
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
+
+
+def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> "list[Lever]":
+    """Return the levers of these names.
+
+    Raises: UsageError if there is none of a name.
+    """
+    from ratchet.core.errors import UsageError, did_you_mean
+    from ratchet.levers import (
+        DecodingLever,
+        DemosLever,
+        ModelLever,
+        PromptLever,
+        Proposer,
+        TuneLever,
+    )
+    from ratchet.tuning import Launch, TuningSettings
+
+    settings = TuningSettings(
+        best="score" if options.by_score else "loss",
+        weights=options.weights,
+        packing=options.packing,
+        **({"epochs": options.epochs} if options.epochs else {}),
+    )
+    proposer = (
+        Proposer(options.proposer or None, count=options.propose) if options.propose else None
+    )
+    known: dict[str, Lever] = {
+        "prompt": PromptLever(bench.variants(options.templates or ()), proposer=proposer),
+        "demos": DemosLever(
+            bootstrap=options.bootstrap,
+            nearest=counts(options.nearest),
+            embedding=options.embedding,
+        ),
+        "decoding": DecodingLever(),
+        "model": ModelLever(listed(options.models)),
+        "tune": TuneLever(
+            settings,
+            prune=options.prune,
+            distil=options.distil,
+            replay=options.replay,
+            launch=Launch.of(bench.settings.tune),
+        ),
+    }
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"unknown lever {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
+            )
+    return [known[name] for name in names]
+
+
+def listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def counts(text: str) -> tuple[int, ...]:
+    from ratchet.core.errors import UsageError
+
+    if not all(part.isdecimal() for part in listed(text)):
+        raise UsageError(f"--nearest is numbers with commas, as 2,4; got {text!r}")
+    return tuple(int(part) for part in listed(text) if int(part))
+
+
+def confirm(bench: "Workbench", levers: "list[Lever]") -> None:
+    """Ask before a fine-tune that would cost or last more than the workspace allows unasked."""
+    from ratchet.core.errors import UsageError
+
+    limits = bench.settings.tune
+    if limits.ask_above_usd is None and limits.ask_above_minutes is None:
+        return
+    for row in estimates(bench, [lever for lever in levers if lever.name == "tune"]):
+        usd, minutes = row["cost_usd"] or 0.0, (row["seconds"] or 0.0) / 60
+        over_usd = limits.ask_above_usd is not None and usd > limits.ask_above_usd
+        over_time = limits.ask_above_minutes is not None and minutes > limits.ask_above_minutes
+        if over_usd or over_time:
+            question = f"the fine-tune would cost about ${usd:.2f} and take {minutes:.0f} minutes ({row['note']}); go on?"
+            if not sys.stdin.isatty():
+                raise UsageError(
+                    f"{question} Say --yes, or raise the limits under [tune] in ratchet.toml"
+                )
+            typer.confirm(question, abort=True)
+
+
+def estimates(bench: "Workbench", levers: "list[Lever]") -> list[dict[str, Any]]:
+    """Return what each lever would take."""
+    from ratchet.core.running import run_sync
+
+    async def work() -> list[dict[str, Any]]:
+        async with bench.pool() as pool:
+            evidence = bench.ground(pool).evidence
+            return [
+                {
+                    "lever": lever.name,
+                    **(await lever.estimate(bench.champion(), evidence)).model_dump(),
+                }
+                for lever in levers
+            ]
+
+    return run_sync(work())
+
+
+def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> None:
+    from rich.table import Table
+
+    from ratchet.cli.show import out, print_json
+    from ratchet.ladder import cost_text
+
+    found = estimates(bench, levers)
+    dev = len(bench.split("dev"))
+    if json:
+        print_json({"levers": found, "dev_calls_a_candidate": dev})
+        return
+    table = Table("lever", "candidates", "calls to find them", "seconds", "cost", "")
+    for row in found:
+        seconds, cost = row["seconds"], row["cost_usd"]
+        table.add_row(
+            str(row["lever"]),
+            str(row["candidates"]),
+            str(row["calls"]),
+            "" if seconds is None else f"≈{seconds:.0f}",
+            "" if cost is None else cost_text(float(str(cost))),
+            str(row["note"]),
+        )
+    out.print(table)
+    out.print(f"and {dev} calls on dev for each candidate")

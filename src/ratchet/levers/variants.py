@@ -1,0 +1,150 @@
+"""Candidates that a user wrote down: YAML files, plain texts, and grids of variables, each a list of values to try.
+
+system: "Write like {{style}}. {{instructions}}"
+variables:
+style: [a friend, a lawyer]
+"""
+
+import glob
+from collections.abc import Iterable, Mapping
+from itertools import product
+from pathlib import Path
+
+from ratchet.answer import Template
+from ratchet.answer.messages import TASK_FIELDS
+from ratchet.core import Candidate, Json, Task
+from ratchet.core.errors import CandidateError, TemplateError, UsageError
+from ratchet.store import candidate_of, read_yaml
+
+__all__ = ["WRITTEN", "candidate_in", "files_in", "matching", "variants_in"]
+
+TEXTS = (".txt", ".md")
+WRITTEN = (".yaml", ".yml", *TEXTS)
+"""What candidates are written in."""
+MOST = 1000
+"""Candidates of one grid."""
+
+
+def matching(patterns: Iterable[str]) -> list[Path]:
+    """Return the files that names or patterns (`prompts/*.md`) stand for, each once.
+
+    Raises: UsageError if one stands for none.
+    """
+    found: dict[Path, None] = {}
+    for pattern in patterns:
+        paths = sorted(Path(name) for name in glob.glob(pattern, recursive=True))  # noqa: PTH207 - patterns may be absolute
+        files = [path for path in paths if path.is_file()]
+        if not files:
+            raise UsageError(
+                f"no file matches {pattern!r} in {Path.cwd()}; name templates as prompts/*.yaml, in quotes"
+            )
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+def files_in(folder: Path | None) -> list[Path]:
+    """Return the files of a folder that candidates may stand in, in the order of their names."""
+    if folder is None or not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix in WRITTEN)
+
+
+def candidate_in(path: Path, task: Task, start: Candidate) -> Candidate:
+    """Return the only candidate of a file.
+
+    Raises: CandidateError if it holds several, or none.
+    """
+    found = variants_in(path, task, start)
+    if len(found) > 1:
+        raise CandidateError(
+            f"{path} is a grid of {len(found)} candidates, and one is meant; try them with: ratchet try prompt {task.name} --templates {path}"
+        )
+    return found[0]
+
+
+def variants_in(path: Path, task: Task, start: Candidate) -> list[Candidate]:
+    """Return the candidates of a file; what it leaves out is `start`'s.
+
+    A text is a template: the user's message where it has an input field of the task, else the system's. A YAML file with
+    `variables` gives a candidate for each combination of their values.
+
+    Raises: CandidateError if the file is no candidate, or a variable is an input, not used, or without values.
+    """
+    defaults = {
+        "model": start.model,
+        "system": start.system,
+        "user": start.user,
+        "decoding": start.decoding,
+        "note": path.stem,
+    }
+    if path.suffix in TEXTS:
+        return [candidate_of(text_of(path, task), path, defaults)]
+    body = dict(read_yaml(path, CandidateError))
+    variables = body.pop("variables", None)
+    if variables is None:
+        return [candidate_of(body, path, defaults)]
+    grid = checked(variables, {**defaults, **body}, path, task)
+    found = []
+    for values in product(*grid.values()):
+        chosen = dict(zip(grid, values, strict=True))
+        filled = {
+            part: put_in(str({**defaults, **body}[part]), chosen) for part in ("system", "user")
+        }
+        note = f"{path.stem}: " + ", ".join(f"{name}={value}" for name, value in chosen.items())
+        found.append(candidate_of({**body, **filled, "note": note}, path, defaults))
+    return found
+
+
+def text_of(path: Path, task: Task) -> dict[str, object]:
+    try:
+        text = path.read_text("utf-8").strip()
+        names = Template(text).names
+    except FileNotFoundError as error:
+        raise CandidateError(f"there is no file {path}") from error
+    except (UnicodeDecodeError, TemplateError) as error:
+        raise CandidateError(f"{path}: {error}") from error
+    return {"user" if names & set(task.input_names) else "system": text}
+
+
+def checked(
+    variables: object, parts: Mapping[str, object], path: Path, task: Task
+) -> dict[str, list[str]]:
+    """Return the values of each variable."""
+    if not isinstance(variables, dict) or not variables:
+        raise CandidateError(
+            f"{path}: variables are names with lists of values, as `style: [terse, friendly]`; got {variables!r}"
+        )
+    used = Template(str(parts["system"])).names | Template(str(parts["user"])).names
+    grid: dict[str, list[str]] = {}
+    count = 1
+    for name, values in variables.items():
+        if name in (*task.input_names, *TASK_FIELDS):
+            raise CandidateError(
+                f"{path}: the variable {name!r} has the name of a field; rename the variable"
+            )
+        if name not in used:
+            raise CandidateError(
+                f"{path}: no template uses the variable {name!r}; write {{{{{name}}}}} into system or user, or take it out"
+            )
+        if not isinstance(values, list) or not values:
+            raise CandidateError(
+                f"{path}: the variable {name!r} needs a list of values; got {values!r}"
+            )
+        grid[str(name)] = [text(value) for value in dict.fromkeys(map(text, values))]
+        count *= len(grid[str(name)])
+    if count > MOST:
+        raise CandidateError(
+            f"{path}: the variables give {count:,} candidates, more than {MOST:,}; take some values out"
+        )
+    return grid
+
+
+def text(value: Json) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def put_in(template: str, values: Mapping[str, str]) -> str:
+    """Return a template with its variables filled in, and its fields as they were."""
+    for name, value in values.items():
+        template = template.replace(f"{{{{{name}}}}}", value)
+    return template
