@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
+DSPY ?= dspy==3.4.1
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format lint types layers proof bench clean
@@ -18,7 +19,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		apt-get update -qq && apt-get install -y -qq python3-venv || { echo "run: sudo apt-get install python3-venv"; exit 1; }; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[local,embed,hosted,postgres,ray,serve,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[local,embed,hosted,postgres,ray,serve,dspy,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(DSPY)
 	@touch $@
 
 demo: install ## Crank the wheel once on PII redaction with the small local model, offline

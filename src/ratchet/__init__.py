@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ratchet.levers import (
         DecodingLever,
         DemosLever,
+        DspyLever,
         ModelLever,
         PromptLever,
         Proposer,
@@ -83,6 +84,7 @@ _PLACES = {
     "levers": (
         "DecodingLever",
         "DemosLever",
+        "DspyLever",
         "ModelLever",
         "PromptLever",
         "Proposer",
@@ -102,6 +104,7 @@ __all__ = [
     "DecodingLever",
     "Demonstration",
     "DemosLever",
+    "DspyLever",
     "Example",
     "InputField",
     "Interval",

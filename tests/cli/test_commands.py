@@ -85,7 +85,7 @@ def test_show_and_export_print_what_is_sent(
     """The messages that show prints and export writes are those that the endpoint gets."""
     shown = json.loads(ratchet("show", "careful.yaml", "--json").stdout)
     assert "Read carefully." in ratchet("show", "careful.yaml").stdout
-    ratchet("export", "careful.yaml", "--to", "out")
+    ratchet("export", "careful.yaml", "--out", "out")
     ratchet("measure", "tickets", "--candidate", "out/candidate.yaml")
 
     assert shown["messages"] in [body["messages"] for body in server.bodies]

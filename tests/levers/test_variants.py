@@ -5,6 +5,7 @@ import pytest
 import ratchet
 from ratchet.core.errors import CandidateError, UsageError
 from ratchet.levers import PromptLever
+from ratchet.store import candidate_text
 from ratchet.testing import ScriptedModel
 
 TASK = ratchet.Task(
@@ -89,3 +90,13 @@ def test_what_matches_nothing_is_told(bench, tmp_path):
     (tmp_path / "grid.yaml").write_text("system: '{{s}}'\nvariables: {s: [a, b]}")
     with pytest.raises(CandidateError, match="is a grid of 2 candidates"):
         bench.candidate(str(tmp_path / "grid.yaml"))
+
+
+def test_a_candidate_that_is_written_is_read_as_the_same(bench, tmp_path):
+    """Also where a part is the record's default and the task's start has another."""
+    whole = bench.start().changed(system="", decoding={"max_tokens": 512}, note="bare")
+    (tmp_path / "bare.yaml").write_text(candidate_text(whole))
+
+    read = bench.candidate(str(tmp_path / "bare.yaml"))
+
+    assert (read.id, read.note) == (whole.id, "bare")

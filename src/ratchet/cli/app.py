@@ -8,7 +8,17 @@ import typer
 from rich.markup import escape
 
 from ratchet import __version__
-from ratchet.cli import adapters, climbing, comparing, judging, measuring, serving, tasks, tuning
+from ratchet.cli import (
+    adapters,
+    climbing,
+    comparing,
+    exchanging,
+    judging,
+    measuring,
+    serving,
+    tasks,
+    tuning,
+)
 from ratchet.core.errors import RatchetError
 
 __all__ = ["app", "main"]
@@ -36,7 +46,17 @@ def root(
         raise typer.Exit
 
 
-for module in (tasks, measuring, comparing, climbing, judging, tuning, adapters, serving):
+for module in (
+    tasks,
+    measuring,
+    exchanging,
+    comparing,
+    climbing,
+    judging,
+    tuning,
+    adapters,
+    serving,
+):
     module.add_to(app)
 
 

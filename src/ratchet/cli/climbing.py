@@ -15,10 +15,13 @@ from ratchet.cli.levers import (
     LeverOptions,
     Models,
     NearestCounts,
+    Optimiser,
     Packing,
+    Programs,
     Propose,
     ProposerName,
     Prune,
+    Reasoned,
     Replay,
     Templates,
     Weights,
@@ -51,7 +54,7 @@ def try_(
     lever: Annotated[
         str,
         typer.Argument(
-            help="prompt (the candidates in tasks/<task>/), demos, decoding, model or tune."
+            help="prompt (the candidates in tasks/<task>/), demos, decoding, model, dspy or tune."
         ),
     ],
     task: str,
@@ -65,6 +68,9 @@ def try_(
     nearest: NearestCounts = "4",
     embedding: Embedding = "local:minilm",
     models: Models = "",
+    optimiser: Optimiser = "random-search",
+    programs: Programs = 8,
+    reasoned: Reasoned = False,
     epochs: Epochs = None,
     prune: Prune = False,
     distil: Distil = False,
@@ -110,6 +116,9 @@ def climb(
     nearest: NearestCounts = "4",
     embedding: Embedding = "local:minilm",
     models: Models = "",
+    optimiser: Optimiser = "random-search",
+    programs: Programs = 8,
+    reasoned: Reasoned = False,
     epochs: Epochs = None,
     prune: Prune = False,
     distil: Distil = False,

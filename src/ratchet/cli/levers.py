@@ -20,10 +20,13 @@ __all__ = [
     "LeverOptions",
     "Models",
     "NearestCounts",
+    "Optimiser",
     "Packing",
+    "Programs",
     "Propose",
     "ProposerName",
     "Prune",
+    "Reasoned",
     "Replay",
     "Templates",
     "Weights",
@@ -89,6 +92,16 @@ Bootstrap = Annotated[
         help="demos: show a model's own replies that the metric accepts, not the references.",
     ),
 ]
+Optimiser = Annotated[
+    Literal["random-search", "mipro", "gepa"],
+    typer.Option(help="dspy: which of DSPy's optimisers runs."),
+]
+Programs = Annotated[
+    int, typer.Option(min=2, max=1000, help="dspy: how many programs or instructions it makes.")
+]
+Reasoned = Annotated[
+    bool, typer.Option("--reasoned", help="dspy: reason before the answer (ChainOfThought).")
+]
 Weights = Annotated[
     Literal["lora", "qlora", "full"],
     typer.Option(help="tune: what is trained: lora, qlora (four bits, on a GPU) or full."),
@@ -115,6 +128,9 @@ class LeverOptions:
     nearest: str = "4"
     embedding: str = "local:minilm"
     models: str = ""
+    optimiser: Literal["random-search", "mipro", "gepa"] = "random-search"
+    programs: int = 8
+    reasoned: bool = False
     epochs: float | None = None
     prune: bool = False
     distil: bool = False
@@ -139,6 +155,7 @@ def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> 
     from ratchet.levers import (
         DecodingLever,
         DemosLever,
+        DspyLever,
         ModelLever,
         PromptLever,
         Proposer,
@@ -164,6 +181,12 @@ def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> 
         ),
         "decoding": DecodingLever(),
         "model": ModelLever(listed(options.models)),
+        "dspy": DspyLever(
+            options.optimiser,
+            candidates=options.programs,
+            reasoned=options.reasoned,
+            proposer=options.proposer or None,
+        ),
         "tune": TuneLever(
             settings,
             prune=options.prune,

@@ -1,4 +1,4 @@
-"""Commands about one candidate: `measure`, `show`, `export`, `trials`."""
+"""Commands about one candidate: `measure`, `show`, `trials`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ratchet.core import Budget, Example
     from ratchet.workbench import Workbench
 
-__all__ = ["Dollars", "Json", "MostCalls", "add_to", "budget_of"]
+__all__ = ["Dollars", "Json", "MostCalls", "add_to", "budget_of", "only_task", "the_example"]
 
 CandidateName = Annotated[
     str | None,
@@ -28,7 +28,7 @@ MostCalls = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (measure, show, export, trials):
+    for command in (measure, show, trials):
         app.command()(command)
 
 
@@ -168,49 +168,6 @@ def only_task(names: list[str], asked: str | None) -> str:
     if len(names) != 1:
         raise UsageError(f"name the task with --task; there are: {', '.join(names) or 'none yet'}")
     return names[0]
-
-
-def export(
-    candidate: Annotated[str, typer.Argument(help="A YAML file, an id, 'start' or 'champion'.")],
-    task: Annotated[
-        str | None, typer.Option(help="The task; needed where the workspace has several.")
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="The folder; by default ./<candidate id>.")
-    ] = None,
-) -> None:
-    """Write a candidate as plain files: candidate.yaml, messages.json (for one example), and its adapter."""
-    import json as json_module
-    import shutil
-
-    import yaml
-
-    from ratchet.cli.show import out
-    from ratchet.store import find_workspace, write_text
-    from ratchet.workbench import Workbench
-
-    bench = Workbench.open(only_task(find_workspace(Path()).task_names(), task))
-    chosen = bench.candidate(candidate)
-    folder = to or Path(chosen.id)
-    request = bench.request(chosen, the_example(bench, None))
-    write_text(
-        folder / "candidate.yaml",
-        yaml.safe_dump(
-            {**chosen.plain(), "note": chosen.note}, sort_keys=False, allow_unicode=True, width=110
-        ),
-    )
-    sent = {
-        "messages": request.messages,
-        "tools": request.tools,
-        "temperature": request.temperature,
-        "max_tokens": request.max_tokens,
-    }
-    write_text(folder / "messages.json", json_module.dumps(sent, indent=2, ensure_ascii=False))
-    if chosen.adapter:
-        shutil.copytree(
-            bench.files / "adapters" / chosen.adapter, folder / "adapter", dirs_exist_ok=True
-        )
-    out.print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
 
 
 def trials(

@@ -2,6 +2,7 @@
 
 from ratchet.levers.decoding import DecodingLever
 from ratchet.levers.demos import DemosLever
+from ratchet.levers.dspy import DspyLever
 from ratchet.levers.leaks import leak_in, telling
 from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
 from ratchet.levers.model import ModelLever
@@ -14,6 +15,7 @@ __all__ = [
     "WRITTEN",
     "DecodingLever",
     "DemosLever",
+    "DspyLever",
     "Evidence",
     "Lever",
     "LeverEstimate",

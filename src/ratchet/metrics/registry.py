@@ -6,6 +6,7 @@ from pathlib import Path
 from ratchet.core import MetricSpec
 from ratchet.core.errors import MetricError, did_you_mean
 from ratchet.core.functions import load_function
+from ratchet.metrics.assertions import Assertions
 from ratchet.metrics.fields import FieldScores
 from ratchet.metrics.function import FunctionMetric
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
@@ -22,6 +23,7 @@ METRICS: dict[str, Callable[..., Metric]] = {
     "number": NumberError,
     "fields": FieldScores,
     "spans": SpanMatch,
+    "assertions": Assertions,
 }
 
 

@@ -303,6 +303,20 @@ def candidate_of(
         raise CandidateError(f"{path}: {problems(error)}") from error
 
 
+def candidate_text(candidate: Candidate) -> str:
+    """Return a candidate as a YAML file that is read as the same one, whatever the task's defaults."""
+    body = {
+        **candidate.plain(),
+        "system": candidate.system,
+        "decoding": {
+            "max_tokens": candidate.decoding.max_tokens,
+            **candidate.decoding.plain(),
+        },
+        "note": candidate.note,
+    }
+    return str(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110))
+
+
 def read_yaml(path: Path, kind: type[TaskError]) -> dict[str, object]:
     try:
         body = yaml.safe_load(path.read_text("utf-8"))

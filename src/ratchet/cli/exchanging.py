@@ -1,0 +1,193 @@
+"""Commands between Ratchet and other programs: `export` a candidate, `import-promptfoo` a test suite, `import-dspy` a program."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ratchet.cli.measuring import Json, only_task, the_example
+
+if TYPE_CHECKING:
+    from ratchet.core import Candidate
+    from ratchet.exchange import Suite
+
+__all__ = ["add_to"]
+
+SHOWN = 20
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(export)
+    app.command("import-promptfoo")(import_promptfoo)
+    app.command("import-dspy")(import_dspy)
+
+
+def export(
+    candidate: Annotated[str, typer.Argument(help="A file, an id, 'start' or 'champion'.")],
+    task: Annotated[
+        str | None, typer.Option(help="The task; needed where the workspace has several.")
+    ] = None,
+    to: Annotated[
+        Literal["files", "openai", "langchain", "text", "dspy"],
+        typer.Option(
+            help="files: candidate.yaml, the messages for one example, and the adapter. openai, langchain, text: the prompt with its fields. dspy: a program."
+        ),
+    ] = "files",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder; by default ./<candidate id>.")
+    ] = None,
+) -> None:
+    """Write a candidate as plain files, or as another program takes it; nothing is hidden."""
+    import json
+    import shutil
+
+    from ratchet.cli import show
+    from ratchet.exchange import dspy_program, written_prompt
+    from ratchet.store import candidate_text, find_workspace, write_text
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(only_task(find_workspace(Path()).task_names(), task))
+    chosen = bench.candidate(candidate)
+    folder, example = out or Path(chosen.id), the_example(bench, None)
+    if to == "dspy":
+        files = dspy_program(bench.task, chosen, example)
+    elif to == "files":
+        request = bench.request(chosen, example)
+        sent = {
+            "messages": request.messages,
+            "tools": request.tools,
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+        }
+        files = {
+            "candidate.yaml": candidate_text(chosen),
+            "messages.json": json.dumps(sent, indent=2, ensure_ascii=False),
+        }
+    else:
+        files = dict([written_prompt(to, bench.task, chosen)])
+    for name, text in files.items():
+        write_text(folder / name, text)
+    if to == "files" and chosen.adapter:
+        shutil.copytree(
+            bench.files / "adapters" / chosen.adapter, folder / "adapter", dirs_exist_ok=True
+        )
+    show.out.print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
+def import_promptfoo(
+    file: Annotated[Path, typer.Argument(help="A promptfooconfig.yaml.")],
+    task: Annotated[str, typer.Option(help="The task's name.")],
+    json: Json = False,
+) -> None:
+    """Make a task of a promptfoo configuration: its tests become examples, its prompts candidates in tasks/<task>/."""
+    from ratchet.cli import show
+    from ratchet.core.errors import UsageError
+    from ratchet.data import add_examples
+    from ratchet.exchange import read_suite
+    from ratchet.store import find_workspace
+
+    workspace = find_workspace(Path())
+    path = workspace.task_path(task)
+    if path.exists():
+        raise UsageError(
+            f"there is a task {task!r} already ({path}); choose another name with --task"
+        )
+    suite = read_suite(file, task)
+    with workspace.held():
+        added = add_examples(
+            workspace.database, suite.task, lambda: suite.examples, source=str(file), afresh=True
+        )
+        workspace.save_task(suite.task)
+        written = [
+            write_candidate(path.with_suffix(""), f"{number:02d}-{one.note}", one)
+            for number, one in enumerate(suite.candidates, start=1)
+        ]
+    if json:
+        show.print_json(
+            {
+                "task": task,
+                "file": str(path),
+                "rows": added.dataset.rows,
+                "splits": added.splits,
+                "metric": suite.task.metric.name,
+                "candidates": [str(one) for one in written],
+                "models": suite.models,
+                "left_out": dict(suite.left_out),
+            }
+        )
+        return
+    show_suite(suite, written)
+    show.out.print(
+        f"dataset version {added.dataset.version}: {added.dataset.rows} examples; "
+        + ", ".join(f"{n} {split}" for split, n in added.splits.items())
+    )
+    show.out.print(f"written: {path}\nnext: ratchet try prompt {task}")
+
+
+def show_suite(suite: "Suite", written: list[Path]) -> None:
+    from rich.text import Text
+
+    from ratchet.cli.show import out
+
+    task = suite.task
+    out.print(
+        f"inputs {', '.join(task.input_names)}; metric {task.metric.name}; models {', '.join(suite.models)}"
+    )
+    for path in written:
+        out.print(f"  {path}")
+    if suite.left_out:
+        out.print("[yellow]left out[/], as it has no equal here:")
+        for what, count in list(suite.left_out.most_common())[:SHOWN]:
+            out.print(Text(f"  {count} × {what}"))
+    if any("rubric" in what for what in suite.left_out):
+        out.print(f"for rubrics: ratchet judge {task.name} --rubric TEXT --model MODEL")
+
+
+def import_dspy(
+    file: Annotated[Path, typer.Argument(help="A program.json, as DSPy's program.save writes it.")],
+    task: Annotated[
+        str | None, typer.Option(help="The task; needed where the workspace has several.")
+    ] = None,
+    predictor: Annotated[
+        str | None, typer.Option(help="Which one, of a program that has several.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The candidate's; by default the file's.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a DSPy program as a candidate in tasks/<task>/ that sends the very messages that the program sends."""
+    from ratchet.cli import show
+    from ratchet.exchange import program_candidate, read_program
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    workspace = find_workspace(Path())
+    bench = Workbench.open(only_task(workspace.task_names(), task))
+    program = read_program(file, bench.task, predictor=predictor)
+    found = program_candidate(program, bench.task, bench.start(), note=name or file.stem)
+    bench.prompt(found)
+    folder = workspace.task_path(bench.task.name).with_suffix("")
+    path = write_candidate(folder, found.note, found)
+    if json:
+        show.print_json({"id": found.id, "file": str(path), "candidate": found.plain()})
+        return
+    show.out.print(
+        f"written: {path} ({len(found.demonstrations)} demonstrations, fields {', '.join((*program.inputs, *program.outputs))})"
+    )
+    show.out.print(f"next: ratchet ab {bench.task.name} --a start --b {path}")
+
+
+def write_candidate(folder: Path, name: str, candidate: "Candidate") -> Path:
+    """Write a candidate's file in a task's folder; one that is there is never written over."""
+    import re
+
+    from ratchet.core.errors import UsageError
+    from ratchet.store import candidate_text, write_text
+
+    path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-.')[:60] or 'candidate'}.yaml"
+    if path.exists():
+        raise UsageError(f"{path} is there already; remove it, or give another name with --name")
+    write_text(path, candidate_text(candidate))
+    return path

@@ -1,0 +1,58 @@
+"""Commands between Ratchet and other programs, in a workspace of their own."""
+
+import json
+
+import pytest
+
+CONFIG = """
+description: Who is named?
+prompts: ["Name in: {{text}}", "Who? {{text}}"]
+providers: ["openai:gpt-4.1"]
+tests:
+  - {vars: {text: [Ann called, Bob called, Cy called, Di called, Eve called, Fay called]}, assert: [{type: contains, value: called}, {type: llm-rubric, value: x}]}
+"""
+
+
+@pytest.fixture
+def names(ratchet, tmp_path):
+    """Return a workspace with a promptfoo configuration."""
+    ratchet("init", ".")
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_a_promptfoo_configuration_comes_in_and_prompts_go_out(ratchet, names):
+    """As a task with candidates; what is left out is said; and out in each form, and back from DSPy's."""
+    said = ratchet("import-promptfoo", "config.yaml", "--task", "names").stdout
+    assert "6 × assertion llm-rubric" in said
+    assert "ratchet judge names" in said
+    assert sorted(p.name for p in (names / "tasks/names").iterdir()) == [
+        "01-prompt-1.yaml",
+        "02-prompt-2.yaml",
+    ]
+    for form, name in (
+        ("openai", "openai.json"),
+        ("langchain", "langchain.json"),
+        ("text", "prompt.txt"),
+    ):
+        ratchet("export", "tasks/names/01-prompt-1.yaml", "--to", form, "--out", f"out/{form}")
+        assert "Name in: {" in (names / "out" / form / name).read_text()
+    ratchet("export", "tasks/names/01-prompt-1.yaml", "--out", "out/files")
+    again = json.loads(ratchet("show", "out/files/candidate.yaml", "--json").stdout)
+    first = json.loads(ratchet("show", "tasks/names/01-prompt-1.yaml", "--json").stdout)
+    assert again["id"] == first["id"]
+    pytest.importorskip("dspy")
+    ratchet("export", "start", "--to", "dspy", "--out", "out/dspy")
+    told = json.loads(
+        ratchet("import-dspy", "out/dspy/program.json", "--name", "theirs", "--json").stdout
+    )
+    assert told["candidate"]["user"].startswith("[[ ## text ## ]]\n{{text}}")
+    shown = json.loads(ratchet("show", "tasks/names/theirs.yaml", "--json").stdout)
+    assert shown["id"] == told["id"]
+
+
+def test_nothing_is_written_over(ratchet, names):
+    """A task or a candidate that is there stays."""
+    ratchet("import-promptfoo", "config.yaml", "--task", "names", "--json")
+    refused = ratchet("import-promptfoo", "config.yaml", "--task", "names", code=2)
+    assert "choose another name" in " ".join(refused.stderr.split())
