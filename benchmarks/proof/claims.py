@@ -7,12 +7,12 @@ import itertools
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
+from benchmarks.proof.claim import DATA, Claim, Outcome, Rng, runs_of
+from benchmarks.proof.climbs import equal_levers, worse_levers
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
@@ -36,69 +36,11 @@ from ratchet.measure.ratings import Bout, bradley_terry, rank, won
 from ratchet.measure.selection import Selection
 from ratchet.measure.sequential import Sequential
 
-__all__ = ["CLAIMS", "Claim", "Outcome"]
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
-"""Real data, which is not part of the project."""
+__all__ = ["CLAIMS"]
 
 CONCURRENCY = 64
 """Calls under way in a race, as an endpoint allows them by default."""
 Array = NDArray[np.float64]
-Rng = np.random.Generator
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a simulation gave: a share of `runs`, and the range that was promised for it."""
-
-    what: str
-    share: float
-    runs: int
-    low: float
-    high: float
-    spread: float | None = None
-    """Standard deviation over runs, where the share is a mean of other things than yes and no."""
-
-    @property
-    def error(self) -> float:
-        """Return three standard errors of the share: for yes and no at the promised bound that is nearer to a half."""
-        if self.spread is not None:
-            return 3 * self.spread / math.sqrt(self.runs)
-        bounds = [b for b in (self.low, self.high) if 0 < b < 1]
-        if not bounds:  # nothing was promised
-            return 0.0
-        bound = min(bounds, key=lambda b: abs(b - 0.5))
-        return 3 * math.sqrt(bound * (1 - bound) / self.runs)
-
-    @property
-    def holds(self) -> bool:
-        """Return whether the share lies in the promised range, but for simulation error."""
-        return self.low - self.error <= self.share <= self.high + self.error
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A promise and the simulation behind it."""
-
-    name: str
-    promise: str
-    run: Callable[[Rng, float], list[Outcome]]
-    """Takes random numbers and the share of the full number of runs to make."""
-    needs: str | None = None
-    """The folder of real data beside the repository that it draws from."""
-
-    @property
-    def can_run(self) -> bool:
-        """Return whether its data is there."""
-        return self.needs is None or (DATA / self.needs).is_dir()
-
-    def outcomes(self, size: float = 1.0) -> list[Outcome]:
-        """Return what came out; the seed is the checksum of the name."""
-        return self.run(np.random.default_rng(crc32(self.name.encode())), size)
-
-
-def runs_of(full: int, size: float) -> int:
-    return max(40, round(full * size))
 
 
 def pair(rng: Rng, n: int, *, gain: float = 0.0, graded: bool = False) -> tuple[Array, Array]:
@@ -493,6 +435,8 @@ CLAIMS = (
     Claim("peeking", "the same, though one looks all along", peeking),
     Claim("best of many", "the same for the best of 32 challengers", best_of_many),
     Claim("long ladders", "a ladder of 100 equal challengers has a false rung in at most 5 % of ladders", long_ladders),
+    Claim("levers, equal", "with levers whose candidates are no better than the start, the champion is worse on test in at most 5 % of climbs", equal_levers),
+    Claim("levers, worse", "the same where every candidate is three points worse", worse_levers),
     Claim("power", "a verdict finds a true difference as often as it foretells", power),
     Claim("coverage", "95 % intervals hold the truth 95 % of the time, small samples and the ends of the scale included", coverage),
     Claim("openings", "the intervals of ten openings of a test split hold together with 95 %", openings),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.proof.claims import CLAIMS, Claim, Outcome
+from benchmarks.proof.claim import Claim, Outcome
+from benchmarks.proof.claims import CLAIMS
 
 PAGE = Path(__file__).parents[2] / "docs" / "proof.md"
 

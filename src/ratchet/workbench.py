@@ -436,7 +436,7 @@ class Workbench:
             pool=pool,
             files=self.files,
             root=self.workspace.root if self.workspace else Path.cwd(),
-            tried=frozenset(step.candidate_id for step in self.steps()),
+            tried=frozenset(name for step in self.steps() for name in step.tried_ids),
             watch=watching,
         )
         return Ground(

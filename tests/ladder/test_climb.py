@@ -156,6 +156,8 @@ def test_a_race_that_ran_out_of_money_goes_on(bench):
     ]
     assert len(asked) == len(set(asked))
     assert steps[1].tried == 6
+    assert len(steps[1].losers) == 5
+    assert steps[1].candidate_id not in {one.candidate_id for one in steps[1].losers}
     assert steps[1].spend.calls == len(asked) - steps[0].spend.calls
 
 

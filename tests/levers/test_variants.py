@@ -63,6 +63,8 @@ def test_a_text_is_a_template(bench, tmp_path):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        ("user: '{{txt}}'", r"x\.yaml: the template uses the field 'txt'.*Did you mean 'text'"),
+        ("user: '{{text'", r"x\.yaml: template, line 1"),
         ("variables: {text: [a]}", "has the name of a field"),
         ("system: S\nvariables: {style: [a]}", "no template uses the variable 'style'"),
         ("system: '{{style}}'\nvariables: {style: a}", "needs a list of values"),

@@ -203,6 +203,20 @@ def show_edits(found: "dict[int, list[Edit]]") -> None:
             out.print(Text.assemble(*((piece, styles[kind]) for kind, piece in part.pieces)))
 
 
+def show_losers(steps: "list[Step]") -> None:
+    """Print who ran in races and did not win."""
+    from rich.table import Table
+
+    from ratchet.cli.show import out
+
+    for step in steps:
+        if step.losers:
+            table = Table("also tried", "score, estimated", "examples", title=f"rung {step.number}")
+            for one in step.losers:
+                table.add_row(one.what, f"{100 * one.estimate:.1f}", str(one.answered))
+            out.print(table)
+
+
 def ladder(
     task: str,
     report: Annotated[Path | None, typer.Option(help="Write the ladder as one HTML page.")] = None,
@@ -210,7 +224,11 @@ def ladder(
         bool, typer.Option("--clear", help="Forget the ladder; trials and adapters stay.")
     ] = False,
     edits: Annotated[
-        bool, typer.Option("--edits", help="Show word by word what each challenger changed.")
+        bool,
+        typer.Option(
+            "--edits",
+            help="Show word by word what each challenger changed, and who else was tried.",
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -238,6 +256,7 @@ def ladder(
     show_ladder(steps)
     if edits:
         show_edits(edits_of(bench.engine, steps))
+        show_losers(steps)
     warn(bench.warnings())
     if report:
         out.print(f"report: {report.resolve()}")

@@ -7,7 +7,7 @@ from ratchet.core.grade import Grade
 from ratchet.core.opening import Opening
 from ratchet.core.records import Json, Record, canonical_json, content_id
 from ratchet.core.release import Release
-from ratchet.core.step import Spend, Step
+from ratchet.core.step import Entrant, Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
 from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
 from ratchet.core.verdict import Decision, Interval, Verdict
@@ -19,6 +19,7 @@ __all__ = [
     "Decision",
     "Decoding",
     "Demonstration",
+    "Entrant",
     "Example",
     "FailureKind",
     "Grade",

@@ -3,7 +3,7 @@
 from ratchet.core.records import Record
 from ratchet.core.verdict import Interval, Verdict
 
-__all__ = ["Spend", "Step"]
+__all__ = ["Entrant", "Spend", "Step"]
 
 
 class Spend(Record):
@@ -27,6 +27,18 @@ class Spend(Record):
         )
 
 
+class Entrant(Record):
+    """A candidate that ran in a race and did not win it."""
+
+    candidate_id: str
+    what: str
+    """What it changed, in a few words."""
+    estimate: float
+    """Its mean score on all examples, as the race's model completes it."""
+    answered: int
+    """The examples that it was asked about before it was given up."""
+
+
 class Step(Record):
     """One rung of the ladder."""
 
@@ -48,3 +60,10 @@ class Step(Record):
     """All that the lever took on this rung: proposals, training, and every challenger's trials."""
     tried: int = 1
     """Challengers that this rung looked at."""
+    losers: tuple[Entrant, ...] = ()
+    """Those beside the one that it is about, the best first, where there was a race."""
+
+    @property
+    def tried_ids(self) -> tuple[str, ...]:
+        """Return the ids of all whom this rung looked at."""
+        return (self.candidate_id, *(one.candidate_id for one in self.losers))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ratchet.answer import starting_candidate
-from ratchet.core import Candidate, Example, Spend, Step
+from ratchet.core import Candidate, Entrant, Example, Spend, Step
 from ratchet.core.errors import BudgetError, UsageError
 from ratchet.ladder.admit import admit, level_of
 from ratchet.levers import Evidence, Lever, leak_in, telling
@@ -199,8 +199,23 @@ async def one_rung(
         kept=admit(verdict, before, after),
         spend=spend,
         tried=len(entrants),
+        losers=losers_of(raced) if raced else (),
     )
     return kept(ground, step, after, before)
+
+
+def losers_of(raced: Race) -> tuple[Entrant, ...]:
+    """Return who ran beside the winner, the best first."""
+    return tuple(
+        Entrant(
+            candidate_id=candidate.id,
+            what=candidate.note or candidate.id,
+            estimate=place.estimate,
+            answered=place.answered,
+        )
+        for place in raced.places[1:]
+        for candidate in [raced.measured[place.candidate].candidate]
+    )
 
 
 def spend_of(entrants: Sequence[Measurement], mark: tuple[float, Spend], spent: Spend) -> Spend:

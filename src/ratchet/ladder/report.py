@@ -123,6 +123,7 @@ def html_report(
         if edited or changed:
             body.append(
                 f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>"
+                + losers(step)
                 + "".join(map(edited_part, edited))
                 + "".join(map(change, changed))
             )
@@ -228,6 +229,20 @@ def chart(steps: Sequence[Step]) -> str:
             f"<text x='{x[i]:.1f}' y='{high - bottom + 40}' text-anchor='middle' class='soft'>{'✓ kept' if step.kept else '✗ dropped'}</text>"
         )
     return f"<svg viewBox='0 0 {wide} {high}' width='{wide}' role='img' aria-label='score of each rung with its interval'>{''.join(marks)}</svg>"
+
+
+def losers(step: Step) -> str:
+    """Return who ran in the rung's race and did not win it."""
+    if not step.losers:
+        return ""
+    rows = "".join(
+        f"<tr><td>{text(one.what)}</td><td class=n>{100 * one.estimate:.1f}</td><td class=n>{one.answered}</td></tr>"
+        for one in step.losers
+    )
+    return (
+        f"<details><summary>{len(step.losers)} more were tried, and lost the race</summary>"
+        f"<table><tr><th>what</th><th class=n>score, estimated</th><th class=n>examples</th></tr>{rows}</table></details>"
+    )
 
 
 def edited_part(edit: Edit) -> str:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 
-from ratchet.answer import Template
+from ratchet.answer import Prompt, Template
 from ratchet.answer.messages import TASK_FIELDS
 from ratchet.core import Candidate, Json, Task
-from ratchet.core.errors import CandidateError, TemplateError, UsageError
+from ratchet.core.errors import CandidateError, TaskError, TemplateError, UsageError
 from ratchet.store import candidate_of, read_yaml
 
 __all__ = ["WRITTEN", "candidate_in", "files_in", "matching", "variants_in"]
@@ -78,11 +78,11 @@ def variants_in(path: Path, task: Task, start: Candidate) -> list[Candidate]:
         "note": path.stem,
     }
     if path.suffix in TEXTS:
-        return [candidate_of(text_of(path, task), path, defaults)]
+        return [fitting(candidate_of(text_of(path, task), path, defaults), path, task)]
     body = dict(read_yaml(path, CandidateError))
     variables = body.pop("variables", None)
     if variables is None:
-        return [candidate_of(body, path, defaults)]
+        return [fitting(candidate_of(body, path, defaults), path, task)]
     grid = checked(variables, {**defaults, **body}, path, task)
     found = []
     for values in product(*grid.values()):
@@ -91,8 +91,21 @@ def variants_in(path: Path, task: Task, start: Candidate) -> list[Candidate]:
             part: put_in(str({**defaults, **body}[part]), chosen) for part in ("system", "user")
         }
         note = f"{path.stem}: " + ", ".join(f"{name}={value}" for name, value in chosen.items())
-        found.append(candidate_of({**body, **filled, "note": note}, path, defaults))
+        one = candidate_of({**body, **filled, "note": note}, path, defaults)
+        found.append(fitting(one, path, task))
     return found
+
+
+def fitting(candidate: Candidate, path: Path, task: Task) -> Candidate:
+    """Return a candidate that fits the task.
+
+    Raises: CandidateError if its templates do not parse, or use fields that the task does not have.
+    """
+    try:
+        Prompt(task, candidate)
+    except TaskError as error:
+        raise CandidateError(f"{path}: {error}") from error
+    return candidate
 
 
 def text_of(path: Path, task: Task) -> dict[str, object]:
