@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		apt-get update -qq && apt-get install -y -qq python3-venv || { echo "run: sudo apt-get install python3-venv"; exit 1; }; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[local,embed,hosted,postgres,ray,serve,dspy,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[local,embed,knowledge,hosted,postgres,ray,serve,dspy,dev]'
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(DSPY)
 	@touch $@
 

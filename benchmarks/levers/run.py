@@ -38,18 +38,19 @@ from benchmarks.levers.sets import SETS, RealSet
 
 from ratchet import Candidate, Demonstration, DemosLever, Example, Task, Workbench
 from ratchet.answer import Prompt, parse_answer
-from ratchet.core import Budget
+from ratchet.ladder import climb
 from ratchet.measure import race
 from ratchet.metrics import make_metric
 from ratchet.models import NANO, ChatModel, ChatReply, ChatRequest, ModelPool, ToolCall
 from ratchet.models.local import LocalModel
+from ratchet.store import find_candidate
 from ratchet.tuning import TrainingData, TuningSettings, conversations_of, train
 
 HERE = Path(__file__).parent
 PROGRAMS, SHOWN = 16, 4
 """DSPy's own number of candidate programs, beside which it tries three more; demonstrations a program."""
 TOLERANCE = 0.02
-EPOCHS = 5.0
+EPOCHS = 4.0
 ANSWER = "answer"
 
 
@@ -220,11 +221,9 @@ async def one_run(
     grid = (PROGRAMS + 3) * len(held)
     making = dspy_calls - grid  # bootstrapping
 
-    bench = Workbench.of(
-        real.task,
-        [e.model_copy(update={"split": s}) for s, part in (("train", [*learning, *held]), ("dev", held), ("test", test)) for e in part],
-        models={"local:nano": model},
-    )  # fmt: skip
+    split = [("train", learning), ("dev", held), ("test", test)]
+    placed = [e.model_copy(update={"split": name}) for name, part in split for e in part]
+    bench = Workbench.of(real.task, placed, models={"local:nano": model})
     model.calls = 0
     order = sorted(candidates, key=lambda c: c.id)  # nothing tells the race which DSPy found best
     raced = await race(
@@ -235,16 +234,17 @@ async def one_run(
     model.calls = 0
     lever = DemosLever(sizes=(2, 4), sets=7, nearest=(2, 4), screen=len(held), seed=seed)
     ready = ModelPool(ready={"local:nano": model})
-    ground = bench.ground(ready)
-    proposed = [c async for c in lever.propose(start, ground.evidence, Budget())]
+    steps = await climb(bench.ground(ready), [lever], start=start)
     lever_calls = model.calls
-    ours = proposed[0] if proposed else start
+    proposed = find_candidate(bench.engine, steps[-1].candidate_id)
+    kept = find_candidate(bench.engine, [s.candidate_id for s in steps if s.kept][-1])
 
     ends = {
         "start": start,
         "DSPy, full grid": theirs,
         "the same, raced": raced.pick.candidate,
-        "lever demos": ours,
+        "lever demos, its proposal": proposed,
+        "lever demos, kept if proven": kept,
     }
     scores: dict[str, float] = {}
     for name, candidate in ends.items():
@@ -258,7 +258,7 @@ async def one_run(
         "calls": {
             "DSPy, full grid": dspy_calls,
             "the same, raced": raced_calls,
-            "lever demos": lever_calls,
+            "lever demos, kept if proven": lever_calls,
         },
         "test": scores,
         "same pick": raced.pick.candidate.id == theirs.id,

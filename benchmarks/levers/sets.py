@@ -16,7 +16,7 @@ __all__ = ["SETS", "RealSet"]
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
-INTENTS, LONGEST, SHORT = 8, 220, 120
+INTENTS, LONGEST, SHORT = 8, 140, 80
 """Intents; characters of a message, and of a product's text."""
 
 
@@ -48,7 +48,7 @@ def banking() -> RealSet:
         for row in rows
         if row["category"] in labels
     ]
-    return RealSet(task, examples, tuned_on=450)
+    return RealSet(task, examples, tuned_on=450, validation=80, test=120)
 
 
 def prices() -> RealSet:
@@ -65,7 +65,7 @@ def prices() -> RealSet:
         Example(inputs={"text": str(row["text"])[:SHORT]}, reference=float(row["price"]))
         for row in rows
     ]
-    return RealSet(task, examples, tuned_on=400, validation=60)
+    return RealSet(task, examples, tuned_on=300, validation=50, test=120)
 
 
 def presidio() -> RealSet:

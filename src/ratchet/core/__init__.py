@@ -4,6 +4,7 @@ from ratchet.core.budget import Budget
 from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest
 from ratchet.core.example import Example, Split
 from ratchet.core.grade import Grade
+from ratchet.core.knowledge import Chunking, Knowledge, Passage
 from ratchet.core.opening import Opening
 from ratchet.core.records import Json, Record, canonical_json, content_id
 from ratchet.core.release import Release
@@ -16,6 +17,7 @@ __all__ = [
     "AnswerForm",
     "Budget",
     "Candidate",
+    "Chunking",
     "Decision",
     "Decoding",
     "Demonstration",
@@ -26,9 +28,11 @@ __all__ = [
     "InputField",
     "Interval",
     "Json",
+    "Knowledge",
     "MetricSpec",
     "Nearest",
     "Opening",
+    "Passage",
     "Record",
     "Release",
     "Roles",

@@ -81,8 +81,10 @@ class LocalEmbedder:
     def _embedded(self, texts: list[str]) -> tuple[Vectors, int]:
         import torch  # the extra 'local'
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging as transformers_logging
 
         if self._model is None:
+            transformers_logging.disable_progress_bar()
             self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
             self._model = AutoModel.from_pretrained(self._folder, local_files_only=True).eval()
         order = sorted(range(len(texts)), key=lambda k: len(texts[k]))

@@ -18,6 +18,10 @@
     jobs         fine-tuning jobs: what was asked, how it stands, what came out
     job_events   what happened in a job, in order
     adapters     LoRA adapters that have a name, and the folder of each
+    knowledge    one row a version of a knowledge base
+    passages     pieces of documents, by content id; what did not change is stored once, and embedded once
+    knowledge_passages  the passages of a version, in order
+    vectors      what a passage means, as a model of embeddings says it
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
 `migrations/versions` are numbered, append-only and never edited.
@@ -265,4 +269,37 @@ adapters = Table(
     Column("at", Float, nullable=False),
     Column("source", Text, nullable=False),
     Column("bytes", BigInteger, nullable=False),
+)
+
+knowledge = Table(
+    "knowledge",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("id", String(20), nullable=False),
+    Column("created_at", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+passages = Table(
+    "passages",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+knowledge_passages = Table(
+    "knowledge_passages",
+    metadata,
+    Column("knowledge_id", String(20), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("passage_id", String(20), nullable=False),
+)
+
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("passage_id", String(20), primary_key=True),
+    Column("embedding", String(200), primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
 )

@@ -1,0 +1,103 @@
+"""How good a search is: its rankings against judgements of relevance, with intervals over queries."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ratchet.core.errors import DataError
+from ratchet.measure.intervals import t_interval
+from ratchet.measure.ranking import average_precision, ndcg, precision, recall_at, reciprocal_rank
+from ratchet.retrieval import Found, Library, Mode
+
+__all__ = ["JudgedQuery", "judged_queries", "search_scores"]
+
+DEEP = 100
+"""So deep a ranking is judged where the metric has no depth of its own."""
+
+
+@dataclass(frozen=True)
+class JudgedQuery:
+    """A query, and what is relevant to it: documents by source or title, with grades."""
+
+    query: str
+    grades: dict[str, int]
+
+
+def judged_queries(path: Path) -> list[JudgedQuery]:
+    """Return the queries of a .jsonl file.
+
+    Raises: DataError if a line is none, or there is none.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            body = json.loads(line)
+            relevant = body["relevant"]
+            grades = relevant if isinstance(relevant, dict) else dict.fromkeys(relevant, 1)
+            found.append(
+                JudgedQuery(str(body["query"]), {str(k): int(v) for k, v in grades.items()})
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f'{path}, line {number}: a line is {{"query": …, "relevant": [source, …]}}; {error!r}'
+            ) from error
+    if not found:
+        raise DataError(f"{path} has no queries")
+    return found
+
+
+async def search_scores(
+    library: Library,
+    name: str,
+    queries: Sequence[JudgedQuery],
+    *,
+    mode: Mode,
+    k: int = 10,
+    embedding: str = "local:minilm",
+) -> dict[str, tuple[float, float, float]]:
+    """Return each metric's mean over queries, with its 95 % interval."""
+    rows = []
+    for one in queries:
+        found = await library.search(
+            name, one.query, mode=mode, k=max(k, DEEP), embedding=embedding
+        )
+        ranked = documents_of(found, one.grades)
+        rows.append(
+            (
+                recall_at(ranked, one.grades, k),
+                precision(ranked, one.grades, k),
+                reciprocal_rank(ranked, one.grades),
+                average_precision(ranked, one.grades),
+                ndcg(ranked, one.grades, k),
+            )
+        )
+    names = (f"recall@{k}", f"precision@{k}", "MRR", "MAP", f"nDCG@{k}")
+    table = np.array(rows)
+    return {
+        figure: (float(column.mean()), *bounds(column))
+        for figure, column in zip(names, table.T, strict=True)
+    }
+
+
+def bounds(column: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:
+    interval = t_interval(column)
+    return interval.low, interval.high
+
+
+def documents_of(found: Sequence[Found], grades: dict[str, int]) -> list[str]:
+    """Return the documents of passages, each once at its best place, named as the judgements name them."""
+    ranked: dict[str, None] = {}
+    for one in found:
+        passage = one.passage
+        names = (passage.source, passage.title, Path(passage.source).name, str(passage.meta.get("id", "")), passage.section)  # fmt: skip
+        ranked[next((name for name in names if name in grades), names[0])] = None
+    return list(ranked)

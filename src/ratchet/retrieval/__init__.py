@@ -1,0 +1,18 @@
+"""Documents, passages, indexes and search."""
+
+from ratchet.retrieval.chunk import passages_of
+from ratchet.retrieval.library import Library, add_documents
+from ratchet.retrieval.parse import FORMATS, Document, read_documents
+from ratchet.retrieval.search import Found, Index, Mode
+
+__all__ = [
+    "FORMATS",
+    "Document",
+    "Found",
+    "Index",
+    "Library",
+    "Mode",
+    "add_documents",
+    "passages_of",
+    "read_documents",
+]

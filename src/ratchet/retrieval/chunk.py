@@ -1,0 +1,91 @@
+"""Cut documents into passages: by heading, by sentence, or by windows of words, with overlap."""
+
+import re
+from collections.abc import Iterator
+
+from ratchet.core import Chunking, Passage
+from ratchet.retrieval.parse import Document, Section
+
+__all__ = ["passages_of"]
+
+END = re.compile(
+    r"(?<=[.!?…])[\"')\]]*\s+(?=[\"'(\[]?[A-ZÀ-Þ0-9])|\n{2,}|\n(?=\s*(?:[-*•]|\d+[.)])\s)"
+)
+"""Between sentences, paragraphs and the items of a list."""
+
+
+def passages_of(document: Document, chunking: Chunking) -> Iterator[Passage]:
+    """Yield the passages of a document, in its order."""
+    sections = document.sections
+    if chunking.by != "heading":
+        sections = merged(sections)
+    for section in sections:
+        for text in cut(section, chunking):
+            yield Passage(
+                text=text,
+                title=document.title,
+                section=section.heading,
+                source=document.source,
+                date=document.date,
+                meta=section.meta,
+            )
+
+
+def merged(sections: list[Section]) -> list[Section]:
+    """Return the sections as one, rows of tables aside."""
+    rows = [section for section in sections if section.is_row]
+    texts = [
+        f"{section.heading.split(' › ')[-1]}\n{section.text}".strip()
+        for section in sections
+        if not section.is_row
+    ]
+    return [*([Section("", "\n\n".join(texts))] if texts else []), *rows]
+
+
+def cut(section: Section, chunking: Chunking) -> Iterator[str]:
+    """Yield the texts of a section's passages."""
+    if len(section.text.split()) <= chunking.size:
+        yield section.text.strip()
+        return
+    if chunking.by == "window":
+        words = section.text.split()
+        step = max(1, chunking.size - chunking.overlap)
+        for start in range(0, max(1, len(words) - chunking.overlap), step):
+            yield " ".join(words[start : start + chunking.size])
+        return
+    yield from packed(list(sentences(section.text, chunking.size)), chunking)
+
+
+def sentences(text: str, size: int) -> Iterator[str]:
+    """Yield the sentences of a text; one that is longer than a passage comes in pieces."""
+    for sentence in END.split(text):
+        words = sentence.split()
+        if len(words) <= size:
+            if words:
+                yield sentence.strip()
+        else:
+            for start in range(0, len(words), size):
+                yield " ".join(words[start : start + size])
+
+
+def packed(parts: list[str], chunking: Chunking) -> Iterator[str]:
+    """Yield as many sentences together as fit, the last of each again at the start of the next, up to the overlap."""
+    held: list[str] = []
+    count = fresh = 0
+    for part in parts:
+        length = len(part.split())
+        if held and count + length > chunking.size:
+            yield " ".join(held)
+            kept: list[str] = []
+            carried = 0
+            for sentence in reversed(held):
+                more = len(sentence.split())
+                if carried + more > chunking.overlap or carried + more + length > chunking.size:
+                    break
+                kept.insert(0, sentence)
+                carried += more
+            held, count, fresh = kept, carried, 0
+        held.append(part)
+        count, fresh = count + length, fresh + 1
+    if fresh:
+        yield " ".join(held)

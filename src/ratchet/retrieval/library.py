@@ -1,0 +1,150 @@
+"""The workspace's knowledge bases: add documents, embed what is new, and search."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ratchet.core import Chunking, Json, Knowledge, Passage
+from ratchet.core.errors import DataError
+from ratchet.models import ModelPool
+from ratchet.retrieval.chunk import passages_of
+from ratchet.retrieval.parse import read_documents
+from ratchet.retrieval.search import Found, Index, Mode
+from ratchet.store.knowledge import (
+    add_knowledge,
+    add_vectors,
+    find_knowledge,
+    list_knowledge,
+    load_passages,
+    load_vectors,
+    without_vectors,
+)
+
+__all__ = ["Added", "Library", "add_documents"]
+
+BATCH = 256
+"""Passages that are embedded at a time, and kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """A new version of a knowledge base."""
+
+    knowledge: Knowledge
+    new: int
+    """Passages that the version before did not have."""
+    gone: int
+    """Those that it had, and this one has not."""
+    problems: list[str] = field(default_factory=list)
+    """Files that could not be read, each with its reason."""
+
+
+def add_documents(
+    engine: sa.Engine,
+    name: str,
+    paths: Sequence[Path],
+    *,
+    chunking: Chunking | None = None,
+    fresh: bool = False,
+) -> Added:
+    """Read documents into the next version of a knowledge base; those of the same files are replaced, others stay.
+
+    Args:
+        engine: The database.
+        name: The knowledge base.
+        paths: Files and folders.
+        chunking: How they are cut; by default as the version before.
+        fresh: Leave out what the version before has from other files.
+    Raises: DataError if nothing can be read, or the name cannot be one.
+    """
+    if not name or not all(c.isalnum() or c in "_-" for c in name):
+        raise DataError(f"a knowledge base's name is letters, digits, - and _; got {name!r}")
+    known = [one for one in list_knowledge(engine) if one.name == name]
+    before = load_passages(engine, known[0]) if known else []
+    cutting = chunking or (known[0].chunking if known else Chunking())
+    if known and not fresh and cutting != known[0].chunking:
+        raise DataError(
+            f"{name!r} is cut by {known[0].chunking.by} into {known[0].chunking.size} words; to cut it otherwise add all of it anew, with --fresh"
+        )
+    found: list[Passage] = []
+    problems: list[str] = []
+    for path in paths:
+        for document in read_documents(path):
+            if isinstance(document, str):
+                problems.append(document)
+            else:
+                found += passages_of(document, cutting)
+    if not found:
+        raise DataError("; ".join(problems) or "there is nothing to add")
+    sources = {one.source for one in found}
+    kept = [] if fresh else [one for one in before if one.source not in sources]
+    whole = list({one.id: one for one in (*kept, *found)}.values())
+    version = add_knowledge(engine, name, whole, cutting)
+    old, new = {one.id for one in before}, {one.id for one in whole}
+    return Added(knowledge=version, new=len(new - old), gone=len(old - new), problems=problems)
+
+
+class Library:
+    """Knowledge bases, opened once each and searched.
+
+    Args:
+        engine: The database.
+        pool: Who embeds.
+    """
+
+    def __init__(self, engine: sa.Engine, pool: ModelPool) -> None:
+        self._engine, self._pool = engine, pool
+        self._open: dict[tuple[str, str | None], Index] = {}
+
+    async def embed(
+        self, version: Knowledge, embedding: str, *, watch: Callable[[int, int], None] | None = None
+    ) -> int:
+        """Embed the passages of a version that have no vector yet, and return how many those were; what is done is kept.
+
+        Raises: UnknownModelError or ReplyError if nobody embeds.
+        """
+        missing = without_vectors(self._engine, embedding, load_passages(self._engine, version))
+        model = self._pool.embedder(embedding) if missing else None
+        for start in range(0, len(missing), BATCH):
+            some = missing[start : start + BATCH]
+            assert model is not None  # there is something to embed
+            rows, _ = await model.embed([one.searched for one in some])
+            add_vectors(self._engine, embedding, some, rows)
+            if watch:
+                watch(start + len(some), len(missing))
+        return len(missing)
+
+    async def search(
+        self,
+        name: str,
+        query: str,
+        *,
+        mode: Mode = "hybrid",
+        k: int = 5,
+        embedding: str = "local:minilm",
+        weight: float = 0.5,
+        where: Mapping[str, Json] | None = None,
+    ) -> list[Found]:
+        """Return the passages of a knowledge base that fit a query best; passages that have no vector yet are embedded first.
+
+        Raises: DataError if there is no such knowledge base.
+        """
+        version = find_knowledge(self._engine, name)
+        index = await self.index(version, None if mode == "lexical" else embedding)
+        vector = None
+        if mode != "lexical":
+            (vector,), _ = await self._pool.embedder(embedding).embed([query])
+        return index.search(query, mode=mode, k=k, vector=vector, weight=weight, where=where)
+
+    async def index(self, version: Knowledge, embedding: str | None) -> Index:
+        """Return the index of a version, with vectors where a model for them is named."""
+        key = (version.id, embedding)
+        if key not in self._open:
+            rows = None
+            if embedding is not None:
+                await self.embed(version, embedding)
+                rows = load_vectors(self._engine, embedding, version)
+            self._open[key] = Index(load_passages(self._engine, version), rows)
+        return self._open[key]

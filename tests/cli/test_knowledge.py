@@ -1,0 +1,66 @@
+"""Commands about knowledge, in a workspace of their own."""
+
+import json
+
+import pytest
+
+pytest.importorskip("bm25s")
+
+
+@pytest.fixture
+def docs(ratchet, tmp_path):
+    """Return a folder of documents in a workspace."""
+    ratchet("init", ".")
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "cats.md").write_text("# Cats\n## Sleep\nA cat sleeps most of the day.\n")
+    (folder / "money.csv").write_text(
+        "topic,text\nrefund,A refund takes five days.\ncard,Cards are blocked at once.\n"
+    )
+    (folder / "broken.pdf").write_bytes(b"nothing")
+    return folder
+
+
+@pytest.mark.local
+def test_documents_are_added_found_and_scored(ratchet, docs, tmp_path):
+    """What cannot be read is named; a search shows where it stands; judgements give figures with intervals."""
+    said = ratchet("knowledge", "add", "docs", "--name", "shop").stdout
+    assert "shop@1: 3 passages of 2 files; 3 new, 0 gone, 3 embedded" in said
+    assert "left out" in said
+    assert "broken.pdf" in said
+    found = json.loads(
+        ratchet("knowledge", "search", "shop", "money back", "--k", "1", "--json").stdout
+    )
+    assert found[0]["source"] == "docs/money.csv"
+    assert found[0]["meta"]["topic"] == "refund"
+    only = ratchet(
+        "knowledge", "search", "shop", "cat", "--where", "topic=card", "--mode", "dense"
+    ).stdout
+    assert "Cards are blocked" in only
+    assert "sleeps" not in only
+    (docs / "cats.md").write_text("# Cats\n## Sleep\nA cat sleeps all day.\n")
+    again = json.loads(
+        ratchet("knowledge", "add", "docs/cats.md", "--name", "shop", "--json").stdout
+    )
+    assert (again["version"], again["new"], again["gone"], again["embedded"]) == (2, 1, 1, 1)
+    assert "shop@2" in ratchet("knowledge", "list").stdout
+    lines = [
+        {"query": "getting a refund", "relevant": ["docs/money.csv"]},
+        {"query": "a cat naps", "relevant": {"cats.md": 2}},
+    ]
+    (tmp_path / "judged.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    figures = json.loads(ratchet("knowledge", "score", "shop", "judged.jsonl", "--json").stdout)
+    assert set(figures) == {"lexical", "dense", "hybrid"}
+    assert figures["hybrid"]["MRR"]["mean"] == 1
+    assert "nDCG@10" in ratchet("knowledge", "score", "shop", "judged.jsonl").stdout
+
+
+def test_what_is_wrong_is_told(ratchet, docs, tmp_path):
+    """With its name and what to do."""
+    missing = ratchet("knowledge", "add", "gone", code=3)
+    assert "there is no file or folder gone" in missing.words
+    assert "none yet" in ratchet("knowledge", "search", "shop", "x", code=3).words
+    ratchet("knowledge", "add", "docs/cats.md", "--embedding", "local:gone")
+    assert "name=value" in ratchet("knowledge", "search", "docs", "x", "--where", "a", code=2).words
+    (tmp_path / "judged.jsonl").write_text('{"query": 1}')
+    assert "line 1" in ratchet("knowledge", "score", "docs", "judged.jsonl", code=3).words
