@@ -247,7 +247,7 @@ class Workbench:
         """Return the models, to be closed by the caller."""
         if self.workspace:
             return workspace_pool(self.workspace, self._models)
-        return ModelPool(adapters=self.files / "adapters", ready=self._models)
+        return ModelPool(adapters=self.files / "adapters", ready=self._models, engine=self.engine)
 
     def with_pool(self, work: Callable[[ModelPool], Coroutine[Any, Any, T]]) -> T:
         """Return what `work` makes of the models, which are closed afterwards."""

@@ -8,15 +8,19 @@ from pathlib import Path
 
 from ratchet.answer.checks import Check, check_of
 from ratchet.answer.forms import Outcome, parse_answer
-from ratchet.answer.nearest import Neighbours
+from ratchet.answer.nearest import Neighbours, text_of
 from ratchet.answer.template import Template
-from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Task
+from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Passage, Task
 from ratchet.core.errors import CandidateError
 from ratchet.models import ChatReply, ChatRequest, ModelPool
+from ratchet.retrieval import Library
 
 __all__ = ["Prompt", "signature", "starting_candidate", "written_answer"]
 
 TASK_FIELDS = ("instructions", "labels", "schema")
+PASSAGES = "passages"
+FILLER = "word " * 120
+"""As long as a passage is, about, for counting tokens ahead."""
 
 
 class Prompt:
@@ -28,7 +32,9 @@ class Prompt:
     def __init__(self, task: Task, candidate: Candidate) -> None:
         self.task, self.candidate = task, candidate
         known = {*task.input_names, *TASK_FIELDS}
-        if clash := set(TASK_FIELDS) & set(task.input_names):
+        if candidate.retrieval:
+            known.add(PASSAGES)
+        if clash := {*TASK_FIELDS, PASSAGES} & set(task.input_names):
             raise CandidateError(
                 f"task {task.name!r}: the input name {min(clash)!r} is taken by the task itself; rename the field"
             )
@@ -38,13 +44,17 @@ class Prompt:
         for template in (self._system, self._user):
             template.check(known)
         Template(candidate.decoding.repair).check({"problem"})
+        searched = candidate.retrieval.query if candidate.retrieval else ""
+        self._query = Template(searched) if searched else None
+        if self._query:
+            self._query.check(task.input_names)
         instructions.check({"labels", "schema"})
         fixed = {
             "labels": list(task.answer.labels),
             "schema": signature(task.answer.json_schema or {}),
         }
         self._fixed: dict[str, Json] = {**fixed, "instructions": instructions.render(fixed)}
-        self._system_is_fixed = not self._system.names & set(task.input_names)
+        self._system_is_fixed = not self._system.names & {*task.input_names, PASSAGES}
         self._before, self._after = candidate.answer.split("{{answer}}")
         self._all = [
             self._shown_as(one, place)
@@ -58,28 +68,46 @@ class Prompt:
         self._tools = [tool_definition(task)] if task.answer.kind == "tool" else None
 
     async def asked(self, example: Example, pool: ModelPool | None) -> ChatRequest:
-        """Return the request for one example, with the demonstrations that are nearest to it where the candidate wants those.
+        """Return the request for one example, with the demonstrations and passages that fit it where the candidate wants those.
 
         Args:
             example: Whose inputs are put in.
-            pool: Has who tells how near two inputs are.
-        Raises: CandidateError if that is wanted, and there is no pool; ReplyError if there are no vectors.
+            pool: Has who tells how near two texts are, and the database with knowledge.
+        Raises: CandidateError if that is wanted, and there is no pool; DataError if there is no such knowledge; ReplyError if there
+            are no vectors.
         """
-        nearest = self.candidate.nearest
-        if nearest is None or self._neighbours is None:
+        nearest, retrieval = self.candidate.nearest, self.candidate.retrieval
+        if nearest is None and retrieval is None:
             return self.request(example)
         if pool is None:
             raise CandidateError(
-                f"candidate {self.candidate.id} shows the nearest demonstrations, and no model is at hand to tell which those are"
+                f"candidate {self.candidate.id} looks for what is near to the input, and no model is at hand to tell what that is"
             )
-        places = await self._neighbours.of(example.inputs, pool.embedder(nearest.embedding))
-        return self.request(example, shown=flat([self._all[place] for place in places]))
+        shown = passages = None
+        if nearest and self._neighbours:
+            places = await self._neighbours.of(example.inputs, pool.embedder(nearest.embedding))
+            shown = flat([self._all[place] for place in places])
+        if retrieval:
+            found = await Library.of(pool).search(
+                retrieval.knowledge,
+                self._query.render(example.inputs) if self._query else text_of(example.inputs),
+                mode=retrieval.mode,
+                k=retrieval.k,
+                embedding=retrieval.embedding,
+                weight=retrieval.weight,
+            )
+            passages = [one.passage for one in found]
+        return self.request(example, shown=shown, passages=passages)
 
     def request(
-        self, example: Example, *, shown: Sequence[dict[str, Json]] | None = None
+        self,
+        example: Example,
+        *,
+        shown: Sequence[dict[str, Json]] | None = None,
+        passages: Sequence[Passage] | None = None,
     ) -> ChatRequest:
-        """Return the request for one example; where demonstrations follow the input, with the last of them unless others are `shown`."""
-        values = {**self._fixed, **example.inputs}
+        """Return the request for one example; where demonstrations or passages follow the input, with as many others unless they are given."""
+        values = {**self._fixed, **example.inputs, **self._knowledge(passages)}
         if self._system_is_fixed and shown is None:
             messages = self._head
         else:
@@ -102,7 +130,7 @@ class Prompt:
 
     def answered(self, example: Example) -> list[dict[str, Json]]:
         """Return the messages with the reference as the last one, as fine-tuning wants them."""
-        values = {**self._fixed, **example.inputs}
+        values = {**self._fixed, **example.inputs, **self._knowledge(())}
         question = {"role": "user", "content": self._user.render(values)}
         return [
             *self._system_message(values),
@@ -142,6 +170,26 @@ class Prompt:
             return message
         return {**message, "content": f"{self._before}{message['content']}{self._after}"}
 
+    def _knowledge(self, passages: Sequence[Passage] | None) -> dict[str, Json]:
+        """Return what `{{passages}}` is; where it is not known yet, as many of the usual length."""
+        retrieval = self.candidate.retrieval
+        if retrieval is None:
+            return {}
+        if passages is None:
+            passages = [Passage(text=FILLER)] * retrieval.k
+        return {
+            PASSAGES: [
+                {
+                    "number": number,
+                    "text": one.text,
+                    "title": one.title,
+                    "section": one.section,
+                    "source": one.source,
+                }
+                for number, one in enumerate(passages, start=1)
+            ]
+        }
+
     def _messages_before(self) -> list[dict[str, Json]]:
         return [*self._system_message(self._fixed), *self._shown] if self._system_is_fixed else []
 
@@ -156,7 +204,9 @@ class Prompt:
             raise CandidateError(
                 f"demonstration {number} has no value for the field {min(missing)!r}"
             )
-        question = demonstration.asked or self._user.render({**self._fixed, **demonstration.inputs})
+        question = demonstration.asked or self._user.render(
+            {**self._fixed, **demonstration.inputs, **self._knowledge(())}
+        )
         is_call = self.task.answer.kind == "tool"
         said = (
             {"role": "assistant", "content": demonstration.said}

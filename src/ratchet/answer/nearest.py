@@ -11,7 +11,7 @@ from ratchet.core import Demonstration, Json
 from ratchet.core.records import canonical_json
 from ratchet.models import Embedder
 
-__all__ = ["Neighbours"]
+__all__ = ["Neighbours", "text_of"]
 
 REMEMBERED = 10_000
 

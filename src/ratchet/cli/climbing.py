@@ -12,6 +12,7 @@ from ratchet.cli.levers import (
     Distil,
     Embedding,
     Epochs,
+    KnowledgeName,
     LeverOptions,
     Models,
     NearestCounts,
@@ -54,7 +55,7 @@ def try_(
     lever: Annotated[
         str,
         typer.Argument(
-            help="prompt (the candidates in tasks/<task>/), demos, decoding, model, dspy or tune."
+            help="prompt (the candidates in tasks/<task>/), demos, retrieval, decoding, model, dspy or tune."
         ),
     ],
     task: str,
@@ -68,6 +69,7 @@ def try_(
     nearest: NearestCounts = "4",
     embedding: Embedding = "local:minilm",
     models: Models = "",
+    knowledge: KnowledgeName = "",
     optimiser: Optimiser = "random-search",
     programs: Programs = 8,
     reasoned: Reasoned = False,
@@ -116,6 +118,7 @@ def climb(
     nearest: NearestCounts = "4",
     embedding: Embedding = "local:minilm",
     models: Models = "",
+    knowledge: KnowledgeName = "",
     optimiser: Optimiser = "random-search",
     programs: Programs = 8,
     reasoned: Reasoned = False,

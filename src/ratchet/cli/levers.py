@@ -17,6 +17,7 @@ __all__ = [
     "Distil",
     "Embedding",
     "Epochs",
+    "KnowledgeName",
     "LeverOptions",
     "Models",
     "NearestCounts",
@@ -72,7 +73,9 @@ NearestCounts = Annotated[
         help="demos: also show each input so many that are nearest to it; with commas, or 0 for none.",
     ),
 ]
-Embedding = Annotated[str, typer.Option(help="demos: the model that tells how near inputs are.")]
+Embedding = Annotated[
+    str, typer.Option(help="demos, retrieval: the model that tells how near texts are.")
+]
 Models = Annotated[
     str,
     typer.Option(
@@ -90,6 +93,12 @@ Bootstrap = Annotated[
     typer.Option(
         "--bootstrap",
         help="demos: show a model's own replies that the metric accepts, not the references.",
+    ),
+]
+KnowledgeName = Annotated[
+    str,
+    typer.Option(
+        "--knowledge", help="retrieval: which knowledge base; left out, the only one there is."
     ),
 ]
 Optimiser = Annotated[
@@ -128,6 +137,7 @@ class LeverOptions:
     nearest: str = "4"
     embedding: str = "local:minilm"
     models: str = ""
+    knowledge: str = ""
     optimiser: Literal["random-search", "mipro", "gepa"] = "random-search"
     programs: int = 8
     reasoned: bool = False
@@ -159,6 +169,7 @@ def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> 
         ModelLever,
         PromptLever,
         Proposer,
+        RetrievalLever,
         TuneLever,
     )
     from ratchet.tuning import Launch, TuningSettings
@@ -181,6 +192,7 @@ def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> 
         ),
         "decoding": DecodingLever(),
         "model": ModelLever(listed(options.models)),
+        "retrieval": RetrievalLever(options.knowledge or None, embedding=options.embedding),
         "dspy": DspyLever(
             options.optimiser,
             candidates=options.programs,

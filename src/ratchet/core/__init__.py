@@ -1,7 +1,7 @@
 """The six nouns and their errors; this floor imports nothing of ours."""
 
 from ratchet.core.budget import Budget
-from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest
+from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest, Retrieval
 from ratchet.core.example import Example, Split
 from ratchet.core.grade import Grade
 from ratchet.core.knowledge import Chunking, Knowledge, Passage
@@ -35,6 +35,7 @@ __all__ = [
     "Passage",
     "Record",
     "Release",
+    "Retrieval",
     "Roles",
     "Score",
     "Spend",

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from ratchet.core.records import Json, Record
 
-__all__ = ["Candidate", "Decoding", "Demonstration", "Effort", "Nearest"]
+__all__ = ["Candidate", "Decoding", "Demonstration", "Effort", "Nearest", "Retrieval"]
 
 Effort = Literal["minimal", "low", "medium", "high"]
 
@@ -64,6 +64,20 @@ class Nearest(Record):
     """Who tells how alike two inputs are: `local:minilm`, `local:<folder>` or `<endpoint>/<model>`."""
 
 
+class Retrieval(Record):
+    """Which passages of a knowledge base an input gets to see, as `{{passages}}`: number, text, title, section and source of each."""
+
+    knowledge: str
+    """The id of a version; a name (`docs`, `docs@2`) is what it stands for when it is asked."""
+    k: Annotated[int, Field(gt=0, le=100)] = 4
+    mode: Literal["lexical", "dense", "hybrid"] = "hybrid"
+    embedding: str = "local:minilm"
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of the dense ranking, where both are fused."""
+    query: str = ""
+    """Template of what is searched; empty is the text of all inputs."""
+
+
 class Candidate(Record):
     """Model, template, demonstrations and decoding: plain data, named by its content."""
 
@@ -81,6 +95,8 @@ class Candidate(Record):
     demonstrations: tuple[Demonstration, ...] = ()
     nearest: Nearest | None = None
     """Show each input the demonstrations that are nearest to it; None shows all of them to every input."""
+    retrieval: Retrieval | None = None
+    """Knowledge that is searched for each input; None answers without."""
     decoding: Decoding = Decoding()
     note: Annotated[str, Field(exclude=True)] = ""
     """What changed and why, in a few words; not part of the content, so not of the id."""

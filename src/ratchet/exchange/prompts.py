@@ -30,10 +30,11 @@ def field_messages(
     Raises: CandidateError if what is sent depends on the input in another way than by its text.
     """
     inputs = set(task.input_names)
-    if candidate.nearest:
-        raise CandidateError(
-            f"candidate {candidate.id} chooses its demonstrations for each input, which no fixed prompt can say; export one without `nearest`"
-        )
+    for part, what in (("nearest", "demonstrations"), ("retrieval", "passages")):
+        if getattr(candidate, part):
+            raise CandidateError(
+                f"candidate {candidate.id} chooses its {what} for each input, which no fixed prompt can say; export one without `{part}`"
+            )
     for text in (candidate.system, candidate.user):
         blocks = {name.split(".")[0] for name in BLOCK.findall(text)}
         if blocked := sorted(blocks & inputs):

@@ -8,6 +8,7 @@ from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
 from ratchet.levers.model import ModelLever
 from ratchet.levers.prompt import PromptLever
 from ratchet.levers.proposals import Proposer
+from ratchet.levers.retrieval import RetrievalLever
 from ratchet.levers.tune import TuneLever, forgotten
 from ratchet.levers.variants import WRITTEN, candidate_in, files_in, matching, variants_in
 
@@ -22,6 +23,7 @@ __all__ = [
     "ModelLever",
     "PromptLever",
     "Proposer",
+    "RetrievalLever",
     "TuneLever",
     "Watcher",
     "candidate_in",

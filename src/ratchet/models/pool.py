@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
+
+import sqlalchemy as sa
 
 from ratchet.core.errors import UnknownModelError, did_you_mean
 from ratchet.models.chat import ChatModel
@@ -31,6 +33,7 @@ class ModelPool:
         confined: Folders of local models must lie under `root`: names come from strangers.
         ready: Models that are open already, by name; tests and notebooks bring their own.
         local: What runs the models of this machine.
+        engine: The database, where the vectors of knowledge bases are.
     """
 
     def __init__(
@@ -42,7 +45,11 @@ class ModelPool:
         ready: Mapping[str, ChatModel] | None = None,
         confined: bool = False,
         local: LocalSettings | None = None,
+        engine: sa.Engine | None = None,
     ) -> None:
+        self.engine = engine
+        self.kept: dict[str, Any] = {}
+        """What is opened with the models, and lives as long: indexes of knowledge bases."""
         self._endpoints, self._adapters, self.root = (
             dict(endpoints or {}),
             adapters,
@@ -188,4 +195,5 @@ def workspace_pool(
         ready=models,
         confined=confined,
         local=workspace.settings.local,
+        engine=workspace.database,
     )

@@ -1,5 +1,6 @@
 """The workspace's knowledge bases: add documents, embed what is new, and search."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ratchet.core import Chunking, Json, Knowledge, Passage
-from ratchet.core.errors import DataError
+from ratchet.core.errors import DataError, UsageError
 from ratchet.models import ModelPool
 from ratchet.retrieval.chunk import passages_of
 from ratchet.retrieval.parse import read_documents
@@ -97,6 +98,21 @@ class Library:
     def __init__(self, engine: sa.Engine, pool: ModelPool) -> None:
         self._engine, self._pool = engine, pool
         self._open: dict[tuple[str, str | None], Index] = {}
+        self._versions: dict[str, Knowledge] = {}
+        self._opening = asyncio.Lock()
+
+    @classmethod
+    def of(cls, pool: ModelPool) -> "Library":
+        """Return the library of a pool's database; it lives as long as the pool.
+
+        Raises: UsageError if the pool has no database.
+        """
+        if pool.engine is None:
+            raise UsageError(
+                "there is no workspace, so no knowledge base; make one with: ratchet init"
+            )
+        library: Library = pool.kept.setdefault("library", cls(pool.engine, pool))
+        return library
 
     async def embed(
         self, version: Knowledge, embedding: str, *, watch: Callable[[int, int], None] | None = None
@@ -131,7 +147,11 @@ class Library:
 
         Raises: DataError if there is no such knowledge base.
         """
-        version = find_knowledge(self._engine, name)
+        version = self._versions.get(name)
+        if version is None:
+            version = await asyncio.to_thread(find_knowledge, self._engine, name)
+            if name == version.id:  # it stands for the same for ever
+                self._versions[name] = version
         index = await self.index(version, None if mode == "lexical" else embedding)
         vector = None
         if mode != "lexical":
@@ -141,10 +161,13 @@ class Library:
     async def index(self, version: Knowledge, embedding: str | None) -> Index:
         """Return the index of a version, with vectors where a model for them is named."""
         key = (version.id, embedding)
-        if key not in self._open:
-            rows = None
-            if embedding is not None:
-                await self.embed(version, embedding)
-                rows = load_vectors(self._engine, embedding, version)
-            self._open[key] = Index(load_passages(self._engine, version), rows)
+        async with self._opening:
+            if key not in self._open:
+                if embedding is not None:
+                    await self.embed(version, embedding)
+                self._open[key] = await asyncio.to_thread(self._read, version, embedding)
         return self._open[key]
+
+    def _read(self, version: Knowledge, embedding: str | None) -> Index:
+        rows = None if embedding is None else load_vectors(self._engine, embedding, version)
+        return Index(load_passages(self._engine, version), rows).ready()

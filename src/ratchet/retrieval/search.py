@@ -7,7 +7,7 @@ passages of 384 dimensions a query takes about 30 ms.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,11 @@ class Index:
         language: str = "english",
     ) -> None:
         self.passages, self._vectors, self._language = list(passages), vectors, language
+
+    def ready(self) -> Self:
+        """Make what searching by words needs, which takes seconds where there is much."""
+        _ = self._bm25
+        return self
 
     def search(
         self,
