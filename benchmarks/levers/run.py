@@ -2,6 +2,7 @@
 
     python benchmarks/levers/run.py                       # all sets, ten seeds; writes results.json after each
     python benchmarks/levers/run.py --sets banking77 --seeds 2
+    python benchmarks/levers/run.py --seeds 20            # goes on: runs that results.json has are not made again
 
 Needs the extras `local`, `embed` and `dspy`, and the real sets in ../shared/data. In each run, on one split of the data:
 
@@ -332,7 +333,10 @@ async def main() -> None:
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
     given = parser.parse_args()
     logging.getLogger("dspy").setLevel(logging.CRITICAL)
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in given.sets}
+    before = json.loads(given.output.read_text()) if given.output.is_file() else {}
+    results: dict[str, list[dict[str, Any]]] = {
+        name: before.get(name, {}).get("runs", []) for name in SETS
+    }
     with tempfile.TemporaryDirectory(prefix="ratchet-levers-") as folder:
         adapters = Path(folder)
         reals, starts = {}, {}
@@ -352,6 +356,8 @@ async def main() -> None:
         async with ModelPool() as pool:
             for seed in range(given.seeds):
                 for name in given.sets:
+                    if any(run["seed"] == seed for run in results[name]):
+                        continue
                     if given.can:
                         real = reals[name]
                         score = await score_on(

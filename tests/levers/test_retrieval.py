@@ -114,3 +114,24 @@ async def test_what_is_wrong_is_told(bench, tmp_path):
     with pytest.raises(UsageError, match="--knowledge: facts, more"):
         await RetrievalLever().estimate(bench.start(), evidence)
     assert (await RetrievalLever("more").estimate(bench.start(), evidence)).candidates == 6
+
+
+@pytest.mark.local
+async def test_a_fine_tune_learns_with_the_passages_that_are_shown(bench):
+    """What is trained on is what is asked later: the passages that are found stand in it."""
+    from ratchet.levers.tune import asked_all
+    from ratchet.tuning import conversations_of
+
+    looking = bench.start().changed(
+        user="{{#each passages}}{{text}}|{{/each}}{{question}}",
+        retrieval={"knowledge": "facts", "k": 1, "mode": "lexical"},
+    )
+    prompt, examples = Prompt(TASK, looking), bench.split("train")[:3]
+    async with ModelPool(engine=bench.engine) as pool:
+        requests = await asked_all(prompt, examples, pool)
+
+    for example, row in zip(examples, conversations_of(prompt, examples, requests), strict=True):
+        assert example.reference in row.messages[-2]["content"]
+        assert row.messages[-1]["content"] == example.reference
+    bare = conversations_of(prompt, examples)
+    assert bare[0].messages[-2]["content"] == examples[0].inputs["question"]

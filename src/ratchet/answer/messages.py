@@ -128,16 +128,17 @@ class Prompt:
             effort=decoding.effort,
         )
 
-    def answered(self, example: Example) -> list[dict[str, Json]]:
-        """Return the messages with the reference as the last one, as fine-tuning wants them."""
-        values = {**self._fixed, **example.inputs, **self._knowledge(())}
-        question = {"role": "user", "content": self._user.render(values)}
-        return [
-            *self._system_message(values),
-            *self._shown,
-            question,
-            self._written(example.reference, 0),
-        ]
+    def answered(
+        self, example: Example, request: ChatRequest | None = None
+    ) -> list[dict[str, Json]]:
+        """Return the messages of a request with the reference as the last one, as fine-tuning wants them.
+
+        Args:
+            example: Whose reference is written.
+            request: What `asked` returned for it; left out, the request without passages.
+        """
+        asked = request or self.request(example, passages=())
+        return [*asked.messages, self._written(example.reference, 0)]
 
     def read(self, reply: ChatReply) -> Outcome:
         """Return the answer that a reply holds and None, or None and how it failed."""

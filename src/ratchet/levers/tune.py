@@ -14,7 +14,7 @@ from ratchet.levers.accepted import accepted
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.measure import Forgetting, Probe, forgetting, mean_score, probes_for, texts_for
 from ratchet.metrics import JudgeMetric
-from ratchet.models import ModelPool, local_folder
+from ratchet.models import ChatRequest, ModelPool, local_folder
 from ratchet.tuning import (
     Launch,
     Listener,
@@ -84,9 +84,8 @@ class TuneLever:
             cost = None if price is None else tokens * price / 1e6
             return LeverEstimate(candidates=len(plain), calls=calls, cost_usd=cost, note=note)
         base = local_folder(champion.model, evidence.root)
-        found = await asyncio.to_thread(
-            estimate_training, base, self._data(plain[0], evidence, evidence.train), self._settings
-        )
+        data = await self._data(plain[0], evidence, evidence.train)
+        found = await asyncio.to_thread(estimate_training, base, data, self._settings)
         note = (
             f"{found.steps} steps, {found.tokens:,} tokens, about {found.memory_gb:.1f} GB"
             f"{' with layers computed twice' if found.checkpointing else ''}, {found.trained_parameters:,} parameters trained; {'; '.join(found.reasons)}"
@@ -134,12 +133,12 @@ class TuneLever:
             train_on,
             self._launch,
             local_folder(plain.model, evidence.root),
-            self._data(plain, evidence, rows, held),
+            await self._data(plain, evidence, rows, held),
             self._settings,
             adapters=evidence.files / "adapters",
             listener=Listener(
                 watch=evidence.watch.trains if evidence.watch else None,
-                score=self._scorer(plain, evidence, held) if held else None,
+                score=await self._scorer(plain, evidence, held) if held else None,
             ),
         )
         budget.charge(tokens=result.tokens)
@@ -157,7 +156,7 @@ class TuneLever:
         self, plain: Candidate, evidence: Evidence, rows: list[Example], budget: Budget
     ) -> Candidate:
         endpoint, model = evidence.pool.endpoint(plain.model)
-        data = self._data(plain, evidence, rows)
+        data = await self._data(plain, evidence, rows)
         price = endpoint.price.training if endpoint.price else None
         tokens = estimated_tokens(data.rows) * max(1, round(self._settings.epochs))
         if (
@@ -189,7 +188,7 @@ class TuneLever:
             note=f"{model} fine-tuned on {len(rows)} examples, job {run.job}{pruned(plain, evidence)}",
         )
 
-    def _scorer(
+    async def _scorer(
         self, plain: Candidate, evidence: Evidence, held: list[Example]
     ) -> Callable[[Any, Any], float]:
         """Return what scores a model in training: its answers to examples that are held back, by the task's own metric."""
@@ -199,7 +198,7 @@ class TuneLever:
                 "the best checkpoint cannot be chosen by a judge; choose it by the loss"
             )
         prompt = Prompt(evidence.task, plain)
-        requests = [prompt.request(example) for example in held]
+        requests = await asked_all(prompt, held, evidence.pool)
 
         def score(model: Any, tokenizer: Any) -> float:
             from ratchet.models.local import replies_of
@@ -208,7 +207,7 @@ class TuneLever:
 
         return score
 
-    def _data(
+    async def _data(
         self,
         plain: Candidate,
         evidence: Evidence,
@@ -218,14 +217,17 @@ class TuneLever:
         provenance: dict[str, Json] = {"task": evidence.task.name, "candidate": plain.plain()}
         if self._distil:
             provenance["teacher"] = evidence.task.models.teacher
-        taught: list[Row] = [*conversations_of(Prompt(evidence.task, plain), rows)]
+        prompt = Prompt(evidence.task, plain)
+        taught: list[Row] = [
+            *conversations_of(prompt, rows, await asked_all(prompt, rows, evidence.pool))
+        ]
         if self._replay:
             provenance["replay"] = self._replay
             taught += replayed(plain.model, evidence, round(self._replay * len(rows)))
         return TrainingData(
             base=plain.model,
             rows=taught,
-            validation=conversations_of(Prompt(evidence.task, plain), held),
+            validation=conversations_of(prompt, held, await asked_all(prompt, held, evidence.pool)),
             provenance=provenance,
         )
 
@@ -244,6 +246,13 @@ class TuneLever:
             )
         known = {example.id: example for example in evidence.train}
         return [known[t.example_id].model_copy(update={"reference": t.answer}) for t in found]
+
+
+async def asked_all(
+    prompt: Prompt, examples: Sequence[Example], pool: ModelPool
+) -> list[ChatRequest]:
+    """Return the requests that a candidate sends, passages looked up."""
+    return [await prompt.asked(example, pool) for example in examples]
 
 
 async def forgotten(

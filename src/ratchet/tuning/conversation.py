@@ -1,10 +1,11 @@
 """What weights are trained on: conversations in OpenAI's chat format, and pairs of a preferred and a rejected answer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ratchet.answer import Prompt
 from ratchet.core import Example, Json
+from ratchet.models import ChatRequest
 
 __all__ = ["Conversation", "Message", "Preference", "Row", "conversations_of"]
 
@@ -62,14 +63,18 @@ class Preference:
 Row = Conversation | Preference
 
 
-def conversations_of(prompt: Prompt, examples: Iterable[Example]) -> list[Conversation]:
+def conversations_of(
+    prompt: Prompt,
+    examples: Sequence[Example],
+    requests: Sequence[ChatRequest | None] | None = None,
+) -> list[Conversation]:
     """Return what a candidate sends for each example, and the reference as the answer; demonstrations are context.
 
-    So training and serving agree to the token.
+    So training and serving agree to the token; for a candidate that looks things up only with the `requests` that it asks.
     """
     found = []
-    for example in examples:
-        *before, answer = prompt.answered(example)
+    for example, asked in zip(examples, requests or [None] * len(examples), strict=True):
+        *before, answer = prompt.answered(example, asked)
         context = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in before]
         tools = prompt.request(example).tools or ()
         found.append(Conversation((*context, answer), tuple(tools)))
