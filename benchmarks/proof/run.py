@@ -2,7 +2,7 @@
 
 python benchmarks/proof/run.py                    # all, a few minutes on two cores
 python benchmarks/proof/run.py --size 0.1         # a tenth of the runs
-python benchmarks/proof/run.py --claim coverage   # one of them, printed alone
+python benchmarks/proof/run.py --claim coverage   # one of them; at full size its section of the page is written anew
 """
 
 import argparse
@@ -40,6 +40,8 @@ def main() -> None:
     print(page)
     if given.claim is None and given.size == 1:
         PAGE.write_text(page, "utf-8")
+    elif given.size == 1:
+        PAGE.write_text(replaced(PAGE.read_text("utf-8"), chosen[0], outcomes[0]), "utf-8")
     if not all(outcome.holds for found in outcomes for outcome in found):
         sys.exit("a claim does not hold")
 
@@ -58,13 +60,33 @@ def written(claims: list[Claim], outcomes: list[list[Outcome]], seconds: float) 
         ),
     ]
     for claim, found in zip(claims, outcomes, strict=True):
-        lines += ["", f"## {claim.name.capitalize()}", "", f"Promise: {claim.promise}.", ""]
-        lines += ["| | share | range | runs | |", "|---|---|---|---|---|"]
-        lines += [
+        lines += ["", *section(claim, found)]
+    return "\n".join([*lines, ""])
+
+
+def section(claim: Claim, found: list[Outcome]) -> list[str]:
+    """Return the lines of a claim: its promise, and a table."""
+    return [
+        f"## {claim.name.capitalize()}",
+        "",
+        f"Promise: {claim.promise}.",
+        "",
+        "| | share | range | runs | |",
+        "|---|---|---|---|---|",
+        *(
             f"| {o.what} | {o.share:.3f} | {o.low:.3f} to {o.high:.3f} | {o.runs:,} | {'holds' if o.holds else '**fails**'} |"
             for o in found
-        ]
-    return "\n".join([*lines, ""])
+        ),
+    ]
+
+
+def replaced(page: str, claim: Claim, found: list[Outcome]) -> str:
+    """Return the page with the section of one claim written anew, in its place among the others."""
+    head, *sections = page.rstrip().split("\n\n## ")
+    known = {text.split("\n", 1)[0]: text for text in sections}
+    known[claim.name.capitalize()] = "\n".join(section(claim, found)).removeprefix("## ")
+    order = [one.name.capitalize() for one in CLAIMS if one.name.capitalize() in known]
+    return "\n\n## ".join([head, *(known[name] for name in order)]) + "\n"
 
 
 if __name__ == "__main__":
