@@ -10,6 +10,7 @@ from ratchet.answer.sql import QueryError, database_of, query_in, run_query
 from ratchet.core import AnswerForm, Decoding, Example, InputField, MetricSpec, Roles, Task
 from ratchet.core.errors import TaskError
 from ratchet.models import ModelPool
+from ratchet.store.workspace import load_task
 from ratchet.testing import ScriptedModel
 
 
@@ -119,7 +120,7 @@ def test_an_input_never_leads_out_of_the_folder(shop, tmp_path):
     """The value of an input is part of a file's name, and nothing more."""
     place = "databases/{{db}}.sqlite"
     assert database_of(place, {"db": "shop"}, tmp_path) == shop
-    for bad in ("../shop", "a/b", "..", "", 3, "/etc/passwd", "shop\x00"):
+    for bad in ("../shop", "a/b", "..", "", None, "/etc/passwd", "shop\x00"):
         with pytest.raises(TaskError, match="letters, digits"):
             database_of(place, {"db": bad}, tmp_path)
     with pytest.raises(TaskError, match="there is no file"):
@@ -166,3 +167,22 @@ async def test_false_is_a_problem_without_words(tmp_path):
     found, seen = await trial(task(check="checks.py:right"), ["no", "ok"], tmp_path, repairs=1)
     assert found.answer == "ok"
     assert "it does not pass the check" in seen[1].messages[-1]["content"]
+
+
+def test_a_database_that_is_none_is_the_tasks_fault(tmp_path):
+    """And not the model's; a number may name a file."""
+    (tmp_path / "2.sqlite").write_bytes(b"nothing at all" * 100)
+    path = database_of("{{db}}.sqlite", {"db": 2}, tmp_path)
+    with pytest.raises(TaskError, match="is no SQLite database"):
+        run_query(path, "SELECT 1 FROM x")
+
+
+def test_another_check_makes_other_answers(tmp_path):
+    """The content of its file is part of what the task asks."""
+    (tmp_path / "tasks").mkdir()
+    body = "name: t\ninstructions: Do.\ninputs: [{name: q}]\nanswer: {check: 'checks.py:ok'}\nmetric: {name: exact}\nmodels: {student: m}\n"
+    (tmp_path / "tasks" / "t.yaml").write_text(body)
+    (tmp_path / "checks.py").write_text("def ok(inputs, answer): ...\n")
+    first = load_task(tmp_path / "tasks" / "t.yaml")
+    (tmp_path / "checks.py").write_text("def ok(inputs, answer): return 'no'\n")
+    assert load_task(tmp_path / "tasks" / "t.yaml").asking_id != first.asking_id

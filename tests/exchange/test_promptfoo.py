@@ -142,3 +142,39 @@ def test_what_cannot_be_read_is_told(tmp_path, text, message):
     (tmp_path / "p.yaml").write_text(text)
     with pytest.raises(DataError, match=message):
         read_suite(tmp_path / "p.yaml", "t")
+
+
+def test_what_is_left_out_is_named_and_files_are_followed(tmp_path):
+    """Settings, cells of a table, values and defaults in files, targets and patterns, each as promptfoo means them."""
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "a.txt").write_text("Capital of {{country}}?")
+    (tmp_path / "vars.yaml").write_text("country: Japan\n")
+    (tmp_path / "default.yaml").write_text("vars: {tone: dry}\noptions: {prefix: x}\n")
+    (tmp_path / "expected.txt").write_text("Nairobi\n")
+    (tmp_path / "t.csv").write_text(
+        'country,__expected\nIran,"llm-rubric: nice"\nLaos,similar(0.8): Vientiane\nMali,levenshtein(3): Bamaka\n'
+        "Chad,\"fn:output==='x'\"\nPeru,Lima: the city\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "prompts: prompts/*.txt\n"
+        "targets: [{id: 'openai:gpt-4.1', config: {temperature: 0.9, max_tokens: 5, apiKey: x}}]\n"
+        "defaultTest: file://default.yaml\n"
+        "tests:\n"
+        "  - vars: file://vars.yaml\n    threshold: 0.5\n    assert: [{type: contains-any, value: [Tokyo, '{{country}}'], transform: x}]\n"
+        "  - {vars: {country: Kenya}, assert: [{type: contains, value: file://expected.txt}]}\n"
+        "  - {vars: {country: Oman}, assert: [{type: contains, value: '{{country | upper}}'}]}\n"
+        "  - file://t.csv\n"
+    )
+    suite = read_suite(tmp_path / "p.yaml", "t")
+
+    (candidate,) = suite.candidates
+    assert candidate.user == "Capital of {{country}}?"
+    assert (candidate.model, candidate.decoding.temperature, candidate.decoding.max_tokens) == ("openai/gpt-4.1", 0.9, 5)  # fmt: skip
+    said = {e.inputs["country"]: e.reference[0] for e in suite.examples}
+    assert said["Japan"]["value"] == ["Tokyo", "Japan"]
+    assert said["Kenya"]["value"] == "Nairobi"
+    assert said["Mali"] == {"type": "levenshtein", "threshold": 3.0, "value": "Bamaka"}
+    assert said["Peru"] == {"type": "equals", "value": "Lima: the city"}
+    assert not {"Iran", "Laos", "Chad"} & set(said)
+    for what in ("assertion llm-rubric", "assertion similar", "assertion fn", "provider setting apiKey", "threshold of a test", "options of a test", "transform of an assertion", "assertion with more of Nunjucks than fields"):  # fmt: skip
+        assert suite.left_out[what], what

@@ -117,3 +117,36 @@ async def first(ready, pool, budget=None):
     evidence = ready.ground(pool).evidence
     lever = DspyLever(candidates=2, validation=10)
     return [one async for one in lever.propose(ready.start(), evidence, budget or ratchet.Budget())]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_was_bought_is_not_bought_again():
+    """A run that its budget ended goes on from its replies."""
+    ready = bench()
+    dev = len(ready.split("dev"))
+    ready.climb([DspyLever(candidates=2, validation=20)], budget=ratchet.Budget(calls=dev + 30))
+    budget = ratchet.Budget()
+
+    ready.climb([DspyLever(candidates=2, validation=20)], budget=budget)
+
+    asked = [repr(r.messages) for r in ready._models["m"].requests if "[[ ##" in str(r.messages)]
+    assert len(asked) == len(set(asked))
+    assert ready.steps()[-1].lever == "dspy"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("optimiser", ["mipro", "gepa"])
+def test_a_dead_proposer_is_an_error(optimiser):
+    """Not a program that nobody optimised."""
+    ready = bench()
+    ready._models["down"] = ScriptedModel(lambda _: ReplyError("it is down", kind="connection"), name="down")  # fmt: skip
+    with pytest.raises(ReplyError, match="it is down"):
+        ready.climb([DspyLever(optimiser, candidates=2, validation=20, proposer="down")])
+
+
+def test_an_optimiser_that_is_none_is_refused():
+    """Whatever is not spelt as one of them."""
+    with pytest.raises(
+        UsageError, match="no optimiser 'foo'; there are random-search, mipro, gepa"
+    ):
+        DspyLever("foo")

@@ -102,3 +102,29 @@ def test_a_candidate_that_is_written_is_read_as_the_same(bench, tmp_path):
     read = bench.candidate(str(tmp_path / "bare.yaml"))
 
     assert (read.id, read.note) == (whole.id, "bare")
+
+
+def test_a_file_is_tried_with_all_that_it_says(bench, tmp_path):
+    """How a reply is read, its demonstrations and its decoding too, not its templates alone."""
+    (tmp_path / "cot.yaml").write_text(
+        'answer: "Answer: {{answer}}"\ndemonstrations: [{inputs: {text: a}, answer: right}]\ndecoding: {max_tokens: 9}\n'
+    )
+    (only,) = bench.variants([str(tmp_path / "cot.yaml")])
+
+    steps = bench.climb([PromptLever([only])])
+
+    tried = bench.candidate(steps[1].candidate_id)
+    assert (tried.answer, len(tried.demonstrations), tried.decoding.max_tokens) == (
+        "Answer: {{answer}}",
+        1,
+        9,
+    )
+
+
+def test_a_variable_may_stand_in_spaces_and_in_no_block(bench, tmp_path):
+    """As fields may; a block about one is an error that says so."""
+    (tmp_path / "a.yaml").write_text('system: "Be {{ style }}."\nvariables: {style: [kind]}')
+    assert bench.variants([str(tmp_path / "a.yaml")])[0].system == "Be kind."
+    (tmp_path / "a.yaml").write_text('system: "{{#if style}}x{{/if}}"\nvariables: {style: [kind]}')
+    with pytest.raises(CandidateError, match="stands in a block"):
+        bench.variants([str(tmp_path / "a.yaml")])

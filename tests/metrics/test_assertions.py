@@ -82,3 +82,34 @@ def test_what_is_no_assertion_is_told(reference, message):
     """With the example and what there is."""
     with pytest.raises(MetricError, match=message):
         Assertions().score(Example(inputs={}, reference=reference), "x")
+
+
+def test_assertions_are_neither_shown_nor_taught():
+    """A reference that says what an answer must be like is no answer."""
+    import ratchet
+    from ratchet.core.errors import TuningError, UsageError
+    from ratchet.levers import DemosLever, DspyLever, TuneLever
+    from ratchet.testing import ScriptedModel
+
+    task = ratchet.Task(
+        name="t",
+        instructions="Do.",
+        inputs=(ratchet.InputField(name="q"),),
+        metric=ratchet.MetricSpec(name="assertions"),
+        models=ratchet.Roles(student="m"),
+    )
+    examples = [
+        ratchet.Example(inputs={"q": f"q{n}"}, reference=[{"type": "contains", "value": "ok"}])
+        for n in range(120)
+    ]
+    bench = ratchet.Workbench.of(task, examples, models={"m": ScriptedModel(lambda _: "it is ok")})
+    bench.climb([DemosLever(nearest=())])
+    assert all("contains" not in str(r.messages) for r in bench._models["m"].requests)
+    assert any(
+        one.check == "metric ceiling" and "not looked at" in one.text for one in bench.check()
+    )
+    with pytest.raises(TuningError, match="with --distil"):
+        bench.climb([TuneLever()])
+    pytest.importorskip("dspy")
+    with pytest.raises(UsageError, match="DSPy shows them as answers"):
+        bench.climb([DspyLever()])

@@ -49,6 +49,8 @@ class Prompt:
         if self._query:
             self._query.check(task.input_names)
         instructions.check({"labels", "schema"})
+        if task.answer.database:
+            Template(task.answer.database).check(task.input_names)
         fixed = {
             "labels": list(task.answer.labels),
             "schema": signature(task.answer.json_schema or {}),

@@ -49,7 +49,11 @@ def database_of(place: str, inputs: Mapping[str, Json], root: Path) -> Path:
     template = Template(place)
     for name in sorted(template.names):
         value = inputs.get(name)
-        if not isinstance(value, str) or not PLAIN.fullmatch(value) or ".." in value:
+        if (
+            not isinstance(value, str | int)
+            or not PLAIN.fullmatch(str(value))
+            or ".." in str(value)
+        ):
             raise TaskError(
                 f"answer.database: the field {name!r} is part of a file's name, so letters, digits, _, - and dots alone; got {value!r}"
             )
@@ -85,11 +89,17 @@ def run_query(
         connection.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
         try:
             found = connection.execute(query).fetchmany(rows + 1)
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except sqlite3.DatabaseError as error:
+            if "not a database" in str(error) or "malformed" in str(error):
+                raise TaskError(
+                    f"answer.database: {path} is no SQLite database: {error}"
+                ) from error
             late = isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error)
             raise QueryError(
                 f"it takes longer than {timeout_s:g} seconds" if late else str(error)
             ) from error
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise QueryError(str(error)) from error
     if len(found) > rows:
         raise QueryError(f"it gives more than {rows:,} rows")
     return found

@@ -200,10 +200,19 @@ def show_edits(found: "dict[int, list[Edit]]") -> None:
     from ratchet.cli.show import out
 
     styles = {"same": "", "out": "red strike", "in": "green underline"}
+    plain = {
+        "same": "{}",
+        "out": "[-{}-]",
+        "in": "{{+{}+}}",
+    }  # as git's word diff, where nothing is coloured
     for number, parts in found.items():
         for part in parts:
             out.rule(f"rung {number}: {part.part}", align="left")
-            out.print(Text.assemble(*((piece, styles[kind]) for kind, piece in part.pieces)))
+            said = (
+                (piece if out.is_terminal else plain[kind].format(piece), styles[kind])
+                for kind, piece in part.pieces
+            )
+            out.print(Text.assemble(*said))
 
 
 def show_losers(steps: "list[Step]") -> None:

@@ -43,7 +43,7 @@ def export(
     import shutil
 
     from ratchet.cli import show
-    from ratchet.exchange import dspy_program, written_prompt
+    from ratchet.exchange import dspy_program, unsaid, written_prompt
     from ratchet.store import candidate_text, find_workspace, write_text
     from ratchet.workbench import Workbench
 
@@ -73,6 +73,11 @@ def export(
             bench.files / "adapters" / chosen.adapter, folder / "adapter", dirs_exist_ok=True
         )
     show.out.print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+    if to != "files" and (missing := unsaid(chosen)):
+        show.out.print(
+            f"what was measured has more, which this does not say: {'; '.join(missing)}",
+            markup=False,
+        )
 
 
 def import_promptfoo(

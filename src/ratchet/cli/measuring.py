@@ -122,6 +122,16 @@ def show(
         + (", forced into the schema" if request.tool_choice or request.json_schema else "")
         + (f", reasoning effort {request.effort}" if request.effort else "")
     )
+    if chosen.answer != "{{answer}}":
+        out.print(Text(f"a reply is read as: {chosen.answer}"))
+    if chosen.nearest:
+        out.print(
+            f"of {len(chosen.demonstrations)} demonstrations the {chosen.nearest.count} nearest to the input are shown"
+        )
+    if chosen.retrieval:
+        out.print(
+            f"passages: {chosen.retrieval.k} of {chosen.retrieval.knowledge}, {chosen.retrieval.mode}"
+        )
     decoding = chosen.decoding
     if decoding.samples > 1:
         out.print(f"{decoding.samples} samples, the one that most agree on is taken")

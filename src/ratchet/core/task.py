@@ -46,6 +46,8 @@ class AnswerForm(Record):
     """The SQLite file that a query is for, from the workspace's folder, for kind `sql`; may use input fields: `databases/{{db_id}}.sqlite`."""
     check: str | None = None
     """A function of yours, `file.py:name`, that is given inputs and answer and returns what is wrong with it, or nothing; `repairs` hand that back."""
+    check_digest: str = ""
+    """Of the file that `check` is in, as it was read: set by the workspace."""
     max_tokens: Annotated[int, Field(gt=0)] = 512
     """The longest answer; the start candidate takes it."""
 

@@ -66,7 +66,8 @@ class Verdict(Record):
             "no evidence": "No evidence of a difference",
         }[self.decision]
         low, high = 100 * self.interval.low, 100 * self.interval.high
-        percent = f"{100 * self.interval.level:.3g}"
+        level = 100 * self.interval.level
+        percent = f"{level:.3g}" if level < 99.9 else f"{level:.2f}"
         text = f"{head}: {100 * self.effect:+.1f} points, {percent} % interval {low:+.1f} to {high:+.1f}, on {self.n} examples"
         if self.groups:
             text += f" in {self.groups} groups"

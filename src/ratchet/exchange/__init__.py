@@ -2,7 +2,7 @@
 
 from ratchet.exchange.dspy import Program, dspy_program, program_candidate, read_program
 from ratchet.exchange.promptfoo import Suite, read_suite
-from ratchet.exchange.prompts import FORMATS, written_prompt
+from ratchet.exchange.prompts import FORMATS, unsaid, written_prompt
 
 __all__ = [
     "FORMATS",
@@ -12,5 +12,6 @@ __all__ = [
     "program_candidate",
     "read_program",
     "read_suite",
+    "unsaid",
     "written_prompt",
 ]

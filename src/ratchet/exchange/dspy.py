@@ -56,6 +56,10 @@ def read_program(path: Path, task: Task, *, predictor: str | None = None) -> Pro
         body = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise DataError(f"there is no file {path}") from error
+    except IsADirectoryError as error:
+        raise DataError(
+            f"{path} is a folder: programs saved whole are not read; save one with program.save('program.json')"
+        ) from error
     except (UnicodeDecodeError, ValueError) as error:
         raise DataError(f"{path} is no JSON: {error}") from error
     found = predictors(body)
@@ -212,6 +216,10 @@ def dspy_program(task: Task, candidate: Candidate, example: Example) -> dict[str
 
     Raises: CandidateError if the system text depends on the input, or demonstrations do.
     """
+    if "[[ ## " in candidate.system:
+        raise CandidateError(
+            f"candidate {candidate.id} was written by DSPy's own adapter, which would write around it once more; keep the program that it came from, or export --to openai"
+        )
     request = Prompt(task, candidate).request(example)
     system = request.messages[0]["content"] if candidate.system else task.instructions
     if (

@@ -14,10 +14,12 @@ from itertools import product
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from ratchet.core import (
     AnswerForm,
     Candidate,
+    Decoding,
     Demonstration,
     Example,
     InputField,
@@ -33,6 +35,9 @@ __all__ = ["Suite", "read_suite"]
 
 FIELD = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
 NAME = re.compile(r"[A-Za-z_]\w*")
+CELL = re.compile(r"^([a-z][a-z-]*)(?:\(([\d.]+)\))?(?::(.*))?$", re.DOTALL)
+OTHERS = ("fn", "javascript", "python", "webhook", "grade", "llm-rubric", "similar", "factuality", "model-graded-closedqa", "model-graded-factuality", "answer-relevance", "context-recall", "context-relevance", "context-faithfulness", "cost", "latency", "perplexity", "rouge-n", "bleu", "classifier", "moderation", "is-valid-openai-tools-call", "is-sql", "contains-sql", "is-xml", "contains-xml", "g-eval", "select-best")  # fmt: skip
+"""Assertions of promptfoo's that have no equal here."""
 MOST = 100_000
 """Tests that lists of values may be spread into."""
 PLATFORMS = {"openai": "openai", "azureopenai": "azure", "azure": "azure", "anthropic": "anthropic", "ollama": "ollama", "mistral": "mistral"}  # fmt: skip
@@ -65,19 +70,36 @@ def read_suite(path: Path, name: str) -> Suite:
     body = loaded(path)
     if not isinstance(body, dict) or "prompts" not in body:
         raise DataError(f"{path} is no promptfoo configuration: it has no prompts")
+    try:
+        return suite_of(body, path, name)
+    except (TypeError, AttributeError, ValidationError) as error:
+        raise DataError(
+            f"{path} has a part that cannot be read: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def suite_of(body: dict[str, Json], path: Path, name: str) -> Suite:
+    """Return the suite of a configuration's body."""
     reader = Reader(path.parent)
     prompts = list(reader.prompts(body["prompts"]))
-    tests = list(reader.tests(body.get("tests") or [], body.get("defaultTest") or {}))
+    usual = reader.linked(body.get("defaultTest") or {})
+    tests = list(reader.tests(body.get("tests") or [], usual))
     if not prompts:
         raise DataError(f"{path}: none of the prompts can be read ({reader.said()})")
     if not tests:
         raise DataError(
             f"{path}: there is no test with an assertion that can be read ({reader.said()})"
         )
-    for part in ("scenarios", "transform", "extensions"):
+    for part in ("scenarios", "transform", "extensions", "evaluateOptions"):
         if body.get(part):
             reader.left_out[part] += 1
-    models = [model for one in listed(body.get("providers")) if (model := reader.provider(one))]
+    first = next(iter(listed(body.get("providers") or body.get("targets"))), None)
+    decoding = reader.decoding(first)
+    models = [
+        model
+        for one in listed(body.get("providers") or body.get("targets"))
+        if (model := reader.provider(one))
+    ]
     models = models or ["local:nano"]
     inputs = list(dict.fromkeys(name for _, messages in prompts for name in fields_in(messages)))
     for _, values, _ in tests:
@@ -111,7 +133,9 @@ def read_suite(path: Path, name: str) -> Suite:
         )
         for number, (told, values, said) in enumerate(tests, start=1)
     ]
-    candidates = [candidate_of(label, messages, inputs, models[0]) for label, messages in prompts]
+    candidates = [
+        candidate_of(label, messages, inputs, models[0], decoding) for label, messages in prompts
+    ]
     return Suite(task, examples, candidates, list(dict.fromkeys(models)), reader.left_out)
 
 
@@ -153,7 +177,10 @@ class Reader:
                     self.left_out[f"prompt {name!r}: its last message is not the user's"] += 1
 
     def _texts(self, raw: str, label: str) -> Iterator[tuple[str, str]]:
-        is_file = raw.startswith("file://") or (len(raw) < 200 and (self._folder / raw).is_file())
+        plain = len(raw) < 200 and "\n" not in raw and "{{" not in raw
+        is_file = raw.startswith("file://") or (
+            plain and bool(list(self._folder.glob(raw or "."))) and raw not in ("", ".")
+        )
         if not is_file:
             yield raw, label
             return
@@ -189,10 +216,33 @@ class Reader:
             return None
         return f"{PLATFORMS[platform]}/{':'.join(rest)}"
 
+    def linked(self, given: Json) -> dict[str, Json]:
+        """Return an object that may stand in a file."""
+        if isinstance(given, str):
+            given = loaded(self._folder / given.removeprefix("file://"))
+        if isinstance(given, list):
+            merged: dict[str, Json] = {}
+            for one in given:
+                merged |= self.linked(one)
+            return merged
+        return dict(given or {})
+
+    def decoding(self, given: Json) -> Decoding:
+        """Return what a provider's settings say of decoding; what has no equal here is counted."""
+        config = dict(given.get("config") or {}) if isinstance(given, dict) else {}
+        known = {"temperature": "temperature", "max_tokens": "max_tokens", "top_p": "top_p", "seed": "seed", "max_completion_tokens": "max_tokens"}  # fmt: skip
+        found = {known[name]: config[name] for name in config if name in known}
+        for name in sorted(set(config) - set(known)):
+            self.left_out[f"provider setting {name}"] += 1
+        return Decoding.model_validate(found)
+
     def tests(self, given: Json, usual: dict[str, Json]) -> Iterator[Test]:
         """Yield each test's description, values and assertions; lists of values are spread out."""
         for one in self._tests(given):
-            values = {**(usual.get("vars") or {}), **(one.get("vars") or {})}
+            values = {**self.linked(usual.get("vars")), **self.linked(one.get("vars"))}
+            for part in ("options", "threshold", "provider"):
+                if one.get(part) is not None or usual.get(part) is not None:
+                    self.left_out[f"{part} of a test"] += 1
             asserted = [*listed(one.get("assert")), *listed(usual.get("assert"))]
             spread = [v if isinstance(v, list) else [v] for v in values.values()]
             count = 1
@@ -229,7 +279,7 @@ class Reader:
 
     def _value(self, value: Json) -> Json:
         if isinstance(value, str) and value.startswith("file://"):
-            return text_of(self._folder / value.removeprefix("file://"))
+            return text_of(self._folder / value.removeprefix("file://")).strip()
         return value
 
     def _assertion(self, given: Json, values: dict[str, Json]) -> dict[str, Json] | None:
@@ -238,14 +288,23 @@ class Reader:
             kind = given.get("type") if isinstance(given, dict) else given
             self.left_out[f"assertion {kind}"] += 1
             return None
+        for part in set(given) - {"type", "value", "threshold", "weight", "metric"}:
+            self.left_out[f"{part} of an assertion"] += 1
         kept = {
             name: given[name] for name in ("type", "value", "threshold", "weight") if name in given
         }
-        if isinstance(kept.get("value"), str):
-            kept["value"] = FIELD.sub(
-                lambda found: str(values.get(found[1], found[0])), str(self._value(kept["value"]))
-            )
+        value = kept.get("value")
+        if isinstance(value, str):
+            kept["value"] = self._filled(str(self._value(value)), values)
+        elif isinstance(value, list):
+            kept["value"] = [self._filled(v, values) if isinstance(v, str) else v for v in value]
         return kept
+
+    def _filled(self, text: str, values: dict[str, Json]) -> str:
+        """Return a text with its fields filled in; more of Nunjucks than fields is counted, and stays as it stands."""
+        if any(not NAME.fullmatch(name) for name in FIELD.findall(text)) or "{%" in text:
+            self.left_out["assertion with more of Nunjucks than fields"] += 1
+        return FIELD.sub(lambda found: str(values.get(found[1], found[0])), text)
 
 
 def csv_tests(path: Path) -> Iterator[dict[str, Json]]:
@@ -254,15 +313,24 @@ def csv_tests(path: Path) -> Iterator[dict[str, Json]]:
         asserted = []
         for name, cell in row.items():
             if name.startswith("__expected") and cell:
-                kind, colon, value = cell.partition(":")
-                known = bool(colon) and kind.strip().removeprefix("not-") in KINDS
-                asserted.append(
-                    {"type": kind.strip(), "value": value.strip()}
-                    if known
-                    else {"type": "equals", "value": cell}
-                )
+                asserted.append(expected(cell))
         values = {name: cell for name, cell in row.items() if not name.startswith("__")}
         yield {"vars": values, "assert": asserted, "description": row.get("__description", "")}
+
+
+def expected(cell: str) -> dict[str, Json]:
+    """Return the assertion of a cell: `contains: Paris`, `levenshtein(3): Paris`, `is-json`, or a text that is to be equalled."""
+    found = CELL.match(cell.strip())
+    kind = found[1] if found else ""
+    if kind.removeprefix("not-") not in {*KINDS, *OTHERS}:
+        return {"type": "equals", "value": cell}
+    assert found
+    body: dict[str, Json] = {"type": kind}
+    if found[2]:
+        body["threshold"] = float(found[2])
+    if found[3] is not None and found[3].strip():
+        body["value"] = found[3].strip()
+    return body
 
 
 def messages_in(text: str) -> Messages:
@@ -296,7 +364,9 @@ def fields_in(messages: Messages) -> list[str]:
     return [name for m in messages for name in FIELD.findall(m["content"])]
 
 
-def candidate_of(label: str, messages: Messages, inputs: list[str], model: str) -> Candidate:
+def candidate_of(
+    label: str, messages: Messages, inputs: list[str], model: str, decoding: Decoding
+) -> Candidate:
     """Return the candidate that sends these messages; turns before the last are demonstrations as they were written.
 
     Raises: DataError if such a turn has a field, or the turns are not the user's and the assistant's in turn.
@@ -318,7 +388,12 @@ def candidate_of(label: str, messages: Messages, inputs: list[str], model: str) 
         for asked, said in zip(turns[::2], turns[1::2], strict=True)
     )
     return Candidate(
-        model=model, system=system, user=last["content"], demonstrations=demonstrations, note=label
+        model=model,
+        system=system,
+        user=last["content"],
+        demonstrations=demonstrations,
+        decoding=decoding,
+        note=label,
     )
 
 

@@ -8,7 +8,7 @@ from ratchet.answer import Prompt, Template
 from ratchet.core import Candidate, Example, Json, Task
 from ratchet.core.errors import CandidateError
 
-__all__ = ["FORMATS", "field_messages", "written_prompt"]
+__all__ = ["FORMATS", "field_messages", "unsaid", "written_prompt"]
 
 OPEN, CLOSE = "\ue000", "\ue001"
 """Stand around a field's name while the rest is rendered: of the private use area, so no text has them."""
@@ -54,7 +54,9 @@ def field_messages(
         for message in request.messages
     ]
     rest: dict[str, Json] = {
-        "model": candidate.model,
+        "model": candidate.model
+        if candidate.model.startswith("local:")
+        else candidate.model.partition("/")[2] or candidate.model,
         "temperature": request.temperature,
         "top_p": request.top_p,
         "max_tokens": request.max_tokens,
@@ -67,6 +69,18 @@ def field_messages(
             "json_schema": {"name": "answer", "schema": request.json_schema, "strict": True},
         }
     return messages, rest
+
+
+def unsaid(candidate: Candidate) -> list[str]:
+    """Return what of a candidate a prompt for other programs does not say."""
+    decoding = candidate.decoding
+    parts = {
+        f"{decoding.samples} samples that agree": decoding.samples > 1,
+        f"up to {decoding.repairs} repairs": decoding.repairs > 0,
+        f"that a reply holds the answer as {candidate.answer!r}": candidate.answer != "{{answer}}",
+        f"the adapter {candidate.adapter}": candidate.adapter is not None,
+    }
+    return [part for part, is_so in parts.items() if is_so]
 
 
 def openai_text(task: Task, candidate: Candidate) -> str:

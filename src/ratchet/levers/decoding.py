@@ -40,7 +40,12 @@ class DecodingLever:
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return the number of ways; proposing them costs nothing."""
         count = len(self._ways(champion, evidence))
-        return LeverEstimate(candidates=count, calls=0, cost_usd=0.0)
+        return LeverEstimate(
+            candidates=count,
+            calls=0,
+            cost_usd=0.0,
+            note=f"a candidate with samples takes {', '.join(map(str, self._samples))} calls an answer, one with repairs up to {1 + self._repairs}",
+        )
 
     async def propose(
         self, champion: Candidate, evidence: Evidence, _budget: Budget

@@ -15,6 +15,7 @@ from ratchet.core.records import canonical_json
 from ratchet.levers.accepted import accepted
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.measure import race
+from ratchet.metrics.metric import references_are_answers
 
 __all__ = ["DemosLever"]
 
@@ -79,7 +80,13 @@ class DemosLever:
         pool = evidence.train[:]
         rng.shuffle(pool)
         screen, rest = pool[: self._screen], pool[self._screen :]
-        if self._bootstrap:
+        bootstrap = self._bootstrap
+        if not bootstrap and not references_are_answers(evidence.bench.metric):
+            evidence.say(
+                "demos: references are no answers here, so a model's own replies are shown"
+            )
+            bootstrap = True
+        if bootstrap and rest:
             every = await self._replies(champion, evidence, rest[: self._asked], budget)
             shown = every
         else:
@@ -97,7 +104,9 @@ class DemosLever:
         ]
         sets = self._short_enough(sets, evidence, screen)
         best = await self._best(sets, evidence, screen, budget)
-        if best and best.id not in evidence.tried:
+        if best and best.id in evidence.tried:
+            evidence.say(f"demos: {best.note} won, and was on the ladder before")
+        elif best:
             yield best
 
     async def _replies(

@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ratchet.answer import parse_answer
 from ratchet.core import Budget, Candidate, Example, Score, Task
@@ -19,9 +19,11 @@ from ratchet.core.errors import BudgetError, ReplyError, UsageError
 from ratchet.exchange import program_candidate
 from ratchet.exchange.dspy import ANSWER, need_dspy, program_of
 from ratchet.levers.accepted import FULL
+from ratchet.levers.kept import KeptReplies
 from ratchet.levers.lever import Evidence, LeverEstimate
-from ratchet.measure import bought, check_priced
+from ratchet.measure import check_priced
 from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics.metric import references_are_answers
 from ratchet.models import ChatModel, ChatReply, ChatRequest
 
 __all__ = ["DspyLever", "Optimiser"]
@@ -59,6 +61,10 @@ class DspyLever:
         proposer: str | None = None,
         seed: int = 0,
     ) -> None:
+        if optimiser not in get_args(Optimiser):
+            raise UsageError(
+                f"there is no optimiser {optimiser!r}; there are {', '.join(get_args(Optimiser))}"
+            )
         self._optimiser, self._candidates, self._seed = optimiser, candidates, seed
         self._validation, self._learning = validation, learning
         self._reasoned, self._proposer = reasoned, proposer
@@ -88,6 +94,10 @@ class DspyLever:
                 "the lever dspy scores thousands of answers as it goes, and this metric has judges; use a metric without, or the levers prompt and demos"
             )
         learning, held = self._split(evidence)
+        if not references_are_answers(metric):
+            raise UsageError(
+                f"the references of task {evidence.task.name!r} say what an answer must be like, and DSPy shows them as answers; use the levers prompt and demos"
+            )
         if len(learning) < 2 or not held:
             raise UsageError(
                 f"{len(evidence.train)} train examples are too few to learn from and to validate on; import more"
@@ -101,7 +111,12 @@ class DspyLever:
         # A program is DSPy's own prompt from the task's words; it is run by the model with the adapter of the champion.
         first = program_of(self._state(evidence.task), evidence.task, where="the task")
         plain = program_candidate(first, evidence.task, champion, note="DSPy's own prompt")
-        line = Line(asyncio.get_running_loop(), budget)
+        line = Line(
+            asyncio.get_running_loop(),
+            budget,
+            KeptReplies(evidence.files / "dspy" / "replies.jsonl"),
+        )
+        engine, prompting = line.engine(model, plain), line.engine(writer, None)
         evidence.say(
             f"dspy: {self._optimiser} on {len(learning)} train examples, validated on {len(held)}"
         )
@@ -109,29 +124,36 @@ class DspyLever:
             state = await asyncio.to_thread(
                 self._optimised,
                 Student(evidence.task, metric, plain, self._reasoned),
-                line.engine(model, plain),
-                line.engine(writer, None),
+                engine,
+                prompting,
                 learning,
                 held,
             )
-        except Exception:
-            if not line.spent and (line.replies or not line.gone):  # else it is told below
-                raise
+        except Exception as error:
+            if not line.spent and not any(one.is_dead for one in (engine, prompting)):
+                raise UsageError(
+                    f"DSPy's {self._optimiser} failed on what {writer.name} wrote: {str(error).strip().splitlines()[0][:300]}"
+                ) from error
         finally:
             line.close()
-        if line.gone and not line.replies:
-            raise line.gone
+        for asked in (engine, prompting):
+            if asked.is_dead and asked.gone:
+                raise asked.gone
         if line.spent:  # DSPy counts calls that it was not given as wrong answers
             evidence.say(
                 f"dspy: the budget ended after {line.calls} calls, before the optimiser did"
             )
             return
         evidence.say(f"dspy: {line.calls} calls")
+        if self._optimiser != "random-search" and not prompting.replies:
+            evidence.say(f"dspy: {writer.name} was never asked for an instruction")
         program = program_of(state, evidence.task, where="the optimised program")
         found = program_candidate(
             program, evidence.task, champion, note=f"DSPy's {self._optimiser}, {len(program.demos)} demonstrations"
         )  # fmt: skip
-        if found.id not in evidence.tried:
+        if found.id in evidence.tried:
+            evidence.say("dspy: the program was on the ladder before")
+        else:
             yield found
 
     def _split(self, evidence: Evidence) -> tuple[list[Example], list[Example]]:
@@ -274,13 +296,17 @@ class Line:
     Args:
         loop: Where models are asked.
         budget: Who pays.
+        kept: The replies of a run before, which cost nothing.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, budget: Budget) -> None:
-        self._loop, self._budget = loop, budget
-        self.calls = self.replies = 0
+    def __init__(self, loop: asyncio.AbstractEventLoop, budget: Budget, kept: KeptReplies) -> None:
+        self._loop, self._budget, self._kept = loop, budget, kept
         self.spent = self._closed = False
-        self.gone: ReplyError | None = None
+
+    @property
+    def calls(self) -> int:
+        """Return how many replies were bought."""
+        return self._kept.bought
 
     def engine(self, model: ChatModel, plain: Candidate | None) -> "Engine":
         """Return an engine for DSPy; with a candidate its adapter and decoding are used."""
@@ -294,18 +320,14 @@ class Line:
         """Return a reply, from any thread."""
         if self._closed or self.spent:
             raise BudgetError("the budget is spent")
-        self.calls += 1
-        work = asyncio.run_coroutine_threadsafe(bought(self._budget, model, request), self._loop)
+        work = asyncio.run_coroutine_threadsafe(
+            self._kept.ask(self._budget, model, request), self._loop
+        )
         try:
             reply = work.result()
         except BudgetError:
-            self.calls -= 1
             self.spent = True
             raise
-        except ReplyError as error:
-            self.gone = error
-            raise
-        self.replies += 1
         return reply
 
 
@@ -319,6 +341,13 @@ class Engine:
         self.temperature = plain.decoding.temperature if plain else 1.0
         self.max_tokens = plain.decoding.max_tokens if plain else LONGEST
         self.concurrency = model.concurrency
+        self.replies = 0
+        self.gone: ReplyError | None = None
+
+    @property
+    def is_dead(self) -> bool:
+        """Return whether the model was asked, and never gave a reply."""
+        return self.gone is not None and not self.replies
 
     def complete(self, request: Any) -> Any:
         """Answer a canonical request."""
@@ -330,16 +359,19 @@ class Engine:
             messages.insert(0, {"role": "system", "content": text})
         config = request.config
         temperature, most = (getattr(config, name, None) for name in ("temperature", "max_tokens"))
-        reply = self._line.ask(
-            self._model,
-            ChatRequest(
-                messages=messages,
-                adapter=self._adapter,
-                seed=self._seed,
-                temperature=self.temperature if temperature is None else min(2.0, temperature),
-                max_tokens=self.max_tokens if most is None else most,
-            ),
+        asked = ChatRequest(
+            messages=messages,
+            adapter=self._adapter,
+            seed=self._seed,
+            temperature=self.temperature if temperature is None else min(2.0, temperature),
+            max_tokens=self.max_tokens if most is None else most,
         )
+        try:
+            reply = self._line.ask(self._model, asked)
+        except ReplyError as error:
+            self.gone = error
+            raise
+        self.replies += 1
         usage = reply.usage
         return lm15.Response(
             id=None,

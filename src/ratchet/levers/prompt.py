@@ -2,18 +2,22 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from ratchet.answer import starting_candidate
 from ratchet.core import Budget, Candidate
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.levers.proposals import SCREEN, Proposer
 
 __all__ = ["PromptLever"]
 
+PARTS = ("answer", "demonstrations", "nearest", "retrieval", "decoding")
+
 
 class PromptLever:
     """Propose the champion with other templates.
 
     Args:
-        variants: Candidates whose templates (and note) are taken; model, adapter, demonstrations and decoding stay the champion's.
+        variants: Candidates whose templates are taken, and what else they say beside the task's start: the form of replies,
+            demonstrations, knowledge, decoding. Model and adapter stay the champion's.
         proposer: Who proposes more; nobody if left out.
     """
 
@@ -41,9 +45,18 @@ class PromptLever:
         """Yield each template once, leaving out those that were tried."""
         if self._proposer:
             self._proposer.name(evidence.task)  # who is missing is told before anything is paid
+        start = starting_candidate(evidence.task)
         for variant in self._variants:
+            own = {
+                part: getattr(variant, part)
+                for part in PARTS
+                if getattr(variant, part) != getattr(start, part)
+            }
             challenger = champion.changed(
-                system=variant.system, user=variant.user, note=variant.note or "another template"
+                system=variant.system,
+                user=variant.user,
+                **own,
+                note=variant.note or "another template",
             )
             if challenger.id != champion.id and challenger.id not in evidence.tried:
                 yield challenger

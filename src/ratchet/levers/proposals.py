@@ -23,9 +23,10 @@ from ratchet.core.errors import (
     TemplateError,
     UsageError,
 )
+from ratchet.levers.kept import KeptReplies
 from ratchet.levers.leaks import leak_in, telling
 from ratchet.levers.lever import Evidence
-from ratchet.measure import bought, check_priced, evaluate
+from ratchet.measure import check_priced, evaluate
 from ratchet.models import ChatReply, ChatRequest
 from ratchet.store import find_candidate
 
@@ -83,6 +84,7 @@ class Proposer:
         check_priced(budget, model, f"{model.name}, which proposes,")
         values = await self._known(champion, evidence, budget)
         texts = telling(evidence.train)
+        kept = KeptReplies(evidence.files / "proposals.jsonl")
         found: dict[str, Candidate] = {}
         out: Counter[str] = Counter()
         hopeless, gone = 0, None
@@ -102,7 +104,7 @@ class Proposer:
                 seed=self._seed + number,
             )
             try:
-                said = proposal_in(await bought(budget, model, request))
+                said = proposal_in(await kept.ask(budget, model, request))
             except ReplyError as error:
                 said, gone = None, error
             except BudgetError:

@@ -14,6 +14,7 @@ from ratchet.levers.accepted import accepted
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.measure import Forgetting, Probe, forgetting, mean_score, probes_for, texts_for
 from ratchet.metrics import JudgeMetric
+from ratchet.metrics.metric import references_are_answers
 from ratchet.models import ChatRequest, ModelPool, local_folder
 from ratchet.tuning import (
     Launch,
@@ -102,6 +103,10 @@ class TuneLever:
         self, champion: Candidate, evidence: Evidence, budget: Budget
     ) -> AsyncIterator[Candidate]:
         """Yield the tuned candidates."""
+        if not self._distil and not references_are_answers(evidence.bench.metric):
+            raise TuningError(
+                f"the references of task {evidence.task.name!r} say what an answer must be like, and are none that could be learnt; learn a teacher's with --distil"
+            )
         rows = await self._taught(evidence, budget) if self._distil else evidence.train
         for plain in self._variants(champion, evidence):
             if budget.is_spent():

@@ -6,6 +6,7 @@ style: [a friend, a lawyer]
 """
 
 import glob
+import re
 from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
@@ -139,6 +140,12 @@ def checked(
             raise CandidateError(
                 f"{path}: no template uses the variable {name!r}; write {{{{{name}}}}} into system or user, or take it out"
             )
+        if re.search(
+            rf"\{{\{{#\w+\s+{re.escape(str(name))}\b", f"{parts['system']}{parts['user']}"
+        ):
+            raise CandidateError(
+                f"{path}: the variable {name!r} stands in a block; a variable is text that is put in, so write {{{{{name}}}}}"
+            )
         if not isinstance(values, list) or not values:
             raise CandidateError(
                 f"{path}: the variable {name!r} needs a list of values; got {values!r}"
@@ -159,5 +166,6 @@ def text(value: Json) -> str:
 def put_in(template: str, values: Mapping[str, str]) -> str:
     """Return a template with its variables filled in, and its fields as they were."""
     for name, value in values.items():
-        template = template.replace(f"{{{{{name}}}}}", value)
+        place = rf"\{{\{{\s*{re.escape(name)}\s*\}}\}}"
+        template = re.sub(place, value.replace("\\", r"\\"), template)
     return template

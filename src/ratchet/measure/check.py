@@ -10,6 +10,7 @@ from ratchet.data import find_leaks, near_duplicates
 from ratchet.data.splits import text_of
 from ratchet.measure.compare import mcnemar_n, mcnemar_visible
 from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics.metric import references_are_answers
 from ratchet.models import ChatReply, ToolCall
 
 __all__ = ["Finding", "check_task"]
@@ -186,6 +187,12 @@ def ceiling(metric: Metric | JudgeMetric, answers: Sequence[tuple[Example, Json]
             check="metric ceiling",
             level="ok",
             text="not looked at: the metric has judges, and asking them is paid for",
+        )
+    if not references_are_answers(metric):
+        return Finding(
+            check="metric ceiling",
+            level="ok",
+            text="not looked at: references say what an answer must be like, and are none",
         )
     scores = [(example, metric.score(example, answer).value) for example, answer in answers]
     mean = sum(value for _, value in scores) / max(1, len(scores))

@@ -31,6 +31,7 @@ class Assertions:
     """The share of an example's assertions that hold."""
 
     aggregates: tuple[Aggregate, ...] = ()
+    references_are_answers = False
 
     def __init__(self) -> None:
         self.id = metric_id("assertions", 1, {})

@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 from ratchet.core import Example, FailureKind, Json, Score, content_id
 
-__all__ = ["Aggregate", "Metric", "metric_id"]
+__all__ = ["Aggregate", "Metric", "metric_id", "references_are_answers"]
 
 Aggregate = Literal["macro F1", "micro F1", "mean absolute error", "votes"]
 """Figures over a whole split, made by `measure` from the parts of the scores."""
@@ -24,6 +24,11 @@ class Metric(Protocol):
     def failed(self, example: Example, failure: FailureKind) -> Score:
         """Return the score of an answer that failed: value 0, with the parts that the aggregates need."""
         ...
+
+
+def references_are_answers(metric: object) -> bool:
+    """Return whether a reference is an answer that scores 1, so that it can be shown and taught; else it says what an answer must be like."""
+    return bool(getattr(metric, "references_are_answers", True))
 
 
 def metric_id(name: str, version: int, options: dict[str, Json]) -> str:

@@ -5,7 +5,9 @@ endpoint names the environment variable that holds its key.
 """
 
 import fcntl
+import hashlib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -236,7 +238,14 @@ class Workspace:
             yield
 
     def task_path(self, name: str) -> Path:
-        """Return where the task of that name is, or would be."""
+        """Return where the task of that name is, or would be.
+
+        Raises: TaskError if no task can have that name.
+        """
+        if not TASK_NAME.fullmatch(name):
+            raise TaskError(
+                f"a task's name is lower-case letters, digits, - and _, and begins with a letter or digit; got {name!r}"
+            )
         return self.root / "tasks" / f"{name}.yaml"
 
     def task_names(self) -> list[str]:
@@ -271,6 +280,7 @@ class Workspace:
         return path
 
 
+TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 TASK_HEADER = """\
 # A Ratchet task: edit it freely. instructions and inputs say what the model is told, answer which form it must have,
 # metric how it is scored, splits how examples are divided (train, dev, test), margin how much loss still counts as none.
@@ -283,9 +293,21 @@ def load_task(path: Path) -> Task:
     if "metric" not in body:
         raise TaskError(f"{path}: the task has no metric; add for example:\nmetric:\n  name: exact")
     try:
-        return Task.model_validate(body)
+        task = Task.model_validate(body)
     except ValidationError as error:
         raise TaskError(f"{path}: {problems(error)}") from error
+    return with_check(task, path.parent.parent)
+
+
+def with_check(task: Task, root: Path) -> Task:
+    """Return a task that knows the content of its check: answers that were repaired by another one are others."""
+    file = root / (task.answer.check or "").partition(":")[0]
+    if task.answer.check is None or not file.is_file():
+        return task
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return task.model_copy(
+        update={"answer": task.answer.model_copy(update={"check_digest": digest})}
+    )
 
 
 def load_candidate(path: Path, defaults: Mapping[str, object] | None = None) -> Candidate:
