@@ -87,6 +87,9 @@ def test_what_matches_nothing_is_told(bench, tmp_path):
     """A pattern without a file, a file that is gone, and a grid where one candidate is meant."""
     with pytest.raises(UsageError, match="no file matches"):
         bench.variants([str(tmp_path / "*.yaml")])
+    (tmp_path / "empty.md").write_text("\n")
+    with pytest.raises(CandidateError, match="is empty"):
+        bench.variants([str(tmp_path / "empty.md")])
     with pytest.raises(CandidateError, match="there is no file"):
         bench.candidate("gone.txt")
     (tmp_path / "grid.yaml").write_text("system: '{{s}}'\nvariables: {s: [a, b]}")

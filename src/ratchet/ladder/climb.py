@@ -56,7 +56,7 @@ async def climb(
         ground: The task, its examples and models.
         levers: What to try.
         start: The first candidate, where the ladder is empty; by default the task's instructions, plainly put.
-        again: Try levers that have their rung already once more.
+        again: Try levers that have their rung already once more; without it they are passed over, and the watcher is told.
     """
     steps = load_steps(ground.engine, ground.evidence.task.name)
     if not steps:

@@ -151,7 +151,7 @@ class DemosLever:
             champion.changed(
                 demonstrations=tuple(rng.sample(shown, size)),
                 nearest=None,
-                note=f"{size} demonstrations{self._whose()}",
+                note=f"{size} demonstrations{self._whose(shown)}",
             )
             for size in self._sizes
             if size <= len(shown)
@@ -174,13 +174,13 @@ class DemosLever:
             champion.changed(
                 demonstrations=tuple(shown),
                 nearest=Nearest(count=count, embedding=self._embedding),
-                note=f"the {count} nearest of {len(shown)} demonstrations{self._whose()}",
+                note=f"the {count} nearest of {len(shown)} demonstrations{self._whose(shown)}",
             )
             for count in counts
         ]
 
-    def _whose(self) -> str:
-        return ", a model's own replies" if self._bootstrap else ""
+    def _whose(self, shown: list[Demonstration]) -> str:
+        return ", a model's own replies" if any(one.said for one in shown) else ""
 
     def _short_enough(
         self, sets: list[Candidate], evidence: Evidence, screen: list[Example]

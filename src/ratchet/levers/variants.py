@@ -117,6 +117,8 @@ def text_of(path: Path, task: Task) -> dict[str, object]:
         raise CandidateError(f"there is no file {path}") from error
     except (UnicodeDecodeError, TemplateError) as error:
         raise CandidateError(f"{path}: {error}") from error
+    if not text:
+        raise CandidateError(f"{path} is empty; write the template into it")
     return {"user" if names & set(task.input_names) else "system": text}
 
 
