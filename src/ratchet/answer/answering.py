@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from ratchet.answer.checks import Check, problem_of
+from ratchet.answer.checks import Check
 from ratchet.answer.forms import problem_with
 from ratchet.answer.messages import Prompt
 from ratchet.answer.template import Template
@@ -131,7 +131,7 @@ async def repaired(
         if failure:
             problem = problem_with(prompt.task, prompt.answer_part(reply), failure)
         elif check:
-            problem = await problem_of(check, inputs, answer)
+            problem = await asyncio.to_thread(check, inputs, answer)  # it may take its time
         if problem is None or failure == "refused" or len(replies) > decoding.repairs:
             break
         told = Template(decoding.repair).render({"problem": problem})

@@ -1,6 +1,5 @@
 """What an answer must pass beside its form: a function of the user's, and for SQL that it runs."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from ratchet.core import Json, Task
 from ratchet.core.errors import TaskError
 from ratchet.core.functions import load_function
 
-__all__ = ["Check", "check_of", "problem_of"]
+__all__ = ["Check", "check_of"]
 
 Check = Callable[[dict[str, Json], Json], str | None]
 """From inputs and answer to what is wrong with it, in words for the model; None where nothing is."""
@@ -33,11 +32,6 @@ def check_of(task: Task, root: Path) -> Check | None:
     return lambda inputs, answer: next(
         (problem for check in checks if (problem := check(inputs, answer))), None
     )
-
-
-async def problem_of(check: Check, inputs: dict[str, Json], answer: Json) -> str | None:
-    """Return what a check says; it runs beside the loop, as it may take its time."""
-    return await asyncio.to_thread(check, inputs, answer)
 
 
 def query_problem(place: str, inputs: dict[str, Json], query: Json, root: Path) -> str | None:

@@ -14,7 +14,7 @@ from ratchet.core import FailureKind, Json, Task
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatReply
 
-__all__ = ["Outcome", "embedded", "parse_answer", "problem_with"]
+__all__ = ["Outcome", "embedded", "parse_answer", "problem_with", "validator"]
 
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)

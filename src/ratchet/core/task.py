@@ -11,6 +11,8 @@ from ratchet.core.records import Json, Record, content_id
 __all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
 
 FormKind = Literal["text", "label", "number", "json", "tool", "sql"]
+TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+"""It is the name of a file, too."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -118,7 +120,7 @@ class Task(Record):
     @field_validator("name")
     @classmethod
     def _is_a_file_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        if not TASK_NAME.fullmatch(name):
             raise ValueError(f"a task name is lower-case letters, digits, - and _; got {name!r}")
         return name
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from ratchet.answer import Prompt
+from ratchet.answer import Prompt, Template
 from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Record, Task
 from ratchet.core.errors import CandidateError, DataError, UsageError
 from ratchet.exchange.prompts import CLOSE, OPEN, PLACE
@@ -222,13 +222,7 @@ def dspy_program(task: Task, candidate: Candidate, example: Example) -> dict[str
         )
     request = Prompt(task, candidate).request(example)
     system = request.messages[0]["content"] if candidate.system else task.instructions
-    if (
-        Prompt(task, candidate.changed(demonstrations=(), nearest=None))
-        .request(Example(inputs=dict.fromkeys(task.input_names, ""), reference=None))
-        .messages[0]["content"]
-        != system
-        and candidate.system
-    ):
+    if Template(candidate.system).names & set(task.input_names):
         raise CandidateError(
             f"candidate {candidate.id} has inputs in its system text, which DSPy's instructions cannot have; move them into user"
         )

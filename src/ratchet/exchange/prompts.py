@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 
-from ratchet.answer import Prompt, Template
+from ratchet.answer import Prompt
 from ratchet.core import Candidate, Example, Json, Task
 from ratchet.core.errors import CandidateError
 
@@ -41,7 +41,6 @@ def field_messages(
             raise CandidateError(
                 f"candidate {candidate.id} has a block (#if, #unless or #each) about the input {blocked[0]!r}, which no fixed prompt can say; export one without it"
             )
-        Template(text)
     example = Example(inputs={name: f"{OPEN}{name}{CLOSE}" for name in inputs}, reference=None)
     request = Prompt(task, candidate).request(example)
 

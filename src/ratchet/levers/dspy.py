@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from random import Random
 from typing import Any, Literal, get_args
 
-from ratchet.answer import parse_answer
+from ratchet.answer import parse_answer, written_answer
 from ratchet.core import Budget, Candidate, Example, Score, Task
 from ratchet.core.errors import BudgetError, ReplyError, UsageError
 from ratchet.exchange import program_candidate
@@ -109,7 +109,8 @@ class DspyLever:
         for one in (model, writer):
             check_priced(budget, one, one.name)
         # A program is DSPy's own prompt from the task's words; it is run by the model with the adapter of the champion.
-        first = program_of(self._state(evidence.task), evidence.task, where="the task")
+        student = Student(evidence.task, metric, self._reasoned)
+        first = program_of(state_of(student.program(need_dspy())), evidence.task, where="the task")
         plain = program_candidate(first, evidence.task, champion, note="DSPy's own prompt")
         line = Line(
             asyncio.get_running_loop(),
@@ -123,7 +124,7 @@ class DspyLever:
         try:
             state = await asyncio.to_thread(
                 self._optimised,
-                Student(evidence.task, metric, plain, self._reasoned),
+                student,
                 engine,
                 prompting,
                 learning,
@@ -162,21 +163,6 @@ class DspyLever:
         Random(self._seed).shuffle(pool)
         count = min(self._validation, len(pool) // 2)
         return pool[count : count + self._learning], pool[:count]
-
-    def _state(self, task: Task) -> dict[str, Any]:
-        """Return the state of the program before it is optimised."""
-        fields = [
-            *((one.name, one.description or f"${{{one.name}}}") for one in task.inputs),
-            *([("reasoning", "${reasoning}")] if self._reasoned else []),
-            (ANSWER, form_in_words(task)),
-        ]
-        return {
-            "signature": {
-                "instructions": task.instructions,
-                "fields": [{"prefix": f"{name}:", "description": told} for name, told in fields],
-            },
-            "demos": [],
-        }
 
     def _optimised(
         self,
@@ -238,15 +224,14 @@ class DspyLever:
                     seed=self._seed,
                 )
                 best = gepa.compile(program, trainset=train, valset=validation)
-            state = best.dump_state()
-        return dict(state.get("predict", state))
+            return state_of(best)
 
 
 class Student:
     """The task as DSPy sees it."""
 
-    def __init__(self, task: Task, metric: Metric, plain: Candidate, reasoned: bool) -> None:
-        self._task, self._metric, self._plain, self._reasoned = task, metric, plain, reasoned
+    def __init__(self, task: Task, metric: Metric, reasoned: bool) -> None:
+        self._task, self._metric, self._reasoned = task, metric, reasoned
 
     def program(self, dspy: Any) -> Any:
         """Return the program before it is optimised."""
@@ -261,7 +246,9 @@ class Student:
     def example(self, dspy: Any, example: Example) -> Any:
         """Return an example with its reference, and the means to score an answer to it."""
         found = dspy.Example(
-            **example.inputs, **{ANSWER: text_of(example.reference)}, ratchet_example=example
+            **example.inputs,
+            **{ANSWER: written_answer(self._task, example.reference, 0)["content"]},
+            ratchet_example=example,
         )
         return found.with_inputs(*self._task.input_names)
 
@@ -410,12 +397,10 @@ def form_in_words(task: Task) -> str:
     return "${answer}"
 
 
-def text_of(value: Any) -> str:
-    from ratchet.core.records import canonical_json
-
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return value if isinstance(value, str) else canonical_json(value)
+def state_of(program: Any) -> dict[str, Any]:
+    """Return the state of a program's only predictor."""
+    state = program.dump_state()
+    return dict(state.get("predict", state))
 
 
 @contextlib.contextmanager

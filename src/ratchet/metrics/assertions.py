@@ -9,14 +9,14 @@ contains-json, levenshtein (at most `threshold` edits), word-count (a number, or
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 
+from ratchet.answer.forms import validator
 from ratchet.core import Example, FailureKind, Json, Score
 from ratchet.core.errors import MetricError, did_you_mean
 from ratchet.core.records import canonical_json
+from ratchet.core.task import schema_problem
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
 __all__ = ["KINDS", "Assertions"]
@@ -86,7 +86,7 @@ def holds(one: dict[str, Json], text: str, example: Example) -> bool:
         )
     try:
         is_so = KINDS[plain](text, one.get("value"), one)
-    except (TypeError, ValueError, re.error, SchemaError) as error:
+    except (TypeError, ValueError, re.error) as error:
         raise MetricError(
             f"metric 'assertions', example {example.id} ({example.source}): {kind} cannot be read: {error}"
         ) from error
@@ -122,7 +122,7 @@ def equals(text: str, value: Json, _: dict[str, Json]) -> bool:
 
 
 def is_json(text: str, schema: Json, _: dict[str, Json]) -> bool:
-    known = validator(schema)
+    known = checker(schema)
     try:
         return known.is_valid(json.loads(text))
     except (ValueError, RecursionError):
@@ -130,21 +130,21 @@ def is_json(text: str, schema: Json, _: dict[str, Json]) -> bool:
 
 
 def contains_json(text: str, schema: Json, _: dict[str, Json]) -> bool:
-    known, value = validator(schema), json_in(text)
+    known, value = checker(schema), json_in(text)
     return value is not None and known.is_valid(value)
 
 
-def validator(schema: Json) -> Draft202012Validator:
-    """Return what checks a schema, given as it is or as text; without one anything fits."""
+def checker(schema: Json) -> Draft202012Validator:
+    """Return what checks a schema, given as it is or as text; without one anything fits.
+
+    Raises: ValueError if it is no schema.
+    """
     body = json.loads(schema) if isinstance(schema, str) else schema
-    return compiled(canonical_json({} if body is None else body))
-
-
-@lru_cache(maxsize=64)
-def compiled(schema: str) -> Draft202012Validator:
-    parsed = json.loads(schema)
-    Draft202012Validator.check_schema(parsed)
-    return Draft202012Validator(parsed)
+    if body is None:
+        body = {}
+    if problem := schema_problem(body):
+        raise ValueError(f"no JSON Schema {problem}")
+    return validator(canonical_json(body))
 
 
 def near(text: str, value: Json, one: dict[str, Json]) -> bool:

@@ -7,7 +7,6 @@ endpoint names the environment variable that holds its key.
 import fcntl
 import hashlib
 import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from ratchet.core.errors import (
     UsageError,
     did_you_mean,
 )
+from ratchet.core.task import TASK_NAME
 from ratchet.store.database import open_database
 
 __all__ = [
@@ -280,7 +280,6 @@ class Workspace:
         return path
 
 
-TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 TASK_HEADER = """\
 # A Ratchet task: edit it freely. instructions and inputs say what the model is told, answer which form it must have,
 # metric how it is scored, splits how examples are divided (train, dev, test), margin how much loss still counts as none.
