@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.levers.sets import SETS, RealSet
 
 from ratchet import Candidate, Demonstration, DemosLever, Example, Task, Workbench
-from ratchet.answer import Prompt, parse_answer
+from ratchet.answer import Prompt, gather, parse_answer
 from ratchet.ladder import climb
 from ratchet.measure import race
 from ratchet.metrics import make_metric
@@ -275,7 +275,9 @@ async def score_on(
     prompt, metric = Prompt(real.task, candidate), make_metric(real.task.metric)
 
     async def one(example: Example) -> float:
-        answer, failure = prompt.read(await model.chat(await prompt.asked(example, pool)))
+        answer, failure = prompt.read(
+            await model.chat((await gather(prompt, example, pool)).request)
+        )
         return 0.0 if failure else metric.score(example, answer).value
 
     return float(np.mean(await asyncio.gather(*map(one, test))))

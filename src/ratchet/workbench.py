@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import sqlalchemy as sa
 
-from ratchet.answer import Prompt, starting_candidate
+from ratchet.answer import Prompt, gather, starting_candidate
 from ratchet.core import (
     Budget,
     Candidate,
@@ -223,7 +223,7 @@ class Workbench:
         """Return the very request that a candidate sends for an example."""
 
         async def work(pool: ModelPool) -> ChatRequest:
-            return await self.prompt(candidate).asked(example, pool)
+            return (await gather(self.prompt(candidate), example, pool)).request
 
         return self.with_pool(work)
 

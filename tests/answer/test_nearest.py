@@ -3,10 +3,20 @@
 import pytest
 from pydantic import ValidationError
 
-from ratchet.answer import Prompt, starting_candidate
-from ratchet.core import Demonstration, Example, InputField, MetricSpec, Nearest, Roles, Task
+from ratchet.answer import Prompt, answer_example, gather, starting_candidate
+from ratchet.core import (
+    AnswerForm,
+    Demonstration,
+    Example,
+    InputField,
+    MetricSpec,
+    Nearest,
+    Roles,
+    Task,
+)
 from ratchet.core.errors import CandidateError
 from ratchet.models import ModelPool
+from ratchet.testing import ScriptedModel
 
 TASK = Task(
     name="t",
@@ -33,6 +43,11 @@ def candidate(count):
     return start.changed(demonstrations=SHOWN, nearest=Nearest(count=count))
 
 
+async def requested(prompt, inputs, pool):
+    """Return the request for these inputs."""
+    return (await gather(prompt, Example(inputs=inputs, reference=None), pool)).request
+
+
 @pytest.mark.local
 async def test_each_input_gets_what_is_nearest_to_it_nearest_last():
     """By the meaning of the text, not by its words."""
@@ -40,15 +55,15 @@ async def test_each_input_gets_what_is_nearest_to_it_nearest_last():
     async with ModelPool() as pool:
 
         async def answers(q):
-            request = await prompt.asked(Example(inputs={"q": q}, reference=None), pool)
+            request = await requested(prompt, {"q": q}, pool)
             return [m["content"] for m in request.messages if m["role"] == "assistant"]
 
         assert await answers("My debit card does not work.") == ["card", "card"]
         assert await answers("Is a storm coming to Bergen?") == ["weather", "weather"]
-        request = await prompt.asked(Example(inputs={"q": "A kitten naps."}, reference=None), pool)
+        request = await requested(prompt, {"q": "A kitten naps."}, pool)
         assert request.messages[-2]["content"] == "cat"
         assert request.messages[-1]["content"] == "A kitten naps."
-        own = await prompt.asked(Example(inputs=SHOWN[1].inputs, reference=None), pool)
+        own = await requested(prompt, SHOWN[1].inputs, pool)
         asked = [m["content"] for m in own.messages if m["role"] == "user"]
         assert asked.count(SHOWN[1].inputs["q"]) == 1  # an input is never its own demonstration
 
@@ -56,7 +71,7 @@ async def test_each_input_gets_what_is_nearest_to_it_nearest_last():
 async def test_without_models_it_is_told():
     """A candidate that needs to know what is near does not quietly show something else."""
     with pytest.raises(CandidateError, match="no model is at hand"):
-        await Prompt(TASK, candidate(2)).asked(Example(inputs={"q": "x"}, reference=None), None)
+        await gather(Prompt(TASK, candidate(2)), Example(inputs={"q": "x"}, reference=None), None)
 
 
 def test_an_estimate_counts_as_many():
@@ -73,3 +88,50 @@ def test_there_are_enough_to_choose_from():
     """More than there are cannot be shown."""
     with pytest.raises(ValidationError, match=r"nearest\.count is 6, and there are 5"):
         candidate(6)
+
+
+LABELS = TASK.model_copy(update={"answer": AnswerForm(kind="label", labels=("card", "cat", "weather"))})  # fmt: skip
+
+
+def drafted(**how):
+    """Return a candidate that chooses by a first answer, and its prompt."""
+    start = starting_candidate(LABELS)
+    chosen = start.changed(demonstrations=SHOWN, nearest=Nearest(count=2, **how))
+    return Prompt(LABELS, chosen)
+
+
+@pytest.mark.local
+async def test_demonstrations_are_chosen_by_the_class_of_a_first_answer():
+    """The input is nearer to others; those of the class that the model says come first. The draft is a call that counts."""
+    model = ScriptedModel(lambda _: "weather", name="local:m")
+    prompt = drafted(same_class=True)
+    async with ModelPool(ready={"local:m": model}) as pool:
+        example = Example(inputs={"q": "My card is lost."}, reference=None)
+        gathered = await gather(prompt, example, pool)
+        trial = await answer_example(prompt, model, example, pool=pool)
+
+    shown = [m["content"] for m in gathered.request.messages if m["role"] == "assistant"]
+    assert shown == ["weather", "weather"]
+    assert trial.calls == 2
+    assert len(model.requests[0].messages) == 2  # the draft is asked without demonstrations
+
+
+@pytest.mark.local
+async def test_demonstrations_are_chosen_by_a_hypothetical_answer():
+    """The answers are compared, not the inputs; a draft that is no answer leaves the inputs to decide."""
+    async with ModelPool(ready={"local:m": ScriptedModel(lambda _: "cat", name="local:m")}) as pool:
+        example = Example(inputs={"q": "My card is lost."}, reference=None)
+        by_answer = await gather(drafted(by="answer"), example, pool)
+    async with ModelPool(ready={"local:m": ScriptedModel(lambda _: "hm", name="local:m")}) as pool:
+        by_inputs = await gather(drafted(by="answer"), example, pool)
+
+    assert by_answer.request.messages[-2]["content"] == "cat"
+    assert by_inputs.request.messages[-2]["content"] == "card"
+
+
+def test_only_labels_and_queries_have_a_class():
+    """It is told before anything is bought."""
+    both = candidate(2).changed(nearest=Nearest(count=2, same_class=True))
+
+    with pytest.raises(CandidateError, match="kind label or sql"):
+        Prompt(TASK, both)

@@ -3,7 +3,7 @@
 import pytest
 
 import ratchet
-from ratchet.answer import Prompt
+from ratchet.answer import Prompt, gather
 from ratchet.core.errors import CandidateError, DataError, TemplateError, UsageError
 from ratchet.levers import RetrievalLever
 from ratchet.models import ModelPool
@@ -87,7 +87,7 @@ async def test_the_query_may_be_a_template(bench):
     )
     pool = ModelPool(engine=bench.engine)
     example = ratchet.Example(inputs={"question": "Where is it?"}, reference="x")
-    request = await Prompt(TASK, plain).asked(example, pool)
+    request = (await gather(Prompt(TASK, plain), example, pool)).request
     assert request.messages[-1]["content"].startswith("The seat of government of Dustan")
     await pool.close()
 
@@ -103,11 +103,11 @@ async def test_what_is_wrong_is_told(bench, tmp_path):
     gone = bench.start().changed(retrieval={"knowledge": "gone", "mode": "lexical"})
     example = bench.split("dev")[0]
     with pytest.raises(DataError, match="no knowledge base 'gone'; there are facts"):
-        await Prompt(TASK, gone).asked(example, ModelPool(engine=bench.engine))
+        await gather(Prompt(TASK, gone), example, ModelPool(engine=bench.engine))
     with pytest.raises(UsageError, match="ratchet init"):
-        await Prompt(TASK, gone).asked(example, ModelPool())
+        await gather(Prompt(TASK, gone), example, ModelPool())
     with pytest.raises(CandidateError, match="no model is at hand"):
-        await Prompt(TASK, gone).asked(example, None)
+        await gather(Prompt(TASK, gone), example, None)
     (tmp_path / "more.md").write_text("More.")
     add_documents(bench.engine, "more", [tmp_path / "more.md"])
     evidence = bench.ground(ModelPool(engine=bench.engine)).evidence

@@ -5,8 +5,9 @@ from contextlib import closing
 
 import pytest
 
+from ratchet.core import Chunking
 from ratchet.core.errors import DataError
-from ratchet.retrieval import read_documents
+from ratchet.retrieval import passages_of, read_documents
 from ratchet.retrieval.parse import read
 
 pytest.importorskip("pypdf")
@@ -124,3 +125,34 @@ def pdf_saying(text):
     table = "".join(f"{place:010d} 00000 n \n" for place in places)
     end = f"xref\n0 6\n0000000000 65535 f \n{table}trailer<</Root 1 0 R/Size 6>>\nstartxref\n{len(body)}\n%%EOF\n"
     return (body + end).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "title", "day"),
+    [
+        ("a.md", "---\ntitle: Prices\ndate: 2024-05-01\n---\n# Tea\nNine.\n", "Prices", "2024-05-01"),
+        ("a.md", "---\nno: yaml: here\n---\n# Tea\nNine.\n", "Tea", None),
+        ("2023-11-30 notes.txt", "Nine.", "2023-11-30 notes", "2023-11-30"),
+        ("a.html", "<meta property='article:modified_time' content='2022-01-31T10:00'><p>Nine.</p>", "a", "2022-01-31"),
+        ("v1.2023.99.txt", "Nine.", "v1.2023.99", None),
+    ],
+)  # fmt: skip
+def test_a_date_is_what_the_document_says(tmp_path, name, content, title, day):
+    """Never the file system's: a copy has the same passages."""
+    path = tmp_path / name
+    path.write_text(content, "utf-8")
+
+    (document,) = read_documents(path)
+
+    assert (document.title, document.date) == (title, day)
+
+
+def test_a_row_with_a_text_is_that_text(tmp_path):
+    """As corpora for search have them: its title and other columns are beside it."""
+    path = tmp_path / "c.jsonl"
+    path.write_text('{"id": 7, "title": "Tea", "text": "Nine crowns.", "date": "2024-05-01"}\n')
+
+    (passage,) = (p for d in read_documents(path) for p in passages_of(d, Chunking()))
+
+    assert (passage.text, passage.section, passage.date) == ("Nine crowns.", "Tea", "2024-05-01")
+    assert passage.meta["id"] == 7

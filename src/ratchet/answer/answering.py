@@ -6,18 +6,26 @@ answer that fails back to the model with what is wrong. What all of it takes cou
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ratchet.answer.checks import Check
 from ratchet.answer.forms import problem_with
+from ratchet.answer.gathering import Gathered, gather
+from ratchet.answer.guard import Guarded, guarded
+from ratchet.answer.helpers import Helpers
 from ratchet.answer.messages import Prompt
+from ratchet.answer.sql import database_of, result_text
 from ratchet.answer.template import Template
-from ratchet.core import Example, FailureKind, Json, Trial, total
+from ratchet.core import Example, FailureKind, Json, Passage, Trial, total
 from ratchet.core.errors import ReplyError
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 
-__all__ = ["Drawn", "agreed", "answer_example", "draw"]
+__all__ = ["Drawn", "agreed", "answer_example", "draw", "told", "whole"]
+
+CITED = {"title", "section", "source", "date"}
+"""What is told of a passage where its answer goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +40,8 @@ class Drawn:
     """What is wrong with it, in words for the model; None where nothing is, or nobody looked."""
     calls: int = 1
     """Those that gave no reply too."""
+    guarded: Guarded | None = None
+    """What the candidate's guard found."""
 
 
 async def answer_example(
@@ -50,10 +60,10 @@ async def answer_example(
         example: What is asked.
         repeat: Which answer of several this is.
         pool: Where a candidate finds what else it needs: who tells which demonstrations are nearest, and the folder of checks.
-    Raises: ReplyError if the model gave no reply; then there is no trial, and nothing was paid.
+    Raises: ReplyError if the model gave no reply; then there is no trial.
     """
-    request = await prompt.asked(example, pool)
-    drawn = await draw(prompt, model, request, example.inputs, pool)
+    gathered = await gather(prompt, example, pool, model)
+    drawn = await whole(prompt, model, gathered, example.inputs, pool)
     reply = drawn.reply
     output = reply.tool_calls[0].arguments if reply.tool_calls and not reply.text else reply.text
     return Trial(
@@ -66,7 +76,61 @@ async def answer_example(
         failure=drawn.failure,
         usage=reply.usage,
         latency_s=reply.latency_s,
+        passages=tuple(one.id for one in gathered.passages),
+        seen=gathered.passages,
         calls=drawn.calls,
+    )
+
+
+async def whole(
+    prompt: Prompt,
+    model: ChatModel,
+    gathered: Gathered,
+    inputs: dict[str, Json],
+    pool: ModelPool | None,
+) -> Drawn:
+    """Return the answer to what was gathered, as it goes out: drawn, guarded, and with what all who were asked took.
+
+    Raises: as `draw`.
+    """
+    drawn = await draw(prompt, model, gathered.request, inputs, pool)
+    if gathered.helpers is None:
+        return drawn
+    helpers, found = gathered.helpers.again(), None
+    if drawn.failure is None:
+        found = await guarded(prompt, drawn.answer, gathered, inputs, helpers)
+    said = drawn.reply
+    if found and found.is_blocked:
+        said = replace(said, text=found.guard.says, finish_reason="content_filter")
+    return replace(
+        drawn,
+        reply=told(said, gathered.passages, helpers, found),
+        answer=found.guard.says if found and found.is_blocked else drawn.answer,
+        guarded=found,
+        calls=drawn.calls + len(helpers.replies),
+    )
+
+
+def told(
+    reply: ChatReply,
+    passages: Sequence[Passage],
+    helpers: Helpers,
+    guard: Guarded | None = None,
+) -> ChatReply:
+    """Return a reply with what all who were asked took, and with notes: its passages by number, and what the guard found."""
+    notes: dict[str, Json] = dict(reply.notes)
+    if passages:
+        notes["passages"] = [
+            {"number": number, **one.model_dump(mode="json", include=CITED, exclude_defaults=True)}
+            for number, one in enumerate(passages, start=1)
+        ]
+    if guard:
+        notes["guard"] = guard.plain()
+    return replace(
+        reply,
+        usage=total([reply.usage, *(one.usage for one in helpers.replies)]),
+        latency_s=reply.latency_s + sum(one.latency_s for one in helpers.replies),
+        notes=notes,
     )
 
 
@@ -97,7 +161,12 @@ async def draw(
         raise (unforeseen or errors)[0]
     sound = [one for one in samples if one.problem is None]
     good = sound or [one for one in samples if one.failure is None]
-    chosen = good[agreed([one.answer for one in good])] if good else samples[0]
+    chosen = samples[0]
+    if good:
+        compared = [
+            await asyncio.to_thread(meant_by, prompt, one.answer, inputs, pool) for one in good
+        ]
+        chosen = good[agreed(compared)]
     reply = replace(
         chosen.reply,
         usage=total([one.reply.usage for one in samples]),
@@ -134,14 +203,22 @@ async def repaired(
             problem = await asyncio.to_thread(check, inputs, answer)  # it may take its time
         if problem is None or failure == "refused" or len(replies) > decoding.repairs:
             break
-        told = Template(decoding.repair).render({"problem": problem})
-        request = replace(request, messages=[*request.messages, *handed_back(reply, told)])
+        words = Template(decoding.repair).render({"problem": problem})
+        request = replace(request, messages=[*request.messages, *handed_back(reply, words)])
     whole = replace(
         replies[-1],
         usage=total([one.usage for one in replies]),
         latency_s=sum(one.latency_s for one in replies),
     )
     return Drawn(reply=whole, answer=answer, failure=failure, problem=problem, calls=calls)
+
+
+def meant_by(prompt: Prompt, answer: Json, inputs: dict[str, Json], pool: ModelPool | None) -> Json:
+    """Return what two answers that mean the same have in common: of a query its result, of others the answer itself."""
+    database = prompt.task.answer.database
+    if database is None or pool is None:
+        return answer
+    return result_text(database_of(database, inputs, pool.root), str(answer))
 
 
 def handed_back(reply: ChatReply, told: str) -> list[dict[str, Json]]:

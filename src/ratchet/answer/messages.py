@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ratchet.answer.checks import Check, check_of
+from ratchet.answer.finding import check_retrieval
 from ratchet.answer.forms import Outcome, parse_answer
-from ratchet.answer.nearest import Neighbours, text_of
+from ratchet.answer.nearest import CLASSED, Neighbours
 from ratchet.answer.template import Template
 from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Passage, Task
 from ratchet.core.errors import CandidateError
-from ratchet.models import ChatReply, ChatRequest, ModelPool
-from ratchet.retrieval import Library
+from ratchet.models import ChatReply, ChatRequest
 
 __all__ = ["Prompt", "signature", "starting_candidate", "written_answer"]
 
@@ -46,8 +46,8 @@ class Prompt:
         Template(candidate.decoding.repair).check({"problem"})
         searched = candidate.retrieval.query if candidate.retrieval else ""
         self._query = Template(searched) if searched else None
-        if self._query:
-            self._query.check(task.input_names)
+        if candidate.retrieval:
+            check_retrieval(candidate.retrieval, task.input_names)
         instructions.check({"labels", "schema"})
         if task.answer.database:
             Template(task.answer.database).check(task.input_names)
@@ -56,64 +56,63 @@ class Prompt:
             "schema": signature(task.answer.json_schema or {}),
         }
         self._fixed: dict[str, Json] = {**fixed, "instructions": instructions.render(fixed)}
-        self._system_is_fixed = not self._system.names & {*task.input_names, PASSAGES}
+        self._used = self._system.names | self._user.names
+        follow = {*task.input_names, PASSAGES, *(["schema"] if self.shows_tables else [])}
+        self._system_is_fixed = not self._system.names & follow
+        if candidate.guard and task.answer.kind != "text":
+            raise CandidateError(
+                f"a guard puts its own words in place of an answer, so it is for answers of kind 'text'; this one is of kind {task.answer.kind!r}"
+            )
         self._before, self._after = candidate.answer.split("{{answer}}")
         self._all = [
             self._shown_as(one, place)
             for place, one in enumerate(candidate.demonstrations, start=1)
         ]
         nearest = candidate.nearest
-        self._neighbours = Neighbours(candidate.demonstrations, nearest.count) if nearest else None
+        if nearest and nearest.same_class and task.answer.kind not in CLASSED:
+            raise CandidateError(
+                f"nearest.same_class is for answers of kind {' or '.join(CLASSED)}, and this one is of kind {task.answer.kind!r}"
+            )
+        self.neighbours = Neighbours(task, candidate.demonstrations, nearest) if nearest else None
+        """Who chooses among the demonstrations, where the input decides."""
         self._checks: dict[Path, Check | None] = {}
         self._shown = flat(self._all[-nearest.count :] if nearest else self._all)
         self._head = self._messages_before()
         self._tools = [tool_definition(task)] if task.answer.kind == "tool" else None
 
-    async def asked(self, example: Example, pool: ModelPool | None) -> ChatRequest:
-        """Return the request for one example, with the demonstrations and passages that fit it where the candidate wants those.
+    @property
+    def shows_tables(self) -> bool:
+        """Return whether a template tells of the database that a query is for."""
+        return self.task.answer.database is not None and "schema" in self._used
 
-        Args:
-            example: Whose inputs are put in.
-            pool: Has who tells how near two texts are, and the database with knowledge.
-        Raises: CandidateError if that is wanted, and there is no pool; DataError if there is no such knowledge; ReplyError if there
-            are no vectors.
-        """
-        nearest, retrieval = self.candidate.nearest, self.candidate.retrieval
-        if nearest is None and retrieval is None:
-            return self.request(example)
-        if pool is None:
-            raise CandidateError(
-                f"candidate {self.candidate.id} looks for what is near to the input, and no model is at hand to tell what that is"
-            )
-        shown = passages = None
-        if nearest and self._neighbours:
-            places = await self._neighbours.of(example.inputs, pool.embedder(nearest.embedding))
-            shown = flat([self._all[place] for place in places])
-        if retrieval:
-            found = await Library.of(pool).search(
-                retrieval.knowledge,
-                self._query.render(example.inputs) if self._query else text_of(example.inputs),
-                mode=retrieval.mode,
-                k=retrieval.k,
-                embedding=retrieval.embedding,
-                weight=retrieval.weight,
-            )
-            passages = [one.passage for one in found]
-        return self.request(example, shown=shown, passages=passages)
+    def query(self, inputs: Mapping[str, Json]) -> str:
+        """Return what is searched for these inputs; empty where the candidate does not say."""
+        return self._query.render(inputs) if self._query else ""
 
     def request(
         self,
         example: Example,
         *,
-        shown: Sequence[dict[str, Json]] | None = None,
+        shown: Sequence[int] | None = None,
         passages: Sequence[Passage] | None = None,
+        tables: str | None = None,
     ) -> ChatRequest:
-        """Return the request for one example; where demonstrations or passages follow the input, with as many others unless they are given."""
+        """Return the request for one example.
+
+        Args:
+            example: Whose inputs are put in.
+            shown: The places of its demonstrations; left out, all, or as many as the nearest would be.
+            passages: Its passages; left out, as many of the usual length.
+            tables: What is told of its database.
+        """
         values = {**self._fixed, **example.inputs, **self._knowledge(passages)}
+        if tables is not None:
+            values["schema"] = tables
         if self._system_is_fixed and shown is None:
             messages = self._head
         else:
-            messages = [*self._system_message(values), *(self._shown if shown is None else shown)]
+            some = self._shown if shown is None else flat([self._all[place] for place in shown])
+            messages = [*self._system_message(values), *some]
         decoding, answer = self.candidate.decoding, self.task.answer
         return ChatRequest(
             messages=[*messages, {"role": "user", "content": self._user.render(values)}],
@@ -137,7 +136,7 @@ class Prompt:
 
         Args:
             example: Whose reference is written.
-            request: What `asked` returned for it; left out, the request without passages.
+            request: What was gathered for it; left out, the request without passages.
         """
         asked = request or self.request(example, passages=())
         return [*asked.messages, self._written(example.reference, 0)]
@@ -187,6 +186,7 @@ class Prompt:
                     "text": one.text,
                     "title": one.title,
                     "section": one.section,
+                    "date": one.date or "",
                     "source": one.source,
                 }
                 for number, one in enumerate(passages, start=1)
@@ -279,6 +279,8 @@ def starting_candidate(task: Task, model: str | None = None) -> Candidate:
         if len(names) == 1
         else "\n".join(f"{name}: {{{{{name}}}}}" for name in names)
     )
+    if task.answer.database:
+        user = "{{#if schema}}{{schema}}\n\n{{/if}}" + user
     labels = (
         "\nLabels: {{#each labels}}{{this}}{{#unless @last}}, {{/unless}}{{/each}}"
         if task.answer.kind == "label"

@@ -1,7 +1,7 @@
-"""Run a model's SQL where it can do no harm: one reading statement, on a file opened for reading, with limits on time and rows.
+"""Run a model's SQL where it can do no harm: one reading statement, on a database opened for reading, with limits on time and rows.
 
-The text comes from a model: it is parsed first, may only read (SQLite itself refuses the rest), and the value of an input never
-leads out of the folder that the task names.
+The text comes from a model: it is parsed first, and the database itself refuses to write (SQLite by the file's mode and an
+authorizer, PostgreSQL by a read-only transaction). The value of an input never leads out of the folder that the task names.
 """
 
 import re
@@ -10,15 +10,27 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from ratchet.answer.template import Template
 from ratchet.core import Json
-from ratchet.core.errors import TaskError
+from ratchet.core.errors import TaskError, UsageError
+from ratchet.core.records import canonical_json
 
-__all__ = ["QueryError", "check_reads", "database_of", "query_in", "run_query"]
+__all__ = [
+    "Place",
+    "QueryError",
+    "Rows",
+    "check_reads",
+    "database_of",
+    "query_in",
+    "result_text",
+    "run_query",
+]
 
 FENCE = re.compile(r"```(?:sql\w*)?\s*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 PLAIN = re.compile(r"[\w-][\w.-]*")
+SERVER = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
 READING = {
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_READ,
@@ -29,6 +41,10 @@ STEPS = 10_000
 """So many steps of SQLite's machine between two looks at the clock: well under a millisecond."""
 LONGEST_VALUE = 10_000_000
 """Bytes of one value: `zeroblob(1e9)` is an error, and does not fill the memory."""
+CONNECTING_S = 5
+Place = Path | str
+"""Where a database is: a SQLite file, or the URL of a PostgreSQL server."""
+Rows = list[tuple[Any, ...]]
 
 
 class QueryError(Exception):
@@ -41,10 +57,10 @@ def query_in(text: str) -> str:
     return (fenced.group(1) if fenced else text).strip().rstrip(";").strip()
 
 
-def database_of(place: str, inputs: Mapping[str, Json], root: Path) -> Path:
-    """Return the file that a query over `inputs` is for.
+def database_of(place: str, inputs: Mapping[str, Json], root: Path) -> Place:
+    """Return the file that a query over `inputs` is for, or the server's URL.
 
-    Raises: TaskError if there is none, or a value would lead elsewhere.
+    Raises: TaskError if there is no such file, or a value would lead elsewhere.
     """
     template = Template(place)
     for name in sorted(template.names):
@@ -55,40 +71,62 @@ def database_of(place: str, inputs: Mapping[str, Json], root: Path) -> Path:
             or ".." in str(value)
         ):
             raise TaskError(
-                f"answer.database: the field {name!r} is part of a file's name, so letters, digits, _, - and dots alone; got {value!r}"
+                f"answer.database: the field {name!r} is part of a database's name, so letters, digits, _, - and dots alone; got {value!r}"
             )
-    path = root / template.render(inputs)
+    named = template.render(inputs)
+    if SERVER.match(named):
+        return named
+    path = root / named
     if not path.is_file():
         raise TaskError(
-            f"answer.database: there is no file {path}; name a SQLite file from the workspace's folder"
+            f"answer.database: there is no file {path}; name a SQLite file from the workspace's folder, or a URL postgresql://…"
         )
     return path
 
 
-def run_query(
-    path: Path, query: str, *, timeout_s: float = 5.0, rows: int = 10_000
-) -> list[tuple[object, ...]]:
+def run_query(place: Place, query: str, *, timeout_s: float = 5.0, rows: int = 10_000) -> Rows:
     """Return the rows of a query.
 
     Args:
-        path: A SQLite file; it is opened for reading.
+        place: A SQLite file, opened for reading; or a PostgreSQL URL, read in a transaction that cannot write.
         query: One statement that reads.
         timeout_s: The longest it may take.
         rows: The most rows that it may have.
-    Raises: QueryError if it does not parse, does not run, would write, takes too long or gives too much.
+    Raises: QueryError if it does not parse, does not run, would write, takes too long or gives too much; TaskError if the database
+        cannot be opened.
     """
-    check_reads(query)
+    if isinstance(place, str):
+        check_reads(query, "postgres")
+        found = from_server(place, query, timeout_s, rows)
+    else:
+        check_reads(query)
+        found = from_file(place, query, timeout_s, rows)
+    if len(found) > rows:
+        raise QueryError(f"it gives more than {rows:,} rows")
+    return found
+
+
+def result_text(place: Place, query: str) -> str:
+    """Return what tells results apart: their rows in any order; the query itself where it cannot be run."""
+    try:
+        found = run_query(place, query)
+    except QueryError:
+        return query
+    return canonical_json(sorted(repr(row) for row in found))
+
+
+def from_file(path: Path, query: str, timeout_s: float, rows: int) -> Rows:
     ends = time.monotonic() + timeout_s
     uri = f"{path.resolve().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as connection:
-        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        connection.text_factory = lambda raw: raw.decode("utf-8", "ignore")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
         connection.set_authorizer(
             lambda action, *_: sqlite3.SQLITE_OK if action in READING else sqlite3.SQLITE_DENY
         )
         connection.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
         try:
-            found = connection.execute(query).fetchmany(rows + 1)
+            return connection.execute(query).fetchmany(rows + 1)
         except sqlite3.DatabaseError as error:
             if "not a database" in str(error) or "malformed" in str(error):
                 raise TaskError(
@@ -100,12 +138,39 @@ def run_query(
             ) from error
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise QueryError(str(error)) from error
-    if len(found) > rows:
-        raise QueryError(f"it gives more than {rows:,} rows")
-    return found
 
 
-def check_reads(query: str) -> None:
+def from_server(url: str, query: str, timeout_s: float, rows: int) -> Rows:
+    """Return rows from PostgreSQL; who connects should be a role that may read and nothing else."""
+    try:
+        import psycopg  # the extra 'postgres'
+    except ImportError as missing:
+        raise UsageError(
+            f"a PostgreSQL database needs the extra 'postgres' ({missing}); install it with: pip install 'ratchet[postgres]'"
+        ) from missing
+    address = SERVER.sub("postgresql://", url)
+    try:
+        connection = psycopg.connect(address, connect_timeout=CONNECTING_S)
+    except psycopg.Error as error:
+        raise TaskError(
+            f"answer.database: {SERVER.sub('postgresql://', url).rpartition('@')[2]!r} cannot be reached: {str(error).strip()[:300]}"
+        ) from error
+    with closing(connection):
+        connection.read_only = True
+        try:
+            with connection.transaction(force_rollback=True):
+                limit = str(round(timeout_s * 1000))
+                connection.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
+                with connection.cursor(name="answer") as cursor:  # the server holds the rest back
+                    cursor.execute(query.encode())
+                    return cursor.fetchmany(rows + 1)
+        except psycopg.errors.QueryCanceled as error:
+            raise QueryError(f"it takes longer than {timeout_s:g} seconds") from error
+        except psycopg.Error as error:
+            raise QueryError(str(error).strip().splitlines()[0]) from error
+
+
+def check_reads(query: str, dialect: str = "sqlite") -> None:
     """Refuse what is not one reading statement.
 
     Raises: QueryError.
@@ -114,10 +179,12 @@ def check_reads(query: str) -> None:
     from sqlglot import errors, exp
 
     try:
-        statements = [one for one in sqlglot.parse(query, read="sqlite") if one is not None]
+        statements = [one for one in sqlglot.parse(query, read=dialect) if one is not None]
     except (errors.SqlglotError, RecursionError) as error:
         raise QueryError(f"it does not parse: {str(error).splitlines()[0][:300]}") from error
     if len(statements) != 1:
         raise QueryError(f"it must be one statement, and is {len(statements)}")
     if not isinstance(statements[0], exp.Query):
         raise QueryError("it must be a SELECT: the database is there for reading alone")
+    if any(statements[0].find_all(exp.Insert, exp.Update, exp.Delete, exp.Into)):
+        raise QueryError("it must read, and write nothing")

@@ -1,13 +1,23 @@
 """The six nouns and their errors; this floor imports nothing of ours."""
 
 from ratchet.core.budget import Budget
-from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest, Retrieval
+from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest
 from ratchet.core.example import Example, Split
 from ratchet.core.grade import Grade
 from ratchet.core.knowledge import Chunking, Knowledge, Passage
 from ratchet.core.opening import Opening
 from ratchet.core.records import Json, Record, canonical_json, content_id
 from ratchet.core.release import Release
+from ratchet.core.retrieval import (
+    Compressing,
+    Filtering,
+    Guard,
+    Reranking,
+    Retrieval,
+    Rewriting,
+    Routing,
+    Tables,
+)
 from ratchet.core.step import Entrant, Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
 from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
@@ -18,13 +28,16 @@ __all__ = [
     "Budget",
     "Candidate",
     "Chunking",
+    "Compressing",
     "Decision",
     "Decoding",
     "Demonstration",
     "Entrant",
     "Example",
     "FailureKind",
+    "Filtering",
     "Grade",
+    "Guard",
     "InputField",
     "Interval",
     "Json",
@@ -35,13 +48,17 @@ __all__ = [
     "Passage",
     "Record",
     "Release",
+    "Reranking",
     "Retrieval",
+    "Rewriting",
     "Roles",
+    "Routing",
     "Score",
     "Spend",
     "Split",
     "SplitSpec",
     "Step",
+    "Tables",
     "Task",
     "Trial",
     "Usage",

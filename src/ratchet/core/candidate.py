@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ratchet.core.records import Json, Record
+from ratchet.core.retrieval import Guard, Retrieval
 
-__all__ = ["Candidate", "Decoding", "Demonstration", "Effort", "Nearest", "Retrieval"]
+__all__ = ["Candidate", "Decoding", "Demonstration", "Effort", "Nearest"]
 
 Effort = Literal["minimal", "low", "medium", "high"]
 
@@ -56,26 +57,21 @@ class Decoding(Record):
 
 
 class Nearest(Record):
-    """Which demonstrations an input gets to see: those whose inputs are most like it."""
+    """Which demonstrations an input gets to see: those whose inputs, or answers, are most like its own."""
 
     count: Annotated[int, Field(gt=0)]
     """So many; the nearest stands last, next to the question."""
     embedding: str = "local:minilm"
     """Who tells how alike two inputs are: `local:minilm`, `local:<folder>` or `<endpoint>/<model>`."""
+    by: Literal["inputs", "answer"] = "inputs"
+    """What is alike: the inputs, or the answers: the model answers once without demonstrations, and that is compared."""
+    same_class: bool = False
+    """Only demonstrations whose answer is of the class of that first answer: the same label, a query of the same hardness."""
 
-
-class Retrieval(Record):
-    """Which passages of a knowledge base an input gets to see, as `{{passages}}`: number, text, title, section and source of each."""
-
-    knowledge: str
-    """The id of a version; a name (`docs`, `docs@2`) is what it stands for when it is asked."""
-    k: Annotated[int, Field(gt=0, le=100)] = 4
-    mode: Literal["lexical", "dense", "hybrid"] = "hybrid"
-    embedding: str = "local:minilm"
-    weight: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Of the dense ranking, where both are fused."""
-    query: str = ""
-    """Template of what is searched; empty is the text of all inputs."""
+    @property
+    def needs_draft(self) -> bool:
+        """Return whether the model answers once to find them."""
+        return self.by == "answer" or self.same_class
 
 
 class Candidate(Record):
@@ -97,6 +93,8 @@ class Candidate(Record):
     """Show each input the demonstrations that are nearest to it; None shows all of them to every input."""
     retrieval: Retrieval | None = None
     """Knowledge that is searched for each input; None answers without."""
+    guard: Guard | None = None
+    """Checks each answer against the passages."""
     decoding: Decoding = Decoding()
     note: Annotated[str, Field(exclude=True)] = ""
     """What changed and why, in a few words; not part of the content, so not of the id."""
@@ -112,6 +110,8 @@ class Candidate(Record):
             raise ValueError(
                 f"answer says how a reply holds the answer, and has {{{{answer}}}} once; got {self.answer!r}"
             )
+        if self.guard and self.retrieval is None:
+            raise ValueError("a guard checks answers against passages, and there is no retrieval")
         if self.nearest and self.nearest.count > len(self.demonstrations):
             raise ValueError(
                 f"nearest.count is {self.nearest.count}, and there are {len(self.demonstrations)} demonstrations to choose from"

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ratchet.core.knowledge import Passage
 from ratchet.core.records import Json, Record
 
 __all__ = ["FailureKind", "Score", "Trial", "Usage", "total"]
@@ -60,5 +61,9 @@ class Trial(Record):
     """Seconds from the request to the whole reply, retries left out."""
     score: Score | None = None
     """The score under the metric that was asked for; None until it is scored."""
+    passages: tuple[str, ...] = ()
+    """The ids of the passages that it saw."""
+    seen: Annotated[tuple[Passage, ...], Field(exclude=True)] = ()
+    """Those passages, of a new answer; of one that was read back they are read by their ids."""
     calls: Annotated[int, Field(exclude=True)] = 1
     """The calls that a new answer took; 1 where it was read back."""

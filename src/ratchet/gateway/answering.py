@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import orjson
 import sqlalchemy as sa
 
-from ratchet.answer import Prompt, draw
+from ratchet.answer import Gathered, Prompt, gather, told, whole
 from ratchet.core import Example, Json, Release
 from ratchet.core.errors import AccessError, ReplyError
 from ratchet.gateway.shapes import Asked, Problem
@@ -36,6 +36,8 @@ class Meant:
     """Of the release's candidate."""
     inputs: dict[str, Json] | None = None
     """The fields of the release's task."""
+    gathered: Gathered | None = None
+    """What was found for a release's inputs."""
 
 
 class Names:
@@ -93,14 +95,23 @@ class Names:
             )
         release, prompt = served
         inputs = inputs_of(release, asked)
-        request = await prompt.asked(Example(inputs=inputs, reference=None), self._pool)
+        model = await self._opened(release.candidate.model)
+        example = Example(inputs=inputs, reference=None)
+        gathered = await gather(prompt, example, self._pool, model)
+        request = gathered.request
         request = replace(
             request,
             logprobs=asked.request.logprobs,
             seed=request.seed if asked.request.seed is None else asked.request.seed,
         )
-        model = await self._opened(release.candidate.model)
-        return Meant(model=model, request=request, release=release, prompt=prompt, inputs=inputs)
+        return Meant(
+            model=model,
+            request=request,
+            release=release,
+            prompt=prompt,
+            inputs=inputs,
+            gathered=gathered,
+        )
 
     async def _named(self, asked: Asked) -> Meant:
         """Return the model that a name stands for, with the adapter where it is a fine-tune."""
@@ -195,7 +206,7 @@ class Answering:
                     return
                 async for piece in model.stream(request):
                     begun = True
-                    yield model.name, piece
+                    yield model.name, piece if isinstance(piece, str) else finished(meant, piece)
             except (ReplyError, AccessError):
                 if begun or place == len(models) - 1:
                     raise
@@ -203,19 +214,31 @@ class Answering:
                 return
 
     async def _reply(self, meant: Meant, model: ChatModel, request: ChatRequest) -> ChatReply:
-        """Return a reply; of a release whose candidate samples or repairs, as it was measured."""
+        """Return a reply; of a release whose candidate samples, repairs or guards, as it was measured."""
         if meant.prompt is None or meant.inputs is None or not is_drawn(meant):
-            return await model.chat(request)
-        return (await draw(meant.prompt, model, request, meant.inputs, self._pool)).reply
+            return finished(meant, await model.chat(request))
+        gathered = replace(meant.gathered or Gathered(request=request), request=request)
+        return (await whole(meant.prompt, model, gathered, meant.inputs, self._pool)).reply
 
     def _who(self, meant: Meant) -> list[ChatModel]:
         names = self._settings.fallbacks.get(meant.model.name, ())
         return [meant.model, *(self._pool.model(name) for name in names)]
 
 
+def finished(meant: Meant, reply: ChatReply) -> ChatReply:
+    """Return a model's reply with what was found for it."""
+    gathered = meant.gathered
+    if gathered is None or gathered.helpers is None:
+        return reply
+    return told(reply, gathered.passages, gathered.helpers)
+
+
 def is_drawn(meant: Meant) -> bool:
-    """Return whether an answer of a release takes more than one call."""
-    return meant.release is not None and not meant.release.candidate.decoding.is_plain
+    """Return whether an answer of a release takes more than the one reply: samples, repairs, a guard."""
+    if meant.release is None:
+        return False
+    candidate = meant.release.candidate
+    return candidate.guard is not None or not candidate.decoding.is_plain
 
 
 def key_of(meant: Meant, n: int) -> bytes:

@@ -24,6 +24,7 @@ from ratchet.gateway.shapes import (
     completion,
     event,
     logprobs_in,
+    notes_of,
     problem_of,
     text_body,
     text_choice,
@@ -254,7 +255,8 @@ class Chat:
         if reply.tool_calls:
             calls = [{"index": k, **call} for k, call in enumerate(tool_calls(reply, passing.id))]
             await told.body(chunk(passing.id, asked.model, [choice({"tool_calls": calls})]))
-        await told.body(chunk(passing.id, asked.model, [choice({}, reply.finish_reason)]))
+        last_choice = choice({}, reply.finish_reason)
+        await told.body(chunk(passing.id, asked.model, [last_choice], **notes_of([reply])))
         if asked.usage_wanted:
             used = usage_of(passing.replies)
             await told.body(chunk(passing.id, asked.model, [], usage=used))
@@ -361,7 +363,8 @@ async def unless_gone(work: Any, told: Told) -> None:
 
 def shown(reply: ChatReply) -> dict[str, Json]:
     calls = [{"name": call.name, "arguments": call.arguments} for call in reply.tool_calls]
-    return {"text": reply.text, "tool_calls": calls, "finish_reason": reply.finish_reason}
+    notes = {"notes": reply.notes} if reply.notes else {}
+    return {"text": reply.text, "tool_calls": calls, "finish_reason": reply.finish_reason, **notes}
 
 
 def choice(

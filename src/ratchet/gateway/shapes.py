@@ -386,7 +386,14 @@ def completion(request_id: str, model: str, replies: list[ChatReply]) -> dict[st
             for place, reply in enumerate(replies)
         ],
         "usage": usage_of(replies),
+        **notes_of(replies),
     }
+
+
+def notes_of(replies: list[ChatReply]) -> dict[str, Json]:
+    """Return what is told of replies beside OpenAI's fields: passages and the guard's finding, under `ratchet`."""
+    notes = [reply.notes for reply in replies if reply.notes]
+    return {"ratchet": notes[0] if len(notes) == 1 else notes} if notes else {}
 
 
 def logprobs_in(reply: ChatReply) -> dict[str, Json] | None:

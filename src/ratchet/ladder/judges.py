@@ -92,4 +92,4 @@ def metric_of(task: Task, workspace: Workspace | None) -> Metric | JudgeMetric:
     """Return the metric that a task names, with its judges where it has some."""
     if task.metric.name == JUDGED:
         return judge_metric(task, workspace)
-    return make_metric(task.metric, root=workspace.root if workspace else None)
+    return make_metric(task.metric, root=workspace.root if workspace else None, form=task.answer)

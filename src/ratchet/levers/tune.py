@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ratchet.answer import Prompt, starting_candidate
+from ratchet.answer import Prompt, gather, starting_candidate
 from ratchet.core import Budget, Candidate, Example, Json
 from ratchet.core.errors import BudgetError, TuningError, UsageError
 from ratchet.levers.accepted import accepted
@@ -257,7 +257,7 @@ async def asked_all(
     prompt: Prompt, examples: Sequence[Example], pool: ModelPool
 ) -> list[ChatRequest]:
     """Return the requests that a candidate sends, passages looked up."""
-    return [await prompt.asked(example, pool) for example in examples]
+    return [(await gather(prompt, example, pool)).request for example in examples]
 
 
 async def forgotten(

@@ -12,6 +12,7 @@ from ratchet.core import Budget, Candidate, Example, Spend, Task, Trial
 from ratchet.core.errors import BudgetError, MetricError, ReplyError
 from ratchet.measure.measurement import Measurement, Missing, Outcome
 from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics.metric import takes_time
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import TrialWriter, keep_candidate, read_trials
 
@@ -195,11 +196,12 @@ class Asking:
         if there is None:
             self.count(trial)
         try:
-            scored = (
-                self.scored(trial, example)
-                if self.votes is None or trial.failure
-                else await self.judged(trial, example)
-            )
+            if self.votes and not trial.failure:
+                scored = await self.judged(trial, example)
+            elif takes_time(self.bench.metric):
+                scored = await asyncio.to_thread(self.scored, trial, example)
+            else:
+                scored = self.scored(trial, example)
             self.record(scored, is_new=True, answered=there is None)
             return
         except ReplyError as error:

@@ -4,7 +4,7 @@ from typing import Literal, Protocol
 
 from ratchet.core import Example, FailureKind, Json, Score, content_id
 
-__all__ = ["Aggregate", "Metric", "metric_id", "references_are_answers"]
+__all__ = ["Aggregate", "Metric", "metric_id", "references_are_answers", "takes_time"]
 
 Aggregate = Literal["macro F1", "micro F1", "mean absolute error", "votes"]
 """Figures over a whole split, made by `measure` from the parts of the scores."""
@@ -29,6 +29,11 @@ class Metric(Protocol):
 def references_are_answers(metric: object) -> bool:
     """Return whether a reference is an answer that scores 1, so that it can be shown and taught; else it says what an answer must be like."""
     return bool(getattr(metric, "references_are_answers", True))
+
+
+def takes_time(metric: object) -> bool:
+    """Return whether scoring an answer may take so long that it must not hold up the others: it runs a query."""
+    return bool(getattr(metric, "takes_time", False))
 
 
 def metric_id(name: str, version: int, options: dict[str, Json]) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from ratchet.core import MetricSpec
+from ratchet.core import AnswerForm, MetricSpec
 from ratchet.core.errors import MetricError, did_you_mean
 from ratchet.core.functions import load_function
 from ratchet.metrics.assertions import Assertions
+from ratchet.metrics.execution import ExecutionAccuracy
 from ratchet.metrics.fields import FieldScores
 from ratchet.metrics.function import FunctionMetric
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
@@ -29,14 +30,19 @@ METRICS: dict[str, Callable[..., Metric]] = {
 
 JUDGED = "judge"
 """The metric that needs models; it is made by the workbench, which knows them."""
+EXECUTION = "execution"
+"""The metric that needs the task's database."""
 
 
-def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
+def make_metric(
+    spec: MetricSpec, *, root: Path | None = None, form: AnswerForm | None = None
+) -> Metric:
     """Return the metric that a task names.
 
     Args:
         spec: Name and options; the name `function` takes the option `path: file.py:name`.
-        root: The folder that `path` is meant from.
+        root: The folder that `path` and databases are meant from.
+        form: Of the task's answers; `execution` runs them in its database.
     Raises: MetricError if the name or an option is unknown.
     """
     if spec.name == "function":
@@ -49,12 +55,24 @@ def make_metric(spec: MetricSpec, *, root: Path | None = None) -> Metric:
             place, root or Path.cwd(), setting="metric.options.path", error=MetricError
         )
         return FunctionMetric(found)
+    if spec.name == EXECUTION:
+        database = spec.options.get("database") or (form.database if form else None)
+        if not database:
+            raise MetricError(
+                "metric 'execution' needs a database; name it in answer.database of the task"
+            )
+        options = {**spec.options, "database": str(database)}
+        return made(spec.name, lambda: ExecutionAccuracy(root=root or Path.cwd(), **options))
     if spec.name not in METRICS:
-        known = [*METRICS, JUDGED, "function"]
+        known = [*METRICS, EXECUTION, JUDGED, "function"]
         raise MetricError(
             f"unknown metric {spec.name!r}; there are {', '.join(known)}.{did_you_mean(spec.name, known)}"
         )
+    return made(spec.name, lambda: METRICS[spec.name](**spec.options))
+
+
+def made(name: str, make: Callable[[], Metric]) -> Metric:
     try:
-        return METRICS[spec.name](**spec.options)
+        return make()
     except TypeError as error:
-        raise MetricError(f"metric {spec.name!r}: {error}") from error
+        raise MetricError(f"metric {name!r}: {error}") from error

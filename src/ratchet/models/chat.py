@@ -1,7 +1,7 @@
 """What it is to be a model: one method that answers a chat request. Every model — remote, local or scripted — is this."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ratchet.core import Json, Usage
@@ -54,6 +54,8 @@ class ChatReply:
     """Token by token, in OpenAI's shape: token, bytes, logprob, top_logprobs."""
     usage: Usage = Usage()
     latency_s: float = 0.0
+    notes: dict[str, Json] = field(default_factory=dict)
+    """What is known of it beside its text: the passages that it stands on, what a guard found."""
 
 
 @runtime_checkable

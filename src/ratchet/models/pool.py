@@ -72,6 +72,8 @@ class ModelPool:
             await self._open.pop(name).close()
         while self._embedders:
             await self._embedders.popitem()[1].close()
+        for one in [one for one in self.kept.values() if hasattr(one, "close")]:
+            await one.close()
 
     def model(self, name: str) -> ChatModel:
         """Return the model of that name.
@@ -125,6 +127,13 @@ class ModelPool:
                 f"{did_you_mean(name, meant)}"
             )
         return settings, model
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a `local:` model of any kind.
+
+        Raises: UnknownModelError if it holds none.
+        """
+        return local_folder(name, self.root, confined=self._confined)
 
     def _local(self, name: str) -> ChatModel:
         folder = local_folder(name, self.root, confined=self._confined)

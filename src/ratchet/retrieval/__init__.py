@@ -1,18 +1,23 @@
 """Documents, passages, indexes and search."""
 
-from ratchet.retrieval.chunk import passages_of
+from ratchet.retrieval.chunk import passages_of, sentences
 from ratchet.retrieval.library import Library, add_documents
 from ratchet.retrieval.parse import FORMATS, Document, read_documents
+from ratchet.retrieval.rerank import CrossEncoder, fused, newest
 from ratchet.retrieval.search import Found, Index, Mode
 
 __all__ = [
     "FORMATS",
+    "CrossEncoder",
     "Document",
     "Found",
     "Index",
     "Library",
     "Mode",
     "add_documents",
+    "fused",
+    "newest",
     "passages_of",
     "read_documents",
+    "sentences",
 ]

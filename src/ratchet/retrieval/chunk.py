@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from ratchet.core import Chunking, Passage
-from ratchet.retrieval.parse import Document, Section
+from ratchet.retrieval.parse import Document, Section, day_in
 
-__all__ = ["passages_of"]
+__all__ = ["passages_of", "sentences"]
 
 END = re.compile(
     r"(?<=[.!?…])[\"')\]]*\s+(?=[\"'(\[]?[A-ZÀ-Þ0-9])|\n{2,}|\n(?=\s*(?:[-*•]|\d+[.)])\s)"
@@ -26,7 +26,7 @@ def passages_of(document: Document, chunking: Chunking) -> Iterator[Passage]:
                 title=document.title,
                 section=section.heading,
                 source=document.source,
-                date=document.date,
+                date=document.date or day_in(section.meta.get("date", "")),
                 meta=section.meta,
             )
 

@@ -147,16 +147,24 @@ class Library:
 
         Raises: DataError if there is no such knowledge base.
         """
-        version = self._versions.get(name)
-        if version is None:
-            version = await asyncio.to_thread(find_knowledge, self._engine, name)
-            if name == version.id:  # it stands for the same for ever
-                self._versions[name] = version
+        version = await self.version(name)
         index = await self.index(version, None if mode == "lexical" else embedding)
         vector = None
         if mode != "lexical":
             (vector,), _ = await self._pool.embedder(embedding).embed([query])
         return index.search(query, mode=mode, k=k, vector=vector, weight=weight, where=where)
+
+    async def version(self, name: str) -> Knowledge:
+        """Return the version that a name stands for now.
+
+        Raises: DataError if there is no such knowledge base.
+        """
+        known = self._versions.get(name)
+        if known is None:
+            known = await asyncio.to_thread(find_knowledge, self._engine, name)
+            if name == known.id:  # it stands for the same for ever
+                self._versions[name] = known
+        return known
 
     async def index(self, version: Knowledge, embedding: str | None) -> Index:
         """Return the index of a version, with vectors where a model for them is named."""

@@ -1,17 +1,20 @@
 """Read documents: Markdown, text, HTML, PDF, DOCX, CSV, JSONL and SQLite. What cannot be read is named, with the reason.
 
-All become text in sections; a row of a table is a section of its own.
+All become text in sections; a row of a table is a section of its own. The date is what the document says of itself, or its file's
+name: the file system's would make another passage of every copy.
 """
 
 import csv
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
+
+import yaml
 
 from ratchet.core import Json
 from ratchet.core.errors import DataError
@@ -22,8 +25,13 @@ LARGEST = 200 * 2**20
 """Bytes of a file."""
 ROWS = 200_000
 """Rows of a table."""
+DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_./]?([01]\d)[-_./]?([0-3]\d)(?!\d\d\d)")
+FRONT = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+"""What a Markdown file says of itself before its text."""
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 TITLE_LONG = 120
+DATED = ("date", "updated", "modified", "modified_time", "published_time", "published")
+"""Names under which a document says its date."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +97,26 @@ def read(path: Path) -> Document:
             raise DataError(
                 f"{path} has {status.st_size / 2**20:,.0f} MB, more than {LARGEST // 2**20}; split it"
             )
-        title, sections = reader(path)
+        title, sections, day = reader(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     sections = [s for s in sections if s.text.strip()]
     if not sections:
         what = "; a scanned document needs OCR first" if path.suffix.lower() == ".pdf" else ""
         raise DataError(f"{path} holds no text{what}")
-    date = datetime.fromtimestamp(status.st_mtime, UTC).date().isoformat()
-    return Document(str(path), title or path.stem, sections, date)
+    return Document(str(path), title or path.stem, sections, day or day_in(path.stem))
 
 
-Read = tuple[str, list[Section]]
+Read = tuple[str, list[Section], str | None]
+"""Title, sections and date; an empty title and no date where the document does not say."""
+
+
+def day_in(text: object) -> str | None:
+    """Return the first date that a text names as YYYY-MM-DD (or YYYYMMDD, as PDF writes it)."""
+    for found in DAY.finditer(str(text)):
+        with suppress(ValueError):
+            return date(*map(int, found.groups())).isoformat()
+    return None
 
 
 def text_of(path: Path) -> str:
@@ -115,10 +131,22 @@ def text_of(path: Path) -> str:
 
 
 def markdown(path: Path) -> Read:
-    return sectioned(text_of(path))
+    """Read Markdown; title and date may stand in its front matter."""
+    text = text_of(path)
+    front = FRONT.match(text)
+    said: Json = {}
+    if front:
+        with suppress(yaml.YAMLError):
+            said = yaml.safe_load(front[1])
+    if not isinstance(said, dict) or not said:
+        title, sections = sectioned(text)
+        return title, sections, None
+    title, sections = sectioned(text[front.end() :] if front else text)
+    day = next((day_in(said[name]) for name in DATED if said.get(name)), None)
+    return str(said.get("title") or title)[:TITLE_LONG], sections, day
 
 
-def sectioned(text: str) -> Read:
+def sectioned(text: str) -> tuple[str, list[Section]]:
     """Return the title and the sections of Markdown; a `#` inside a fence is no heading."""
     title, path, lines, sections, fenced = "", list[str](), list[str](), list[Section](), False
 
@@ -145,7 +173,7 @@ def sectioned(text: str) -> Read:
 
 
 def plain(path: Path) -> Read:
-    return "", [Section("", text_of(path))]
+    return "", [Section("", text_of(path))], None
 
 
 def html(path: Path) -> Read:
@@ -156,13 +184,18 @@ def html(path: Path) -> Read:
     for part in soup(["script", "style", "noscript", "template"]):
         part.decompose()
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
+    said = [
+        str(mark.get("content", ""))
+        for mark in soup("meta")
+        if str(mark.get("property") or mark.get("name") or "").rpartition(":")[2] in DATED
+    ]
     for level in range(1, 7):
         for heading in soup(f"h{level}"):
             heading.replace_with(f"\n\n{'#' * level} {heading.get_text(' ', strip=True)}\n\n")
     for line in soup(["p", "li", "tr", "div", "br", "table", "section", "article"]):
         line.append("\n")
     found, sections = sectioned(re.sub(r"\n{3,}", "\n\n", soup.get_text(" ")))
-    return title or found, sections
+    return title or found, sections, next(filter(None, map(day_in, said)), None)
 
 
 def pdf(path: Path) -> Read:
@@ -175,10 +208,13 @@ def pdf(path: Path) -> Read:
         if reader.is_encrypted and not reader.decrypt(""):
             raise DataError(f"{path} is locked with a password; save it without one")
         pages = [page.extract_text() for page in reader.pages]
-        title = str(reader.metadata.title or "") if reader.metadata else ""
+        said: Mapping[str, object] = reader.metadata or {}
+        title = str(said.get("/Title") or "")
+        day = day_in(said.get("/ModDate") or said.get("/CreationDate") or "")
     except (PyPdfError, ValueError, KeyError, RecursionError) as error:
         raise DataError(f"{path} is no PDF that can be read: {error}") from error
-    return title, [Section(f"page {number}", text) for number, text in enumerate(pages, start=1)]
+    sections = [Section(f"page {number}", text) for number, text in enumerate(pages, start=1)]
+    return title, sections, day
 
 
 def docx(path: Path) -> Read:
@@ -198,11 +234,17 @@ def docx(path: Path) -> Read:
         lines.append(f"{mark}{paragraph.text}")
     for table in document.tables:
         lines += ["", *(" | ".join(cell.text for cell in row.cells) for row in table.rows)]
-    return sectioned("\n".join(lines))
+    title, sections = sectioned("\n".join(lines))
+    return title, sections, day_in(document.core_properties.modified or "")
 
 
 def row_section(values: dict[str, Json], where: str) -> Section:
+    """Return a row as a section: its `text` (and `title`) where it has such columns, else all of its columns by their names."""
     said = {name: value for name, value in values.items() if value not in (None, "")}
+    body = said.get("text")
+    if isinstance(body, str):
+        rest = row_section({n: v for n, v in said.items() if n not in ("text", "title")}, where)
+        return Section(str(said.get("title") or where), body, rest.meta, is_row=True)
     text = "\n".join(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}" for name, value in said.items())  # fmt: skip
     plain_values = {n: v for n, v in said.items() if isinstance(v, str | int | float | bool) and len(str(v)) <= TITLE_LONG}  # fmt: skip
     return Section(where, text, plain_values, is_row=True)
@@ -211,9 +253,8 @@ def row_section(values: dict[str, Json], where: str) -> Section:
 def table(path: Path) -> Read:
     rows = csv.DictReader(text_of(path).splitlines(keepends=True), delimiter="\t" if path.suffix == ".tsv" else ",")  # fmt: skip
     try:
-        return "", bounded(
-            (row_section(dict(row), f"row {n}") for n, row in enumerate(rows, start=1)), path
-        )
+        found = (row_section(dict(row), f"row {n}") for n, row in enumerate(rows, start=1))
+        return "", bounded(found, path), None
     except csv.Error as error:
         raise DataError(f"{path} is no table that can be read: {error}") from error
 
@@ -231,7 +272,7 @@ def jsonl(path: Path) -> Read:
                 value if isinstance(value, dict) else {"value": value}, f"line {number}"
             )
 
-    return "", bounded(rows(), path)
+    return "", bounded(rows(), path), None
 
 
 def sqlite(path: Path) -> Read:
@@ -251,7 +292,7 @@ def sqlite(path: Path) -> Read:
                     )
 
     try:
-        return "", bounded(rows(), path)
+        return "", bounded(rows(), path), None
     except sqlite3.Error as error:
         raise DataError(f"{path} is no SQLite database that can be read: {error}") from error
 

@@ -4,9 +4,11 @@ Reciprocal rank fusion: Cormack, Clarke and Büttcher (2009), with their constan
 passages of 384 dimensions a query takes about 30 ms.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -150,7 +152,35 @@ class Index:
     def _allowed(self, where: Mapping[str, Json] | None) -> NDArray[np.bool_]:
         if not where:
             return np.ones(len(self.passages), dtype=bool)
-        return np.array([all(value_of(one, name) == value for name, value in where.items()) for one in self.passages])  # fmt: skip
+        wanted = {name: str(value) for name, value in where.items()}
+        return np.array([all(str(value_of(one, name)) == value for name, value in wanted.items()) for one in self.passages])  # fmt: skip
+
+    def around(self, passage: Passage, count: int) -> list[Passage]:
+        """Return a passage with up to `count` before it and after it of the same file, in their order."""
+        place = self.place(passage)
+        near = self.passages[max(0, place - count) : place + count + 1]
+        return [one for one in near if one.source == passage.source]
+
+    def values(self, name: str) -> list[str]:
+        """Return the values that passages have in a column, the most frequent first."""
+        counts = Counter(str(value) for one in self.passages if (value := value_of(one, name)) not in (None, ""))  # fmt: skip
+        return [value for value, _ in counts.most_common()]
+
+    def meant(self, name: str) -> list[Passage]:
+        """Return the passages that a name stands for: an id, a file (with its folder or without), a title, or a column `id`."""
+        return [
+            one
+            for one in self.passages
+            if name in (one.id, one.source, Path(one.source).name, one.title, str(one.meta.get("id", "")))
+        ]  # fmt: skip
+
+    def place(self, passage: Passage) -> int:
+        """Return where a passage stands among all."""
+        return self._places[passage.id]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {one.id: place for place, one in enumerate(self.passages)}
 
 
 def value_of(passage: Passage, name: str) -> Json:

@@ -16,9 +16,11 @@ __all__ = [
     "add_knowledge",
     "add_vectors",
     "find_knowledge",
+    "find_passages",
     "list_knowledge",
     "load_passages",
     "load_vectors",
+    "passage_row",
     "without_vectors",
 ]
 
@@ -57,14 +59,28 @@ def add_knowledge(
                 body=new.model_dump_json(),
             )
         )
-        bodies = {one.id: {"id": one.id, "body": one.model_dump_json(exclude_defaults=True)} for one in found}  # fmt: skip
-        add_rows(connection, passages, list(bodies.values()))
+        add_rows(connection, passages, [passage_row(one) for one in {one.id: one for one in found}.values()])  # fmt: skip
         places = [
             {"knowledge_id": identity, "position": k, "passage_id": one.id}
             for k, one in enumerate(found)
         ]
         add_rows(connection, knowledge_passages, places)
     return new
+
+
+def passage_row(passage: Passage) -> dict[str, object]:
+    """Return what is stored of a passage."""
+    return {"id": passage.id, "body": passage.model_dump_json(exclude_defaults=True)}
+
+
+def find_passages(engine: sa.Engine, ids: Sequence[str]) -> dict[str, Passage]:
+    """Return passages by their ids, those that are there."""
+    found: dict[str, Passage] = {}
+    with connect(engine) as connection:
+        for start in range(0, len(ids), BATCH):
+            query = sa.select(passages).where(passages.c.id.in_(ids[start : start + BATCH]))
+            found |= {row.id: Passage.model_validate_json(row.body) for row in connection.execute(query)}  # fmt: skip
+    return found
 
 
 def list_knowledge(engine: sa.Engine) -> list[Knowledge]:

@@ -113,6 +113,7 @@ trials = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("cost_usd", Float),
     Column("latency_s", Float, nullable=False),
+    Column("passages", Text),
 )
 
 scores = Table(

@@ -121,6 +121,7 @@ def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
             cost_usd=row.cost_usd,
         ),
         latency_s=row.latency_s,
+        passages=tuple(json.loads(row.passages)) if row.passages else (),
         score=score,
     )
 

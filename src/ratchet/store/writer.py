@@ -17,7 +17,8 @@ import sqlalchemy as sa
 
 from ratchet.core import Json, Trial
 from ratchet.store.database import add_rows, transaction
-from ratchet.store.tables import scores, trials
+from ratchet.store.knowledge import passage_row
+from ratchet.store.tables import passages, scores, trials
 
 __all__ = ["TrialWriter", "storable"]
 
@@ -70,9 +71,12 @@ class TrialWriter:
     def _write(self, batch: list[Row]) -> None:
         """Write answers that are new, and scores."""
         answered = [trial_row(trial) for trial, _, is_new in batch if is_new]
+        seen = {one.id: one for trial, _, is_new in batch if is_new for one in trial.seen}
         scored = [score_row(trial, metric_id) for trial, metric_id, _ in batch if trial.score]
         with transaction(self._engine) as connection:
             add_rows(connection, trials, answered)
+            if seen:
+                add_rows(connection, passages, [passage_row(one) for one in seen.values()])
             add_rows(connection, scores, scored)
 
     def _run(self) -> None:
@@ -121,6 +125,7 @@ def trial_row(trial: Trial) -> dict[str, object]:
         "completion_tokens": usage.completion_tokens,
         "cost_usd": usage.cost_usd,
         "latency_s": trial.latency_s,
+        "passages": text(list(trial.passages)) if trial.passages else None,
     }
 
 
