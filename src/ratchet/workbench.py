@@ -72,7 +72,7 @@ from ratchet.measure import (
     settle,
     trials_frame,
 )
-from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics import Judged, Metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
 from ratchet.models import ChatModel, ChatRequest, ModelPool, workspace_pool
 from ratchet.store import (
@@ -106,7 +106,7 @@ class Workbench:
         task: Task,
         examples: Sequence[Example],
         *,
-        metric: Metric | JudgeMetric,
+        metric: Metric | Judged,
         engine: sa.Engine,
         files: Path,
         workspace: Workspace | None = None,
@@ -142,7 +142,7 @@ class Workbench:
         task: Task,
         examples: Sequence[Example],
         *,
-        metric: ScoreFunction | Metric | JudgeMetric | None = None,
+        metric: ScoreFunction | Metric | Judged | None = None,
         models: Mapping[str, ChatModel] | None = None,
     ) -> "Workbench":
         """Return a workbench for a task made in Python; trials are kept in memory, and examples without a split get one.
@@ -153,7 +153,7 @@ class Workbench:
             metric: A metric, or a function of inputs, reference and answer; by default the one that the task names.
             models: Models by name, beside `local:…`.
         """
-        chosen: Metric | JudgeMetric
+        chosen: Metric | Judged
         if metric is None:
             chosen = metric_of(task, None)
         elif inspect.isfunction(metric):
@@ -385,7 +385,7 @@ class Workbench:
 
     def warnings(self, candidates: Sequence[Candidate] | None = None) -> list[str]:
         """Return what must be said beside figures of these candidates, or of the ladder's: that a judge grades its own family."""
-        if not isinstance(self.metric, JudgeMetric):
+        if not isinstance(self.metric, Judged):
             return []
         if candidates is None:
             candidates = [find_candidate(self.engine, step.candidate_id) for step in self.steps()]

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ratchet.testing import ScriptedServer
+
 pytest.importorskip("bm25s")
 
 
@@ -64,3 +66,52 @@ def test_what_is_wrong_is_told(ratchet, docs, tmp_path):
     assert "name=value" in ratchet("knowledge", "search", "docs", "x", "--where", "a", code=2).words
     (tmp_path / "judged.jsonl").write_text('{"query": 1}')
     assert "line 1" in ratchet("knowledge", "score", "docs", "judged.jsonl", code=3).words
+
+
+def judging(body):
+    """Answer from the passage, and judge such answers."""
+    fields = body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})  # fmt: skip
+    text = body["messages"][-1]["content"]
+    if "claims" in fields:
+        return json.dumps({"claims": ["It takes five days.", "It is free."]})
+    if "verdicts" in fields:
+        return json.dumps({"verdicts": [{"number": 1, "reason": "said", "supported": True}, {"number": 2, "reason": "not said", "supported": False}]})  # fmt: skip
+    if "useful" in fields:
+        return json.dumps({"reason": "so", "useful": "refund" in text.split("<context>")[-1]})
+    if "recalled" in fields:
+        return json.dumps({"recalled": [{"sentence": "s", "reason": "r", "attributed": True}]})
+    return "Five days."
+
+
+def test_answers_that_stand_on_passages_are_measured(ratchet, docs, tmp_path):
+    """What one must know and the split come from columns; three metrics by a judge, kept, with the reason of the lowest."""
+    with ScriptedServer(judging) as server:
+        (tmp_path / "ratchet.toml").write_text(
+            f'[models]\ndefault = "mock/m"\n[endpoints.mock]\nbase_url = "{server.url}"\n'
+        )
+        rows = ["question,answer,needs,part"]
+        for n in range(12):
+            part = ("train", "validation", "test")[n % 3]
+            rows.append(f"question {n} {'abcdefghijkl'[n] * 9} refund,Five days.,money.csv,{part}")
+        (tmp_path / "asked.csv").write_text("\n".join(rows))
+        ratchet("knowledge", "add", "docs", "--embedding", "local:gone")
+        ratchet("import", "asked.csv", "--task", "shop", "--knowledge", "needs", "--split", "part")
+        (tmp_path / "with.yaml").write_text(
+            "user: '{{#each passages}}{{text}} {{/each}}{{question}}'\nretrieval: {knowledge: docs, mode: lexical, k: 2}\n"
+        )
+        words = ("rag", "shop", "--judge", "mock/m", "--candidate", "with.yaml", "--metrics", "faithfulness,context-precision,context-recall")  # fmt: skip
+        found = json.loads(ratchet(*words, "--json").stdout)
+        calls = len(server.bodies)
+        said = ratchet(*words).stdout
+
+        assert found["faithfulness"]["n"] == 4
+        assert found["faithfulness"]["score"] == 0.5
+        assert found["context-precision"]["score"] == 1.0
+        assert found["context-recall"]["score"] == 1.0
+        assert "Not supported: It is free." in said
+        assert len(server.bodies) == calls  # nothing is paid for twice
+        assert "ratchet try retrieval" in ratchet("rag", "shop", "--judge", "mock/m", code=2).words
+        gold = (tmp_path / "with.yaml").read_text().replace("lexical", "gold")
+        (tmp_path / "gold.yaml").write_text(gold)
+        shown = ratchet("show", "gold.yaml", "--task", "shop").stdout
+        assert "A refund takes five days." in shown

@@ -5,9 +5,11 @@ import pytest
 import ratchet
 from ratchet.answer import Prompt, gather
 from ratchet.core.errors import CandidateError, DataError, TemplateError, UsageError
+from ratchet.ladder import promote
 from ratchet.levers import RetrievalLever
-from ratchet.models import ModelPool
+from ratchet.models import ChatReply, ModelPool
 from ratchet.retrieval import add_documents
+from ratchet.store.knowledge import list_knowledge
 from ratchet.testing import ScriptedModel
 
 pytest.importorskip("bm25s")
@@ -114,6 +116,84 @@ async def test_what_is_wrong_is_told(bench, tmp_path):
     with pytest.raises(UsageError, match="--knowledge: facts, more"):
         await RetrievalLever().estimate(bench.start(), evidence)
     assert (await RetrievalLever("more").estimate(bench.start(), evidence)).candidates == 6
+
+
+def looking(bench, **parts):
+    """Return a candidate that has two passages already."""
+    user = "{{#each passages}}[{{number}}] {{text}}\n{{/each}}{{question}}"
+    known = {"knowledge": "facts", "k": 2, "mode": "lexical", **parts}
+    return bench.start().changed(user=user, retrieval=known)
+
+
+async def ways(bench, rung, champion=None, **options):
+    """Return what a rung proposes, in words."""
+    async with ModelPool(engine=bench.engine, ready={"m": ScriptedModel(says, name="m")}) as pool:
+        evidence = bench.ground(pool).evidence
+        lever = RetrievalLever(rung=rung, **options)
+        found = lever.propose(champion or looking(bench), evidence, ratchet.Budget())
+        return {one.note: one async for one in found}
+
+
+async def test_each_rung_changes_one_part_of_the_way(bench, tmp_path):
+    """What the model is asked on the way stands in the candidate, and the estimate counts what is proposed."""
+    query = await ways(bench, "query", helper="judge/m")
+    assert [bool(one.retrieval.rewriting.several) for one in query.values()] == [False, False, True]
+    assert all(one.retrieval.rewriting.model == "judge/m" for one in query.values())
+    assert all(one.calls == (2, 2) for one in query.values())
+    rerank = await ways(bench, "rerank", reranker="local:cross")
+    assert {one.retrieval.reranking.by for one in rerank.values()} == {"model", "cross-encoder"}
+    shape = await ways(bench, "shape")
+    assert len(shape) == 5
+    cited = shape["the answer names its passages"]
+    assert cited.retrieval.citations
+    assert cited.system.endswith("as [1].")
+    assert Prompt(TASK, cited).read(ChatReply(text="Dnalra City [1].")) == ("Dnalra City.", None)
+
+
+async def test_documents_are_cut_anew_from_their_files(bench, tmp_path):
+    """Another knowledge base of the same documents; where a file is gone it is said."""
+    long = " ".join(f"Sentence {n} of many says nothing at all to anybody." for n in range(40))
+    (tmp_path / "facts" / f"{NAMES[0]}.md").write_text(long)
+    chunks = await ways(bench, "chunks")
+
+    names = {one.name for one in list_knowledge(bench.engine)}
+    assert names == {"facts", "facts-sentence-60", "facts-heading-120", "facts-heading-360"}
+    assert len(chunks) == 3
+    (tmp_path / "facts" / f"{NAMES[0]}.md").unlink()
+    assert await ways(bench, "chunks") == {}
+
+
+async def test_several_knowledge_bases_are_chosen_among(bench, tmp_path):
+    """By a model, or by the questions that are known to belong to each; a class of passages filters."""
+    (tmp_path / "prices.csv").write_text("item,kind\npen,office\nink,office\ntea,food\nham,food\n")
+    add_documents(bench.engine, "prices", [tmp_path / "prices.csv"])
+
+    found = await ways(bench, "route")
+
+    assert list(found) == [
+        "a model chooses among facts, prices and none",
+        "the nearest of facts, prices",
+    ]
+    of_prices = await ways(bench, "route", looking(bench, knowledge="prices"))
+    fields = [
+        one.retrieval.filtering.field for one in of_prices.values() if one.retrieval.filtering
+    ]
+    assert fields == ["kind", "kind"]
+
+
+async def test_without_passages_there_is_nothing_to_find_better(bench):
+    """It is said, and nothing is proposed."""
+    bench.said = []
+    bench.watching.says = bench.said.append
+
+    assert await ways(bench, "query", bench.start()) == {}
+    assert "retrieval query: the champion has no passages" in bench.said[0]
+
+
+def test_a_question_of_the_diagnosis_is_never_served(bench):
+    """Nobody has the gold passages of a question that comes in."""
+    with pytest.raises(UsageError, match="no way to answer"):
+        promote(bench.engine, TASK, looking(bench, mode="gold"), name="facts")
 
 
 @pytest.mark.local

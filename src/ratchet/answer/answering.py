@@ -5,6 +5,7 @@ answer that fails back to the model with what is wrong. What all of it takes cou
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from ratchet.answer.forms import problem_with
 from ratchet.answer.gathering import Gathered, gather
 from ratchet.answer.guard import Guarded, guarded
 from ratchet.answer.helpers import Helpers
-from ratchet.answer.messages import Prompt
+from ratchet.answer.messages import CITATION, Prompt
 from ratchet.answer.sql import database_of, result_text
 from ratchet.answer.template import Template
 from ratchet.core import Example, FailureKind, Json, Passage, Trial, total
@@ -120,8 +121,15 @@ def told(
     """Return a reply with what all who were asked took, and with notes: its passages by number, and what the guard found."""
     notes: dict[str, Json] = dict(reply.notes)
     if passages:
+        named = {
+            int(n) for marks in CITATION.findall(reply.text) for n in re.findall(r"\d+", marks)
+        }
         notes["passages"] = [
-            {"number": number, **one.model_dump(mode="json", include=CITED, exclude_defaults=True)}
+            {
+                "number": number,
+                **one.model_dump(mode="json", include=CITED, exclude_defaults=True),
+                "cited": number in named,
+            }
             for number, one in enumerate(passages, start=1)
         ]
     if guard:

@@ -67,9 +67,17 @@ def query_fault(query: str) -> str | None:
     return None
 
 
-def text_answer(_task: Task, reply: ChatReply) -> Outcome:
+def text_answer(task: Task, reply: ChatReply) -> Outcome:
+    """Take the whole reply; one that says that there is no answer, whatever its marks and capitals, says so in the task's words."""
     text = reply.text.strip()
+    absent = task.answer.absent
+    if absent is not None and bare(text) == bare(absent):
+        return absent, None
     return (text, None) if text else (None, "empty")
+
+
+def bare(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def label_answer(task: Task, reply: ChatReply) -> Outcome:

@@ -17,8 +17,9 @@ from ratchet.models import ChatReply, ChatRequest
 
 __all__ = ["Prompt", "signature", "starting_candidate", "written_answer"]
 
-TASK_FIELDS = ("instructions", "labels", "schema")
+TASK_FIELDS = ("instructions", "labels", "schema", "absent")
 PASSAGES = "passages"
+CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 FILLER = "word " * 120
 """As long as a passage is, about, for counting tokens ahead."""
 
@@ -48,12 +49,13 @@ class Prompt:
         self._query = Template(searched) if searched else None
         if candidate.retrieval:
             check_retrieval(candidate.retrieval, task.input_names)
-        instructions.check({"labels", "schema"})
+        instructions.check({"labels", "schema", "absent"})
         if task.answer.database:
             Template(task.answer.database).check(task.input_names)
         fixed = {
             "labels": list(task.answer.labels),
             "schema": signature(task.answer.json_schema or {}),
+            "absent": task.answer.absent or "",
         }
         self._fixed: dict[str, Json] = {**fixed, "instructions": instructions.render(fixed)}
         self._used = self._system.names | self._user.names
@@ -143,7 +145,10 @@ class Prompt:
 
     def read(self, reply: ChatReply) -> Outcome:
         """Return the answer that a reply holds and None, or None and how it failed."""
-        return parse_answer(self.task, self.answer_part(reply))
+        part = self.answer_part(reply)
+        if self.candidate.retrieval and self.candidate.retrieval.citations:
+            part = replace(part, text=CITATION.sub("", part.text).strip())
+        return parse_answer(self.task, part)
 
     def check(self, root: Path) -> Check | None:
         """Return what the task checks of an answer beside its form, files meant from `root`; None where it checks nothing.
@@ -286,10 +291,11 @@ def starting_candidate(task: Task, model: str | None = None) -> Candidate:
         if task.answer.kind == "label"
         else ""
     )
+    absent = "\nIf you cannot know the answer, say: {{absent}}" if task.answer.absent else ""
     return Candidate(
         decoding=Decoding(max_tokens=task.answer.max_tokens),
         model=model or task.models.student,
-        system="{{instructions}}" + labels,
+        system="{{instructions}}" + labels + absent,
         user=user,
         note="the task's instructions",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from ratchet.levers import Lever
+    from ratchet.levers import Lever, RetrievalRung
     from ratchet.workbench import Workbench
 
 __all__ = [
@@ -101,6 +101,17 @@ KnowledgeName = Annotated[
         "--knowledge", help="retrieval: which knowledge base; left out, the only one there is."
     ),
 ]
+Rungs = Annotated[
+    str,
+    typer.Option(
+        help="retrieval: which rungs, with commas, each with a verdict of its own: search, chunks, query, rerank, shape, route."
+    ),
+]
+Helper = Annotated[
+    str,
+    typer.Option(help="retrieval: who is asked on the way; left out, the candidate's own model."),
+]
+Reranker = Annotated[str, typer.Option(help="retrieval: a cross-encoder, as local:<folder>.")]
 Optimiser = Annotated[
     Literal["random-search", "mipro", "gepa"],
     typer.Option(help="dspy: which of DSPy's optimisers runs."),
@@ -138,6 +149,9 @@ class LeverOptions:
     embedding: str = "local:minilm"
     models: str = ""
     knowledge: str = ""
+    rungs: str = "search"
+    helper: str = ""
+    reranker: str = ""
     optimiser: Literal["random-search", "mipro", "gepa"] = "random-search"
     programs: int = 8
     reasoned: bool = False
@@ -183,7 +197,7 @@ def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> 
     proposer = (
         Proposer(options.proposer or None, count=options.propose) if options.propose else None
     )
-    known: dict[str, Lever] = {
+    known: dict[str, Lever | list[Lever]] = {
         "prompt": PromptLever(bench.variants(options.templates or ()), proposer=proposer),
         "demos": DemosLever(
             bootstrap=options.bootstrap,
@@ -192,7 +206,16 @@ def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> 
         ),
         "decoding": DecodingLever(),
         "model": ModelLever(listed(options.models)),
-        "retrieval": RetrievalLever(options.knowledge or None, embedding=options.embedding),
+        "retrieval": [
+            RetrievalLever(
+                options.knowledge or None,
+                rung=rung,
+                embedding=options.embedding,
+                helper=options.helper or None,
+                reranker=options.reranker or None,
+            )
+            for rung in rungs_in(options.rungs)
+        ],
         "dspy": DspyLever(
             options.optimiser,
             candidates=options.programs,
@@ -212,7 +235,21 @@ def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> 
             raise UsageError(
                 f"unknown lever {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
             )
-    return [known[name] for name in names]
+    found = (known[name] for name in names)
+    return [lever for one in found for lever in (one if isinstance(one, list) else [one])]
+
+
+def rungs_in(text: str) -> "list[RetrievalRung]":
+    """Return rungs of the retrieval lever by name; `all` is all of them."""
+    from ratchet.core.errors import UsageError
+    from ratchet.levers import RUNGS
+
+    names = listed(text)
+    if names == ["all"]:
+        return list(RUNGS)
+    if wrong := [name for name in names if name not in RUNGS]:
+        raise UsageError(f"--rungs is some of {', '.join(RUNGS)}, or all; got {wrong[0]!r}")
+    return [rung for rung in RUNGS if rung in names]
 
 
 def listed(text: str) -> list[str]:

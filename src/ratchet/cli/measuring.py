@@ -91,6 +91,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Print a candidate, and the exact messages that it sends for an example."""
+    import yaml
     from rich.text import Text
 
     from ratchet.cli.show import out, print_json
@@ -132,6 +133,11 @@ def show(
         out.print(
             f"passages: {chosen.retrieval.k} of {chosen.retrieval.knowledge}, {chosen.retrieval.mode}"
         )
+        asked = chosen.retrieval.plain()
+        if chosen.retrieval.calls[1]:  # what is asked on the way is no secret
+            out.print(Text(yaml.safe_dump(asked, allow_unicode=True, sort_keys=False)))
+    if chosen.guard:
+        out.print(Text(f"guard: {yaml.safe_dump(chosen.guard.model_dump(), sort_keys=False)}"))
     decoding = chosen.decoding
     if decoding.samples > 1:
         out.print(f"{decoding.samples} samples, the one that most agree on is taken")

@@ -182,8 +182,9 @@ def show_plan(plan: Plan) -> None:
     """Print what a measurement would take."""
     sign = "" if plan.counted else "≈"
     cost = "unknown price" if plan.cost_usd is None else cost_text(plan.cost_usd)
+    more = f", up to {plan.most_calls} where answers fail" if plan.most_calls > plan.calls else ""
     out.print(
-        f"{plan.calls} calls ({plan.kept} trials are there already), {sign}{plan.prompt_tokens:,} prompt + ≈{plan.completion_tokens:,} completion tokens, {cost}"
+        f"{plan.calls} calls{more} ({plan.kept} trials are there already), {sign}{plan.prompt_tokens:,} prompt + ≈{plan.completion_tokens:,} completion tokens, {cost}"
         + (f"; and up to {plan.judged} votes of judges" if plan.judged else "")
     )
 

@@ -54,6 +54,15 @@ def import_(
     group: Annotated[
         str | None, typer.Option(help="Examples with the same value here never straddle splits.")
     ] = None,
+    knowledge: Annotated[
+        str | None,
+        typer.Option(
+            help="The column that says what one must know: a text, or a list of texts, files or titles."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="The column that says which split: train, dev or test.")
+    ] = None,
     encoding: Annotated[
         str | None,
         typer.Option(
@@ -97,6 +106,8 @@ def import_(
         inputs=wanted,
         answer=answer,
         group=group or (known.splits.group_by if known else None),
+        knowledge=knowledge,
+        split=split,
     )
     settings = workspace.settings.models
     chosen = known or guess_task(

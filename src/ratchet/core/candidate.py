@@ -118,6 +118,17 @@ class Candidate(Record):
             )
         return self
 
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Return how many calls an answer takes at least and at most, those of models that are asked on the way too."""
+        drawing, found = self.decoding, self.retrieval.calls if self.retrieval else (0, 0)
+        more = 1 if self.nearest and self.nearest.needs_draft else 0
+        checking = (1, 2) if self.guard else (0, 0)
+        return (
+            drawing.samples + found[0] + more + checking[0],
+            drawing.samples * (1 + drawing.repairs) + found[1] + more + checking[1],
+        )
+
     def changed(self, **parts: object) -> "Candidate":
         """Return a copy with some parts replaced and checked again."""
         known = {name: getattr(self, name) for name in type(self).model_fields}

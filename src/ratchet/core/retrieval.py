@@ -158,6 +158,24 @@ class Retrieval(Record):
             raise ValueError("routing to `tables` needs retrieval.tables: a database and a prompt")
         return self
 
+    citations: bool = False
+    """A reply names its passages as [1] or [2, 3]; that is taken off its answer before it is scored."""
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Return how many calls of models finding passages takes, at least and at most."""
+        if self.is_counterfactual:
+            return 0, 0
+        asked = (self.filtering, self.reranking)
+        searching = sum(part is not None and part.by == "model" for part in asked)
+        searching += self.rewriting is not None
+        if self.compressing and self.compressing.by == "model":
+            searching += self.k
+        if self.routing is None:
+            return searching, searching
+        routing = int(self.routing.by == "model")
+        return routing, routing + max(searching, int(self.tables is not None))
+
     @property
     def is_counterfactual(self) -> bool:
         """Return whether this is a question of the diagnosis, and no way to answer."""

@@ -46,6 +46,8 @@ class AnswerForm(Record):
     """What the tool does, in the words that the model reads."""
     database: str | None = None
     """The SQLite file that a query is for, from the workspace's folder, for kind `sql`; may use input fields: `databases/{{db_id}}.sqlite`."""
+    absent: str | None = None
+    """What is answered where the knowledge does not hold it, for kind `text`: a reference that is this, or null, is right only so."""
     check: str | None = None
     """A function of yours, `file.py:name`, that is given inputs and answer and returns what is wrong with it, or nothing; `repairs` hand that back."""
     check_digest: str = ""
@@ -63,6 +65,10 @@ class AnswerForm(Record):
             raise ValueError(f"an answer of kind {self.kind!r} needs answer.json_schema")
         if self.kind == "tool" and not self.tool:
             raise ValueError("an answer of kind 'tool' needs answer.tool, the name of the tool")
+        if self.absent is not None and (self.kind != "text" or not self.absent.strip()):
+            raise ValueError(
+                f"answer.absent is a text, for answers of kind 'text'; got {self.absent!r} for kind {self.kind!r}"
+            )
         if self.database and self.kind != "sql":
             raise ValueError(
                 f"answer.database is for answers of kind 'sql', and this one is of kind {self.kind!r}"

@@ -41,7 +41,8 @@ def add_examples(
 
     Args:
         engine: The database.
-        task: The task; its `splits` say how new examples are divided. Examples that are there keep their splits.
+        task: The task; its `splits` say how new examples are divided that name no split of their own. Examples that are there keep
+            theirs, and one that is nearly another joins it.
         read: Called twice; the same examples both times.
         source: Where they come from, in the user's words.
         afresh: Leave out the examples of earlier versions, as of a task that was made anew under an old name.
@@ -52,21 +53,20 @@ def add_examples(
     for example in before():
         outline.add(example)
         known.append(example.split)
-    there = frozenset(outline.ids)
+    there, old = frozenset(outline.ids), len(known)
     for example in read():
         if example.id not in there:
             outline.add(example)
+            known.append(example.split)
     splits = outline.divide(task.splits, known=known)
 
     def placed() -> Iterator[Example]:
         yield from before()
         fresh = (example for example in read() if example.id not in there)
-        for example, split in zip(
-            fresh, splits[len(known) :], strict=False
-        ):  # checked in the store
+        for example, split in zip(fresh, splits[old:], strict=False):  # checked in the store
             yield example.model_copy(update={"split": split})
 
-    kept = [*known, *splits[len(known) :]]
+    kept = [*known[:old], *splits[old:]]
     dataset = add_dataset(
         engine,
         task.name,
@@ -77,7 +77,7 @@ def add_examples(
     counts = Counter(kept)
     return Added(
         dataset=dataset,
-        new=len(kept) - len(known),
+        new=len(kept) - old,
         splits={name: counts[name] for name in SPLITS},
         leaks=sum(kept[i] != kept[j] for i, j in outline.links()),
     )

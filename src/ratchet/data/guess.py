@@ -63,6 +63,10 @@ class Guess:
     answer: str
     identity: str | None = None
     group: str | None = None
+    knowledge: str | None = None
+    """What one must know to answer: a text, or a list of texts, files or titles."""
+    split: str | None = None
+    """Which split a row belongs to: train, dev or test."""
     left_out: tuple[str, ...] = ()
     reasons: tuple[str, ...] = field(default=())
 
@@ -73,6 +77,8 @@ def guess_columns(
     inputs: Sequence[str] = (),
     answer: str | None = None,
     group: str | None = None,
+    knowledge: str | None = None,
+    split: str | None = None,
 ) -> Guess:
     """Return the part that each column plays; what the caller names is taken as it is.
 
@@ -81,7 +87,8 @@ def guess_columns(
     if not rows:
         raise DataError("there are no rows to guess from: the file has a header and nothing else")
     names = list(dict.fromkeys(name for row in rows for name in row.values))
-    for asked in (*inputs, *filter(None, [answer, group])):
+    named = [*filter(None, [knowledge, split])]
+    for asked in (*inputs, *filter(None, [answer, group]), *named):
         if asked not in names:
             raise DataError(
                 f"there is no column {asked!r}; the columns are {', '.join(map(repr, names))}.{did_you_mean(asked, names)}"
@@ -99,7 +106,7 @@ def guess_columns(
     spare = [
         n
         for n in names
-        if n not in (identity, chosen_group, chosen_answer) and n.lower() not in LEFT_OUT
+        if n not in (identity, chosen_group, chosen_answer, *named) and n.lower() not in LEFT_OUT
     ]
     reasons = []
     if chosen_answer is None:
@@ -114,12 +121,16 @@ def guess_columns(
         raise DataError(
             f"no column is left as an input beside the answer {chosen_answer!r}; name one with --input"
         )
-    left = tuple(n for n in names if n not in (*chosen, chosen_answer, identity, chosen_group))
+    left = tuple(
+        n for n in names if n not in (*chosen, chosen_answer, identity, chosen_group, *named)
+    )
     return Guess(
         inputs=chosen,
         answer=chosen_answer,
         identity=identity,
         group=chosen_group,
+        knowledge=knowledge,
+        split=split,
         left_out=left,
         reasons=tuple(reasons),
     )

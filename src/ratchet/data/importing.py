@@ -9,13 +9,24 @@ from pathlib import Path
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from ratchet.core import Example, Json, Task
+from ratchet.core import Example, Json, Split, Task
 from ratchet.core.errors import DataError
 from ratchet.core.records import canonical_json
 from ratchet.data.guess import Guess, field_name, parsed
 from ratchet.data.rows import BadRow, Row
 
 __all__ = ["ImportReport", "to_examples"]
+
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "test": "test",
+}
 
 
 @dataclass(kw_only=True)
@@ -78,7 +89,10 @@ def to_example(task: Task, row: Row, guess: Guess, path: Path) -> Example:
                 f"column {column!r} is empty or missing; the columns are {', '.join(map(repr, row.values))}"
             )
         inputs[name] = row.values[column]
-    if row.values.get(guess.answer) is None:
+    said = row.values.get(guess.answer)
+    if task.answer.absent is not None and said in (None, ""):
+        said = task.answer.absent
+    if said is None:
         raise ValueError(
             f"column {guess.answer!r} (the answer) is empty or missing; the columns are {', '.join(map(repr, row.values))}"
         )
@@ -86,11 +100,29 @@ def to_example(task: Task, row: Row, guess: Guess, path: Path) -> Example:
     identity = row.values.get(guess.identity) if guess.identity else None
     return Example(
         inputs=inputs,
-        reference=reference(task, row.values[guess.answer], guess.answer),
+        reference=reference(task, said, guess.answer),
         source=f"{path.name}:{row.number}",
         name=None if identity is None else str(identity),
         group=None if group is None else str(group),
+        knowledge=needed(row.values.get(guess.knowledge)) if guess.knowledge else (),
+        split=split_in(row.values.get(guess.split), guess.split) if guess.split else None,
     )
+
+
+def needed(value: Json) -> tuple[str, ...]:
+    """Return what one must know: a list as it is (also one that is written as JSON), a text as one."""
+    body = parsed(value)
+    if body in (None, ""):
+        return ()
+    return tuple(str(one) for one in (body if isinstance(body, list) else [value]))
+
+
+def split_in(value: Json, column: str) -> Split:
+    """Return a split by its name; ValueError where it is none."""
+    found = SPLIT_NAMES.get(str(value).strip().lower())
+    if found is None:
+        raise ValueError(f"column {column!r}: {value!r} is no split; name train, dev or test")
+    return found
 
 
 def reference(task: Task, value: Json, column: str) -> Json:

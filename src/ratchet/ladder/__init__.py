@@ -6,7 +6,7 @@ from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
 from ratchet.ladder.curve import data_curve
 from ratchet.ladder.edits import Edit, edits, edits_of
 from ratchet.ladder.final import open_test
-from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of
+from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of, rag_metric
 from ratchet.ladder.release import promote
 from ratchet.ladder.report import (
     COLUMNS,
@@ -46,6 +46,7 @@ __all__ = [
     "open_test",
     "preferences_of_trials",
     "promote",
+    "rag_metric",
     "rung_cells",
     "score_text",
 ]

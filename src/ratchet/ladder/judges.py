@@ -1,16 +1,24 @@
 """The judges that a task's metric names: candidates of the task "grade this", with the champion of that task where it has a ladder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Json, Task
 from ratchet.core.errors import MetricError, did_you_mean
-from ratchet.metrics import JudgeMetric, Metric, grading_task, make_metric
+from ratchet.metrics import (
+    RAG_METRICS,
+    Judged,
+    JudgeMetric,
+    Metric,
+    RagMetric,
+    grading_task,
+    make_metric,
+)
 from ratchet.metrics.registry import JUDGED
 from ratchet.store import Workspace, find_candidate, load_candidate, load_steps
 
-__all__ = ["judge_metric", "judge_named", "judge_names", "metric_of"]
+__all__ = ["judge_metric", "judge_named", "judge_names", "metric_of", "rag_metric"]
 
 OPTIONS = ("rubric", "scale", "reference", "task", "judges", "repeats")
 
@@ -79,6 +87,24 @@ def judge_named(name: str, grading: Task, workspace: Workspace | None) -> Candid
     return start.changed(model=name, note=name)
 
 
+def rag_metric(task: Task, name: str, options: Mapping[str, Json]) -> RagMetric:
+    """Return one of the four metrics of answers that stand on passages; its judge is named, or the task's teacher.
+
+    Raises: MetricError if an option is unknown, or nobody judges.
+    """
+    known = ("judge", "embedding")
+    for option in sorted(options.keys() - set(known)):
+        raise MetricError(
+            f"metric {name!r} has no option {option!r}; its options are {', '.join(known)}.{did_you_mean(option, known)}"
+        )
+    judge = options.get("judge") or task.models.teacher
+    if not judge:
+        raise MetricError(
+            f"metric {name!r} needs a judge: name a model in metric.options.judge, or set models.teacher of the task"
+        )
+    return RagMetric(name, str(judge), embedding=str(options.get("embedding", "local:minilm")))
+
+
 def champion(grading: Task, start: Candidate, workspace: Workspace | None) -> Candidate:
     kept: Sequence[str] = []
     if workspace is not None:
@@ -88,8 +114,10 @@ def champion(grading: Task, start: Candidate, workspace: Workspace | None) -> Ca
     return find_candidate(workspace.database, kept[-1])
 
 
-def metric_of(task: Task, workspace: Workspace | None) -> Metric | JudgeMetric:
+def metric_of(task: Task, workspace: Workspace | None) -> Metric | Judged:
     """Return the metric that a task names, with its judges where it has some."""
     if task.metric.name == JUDGED:
         return judge_metric(task, workspace)
+    if task.metric.name in RAG_METRICS:
+        return rag_metric(task, task.metric.name, task.metric.options)
     return make_metric(task.metric, root=workspace.root if workspace else None, form=task.answer)

@@ -26,6 +26,10 @@ def promote(engine: sa.Engine, task: Task, candidate: Candidate, *, name: str) -
             f"a release's name is lower-case letters, digits, dots, - and _, so that it is never taken for a model's; got {name!r}"
         )
     Prompt(task, candidate)
+    if candidate.retrieval and candidate.retrieval.is_counterfactual:
+        raise UsageError(
+            f"{candidate.id} is a question of the diagnosis (retrieval.mode {candidate.retrieval.mode!r}), and no way to answer; serve a candidate that searches"
+        )
     before = load_releases(engine, name)
     if before and (before[-1].candidate.id, before[-1].task) == (candidate.id, task):
         return before[-1]

@@ -8,11 +8,12 @@ from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
 from ratchet.levers.model import ModelLever
 from ratchet.levers.prompt import PromptLever
 from ratchet.levers.proposals import Proposer
-from ratchet.levers.retrieval import RetrievalLever
+from ratchet.levers.retrieval import RUNGS, RetrievalLever, RetrievalRung
 from ratchet.levers.tune import TuneLever, forgotten
 from ratchet.levers.variants import WRITTEN, candidate_in, files_in, matching, variants_in
 
 __all__ = [
+    "RUNGS",
     "WRITTEN",
     "DecodingLever",
     "DemosLever",
@@ -24,6 +25,7 @@ __all__ = [
     "PromptLever",
     "Proposer",
     "RetrievalLever",
+    "RetrievalRung",
     "TuneLever",
     "Watcher",
     "candidate_in",

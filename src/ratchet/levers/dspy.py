@@ -22,7 +22,7 @@ from ratchet.levers.accepted import FULL
 from ratchet.levers.kept import KeptReplies
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.measure import check_priced
-from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics import Judged, Metric
 from ratchet.metrics.metric import references_are_answers
 from ratchet.models import ChatModel, ChatReply, ChatRequest
 
@@ -89,7 +89,7 @@ class DspyLever:
         """
         need_dspy()
         metric = evidence.bench.metric
-        if isinstance(metric, JudgeMetric):
+        if isinstance(metric, Judged):
             raise UsageError(
                 "the lever dspy scores thousands of answers as it goes, and this metric has judges; use a metric without, or the levers prompt and demos"
             )

@@ -13,7 +13,7 @@ from ratchet.core.errors import BudgetError, TuningError, UsageError
 from ratchet.levers.accepted import accepted
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.measure import Forgetting, Probe, forgetting, mean_score, probes_for, texts_for
-from ratchet.metrics import JudgeMetric
+from ratchet.metrics import Judged
 from ratchet.metrics.metric import references_are_answers
 from ratchet.models import ChatRequest, ModelPool, local_folder
 from ratchet.tuning import (
@@ -198,7 +198,7 @@ class TuneLever:
     ) -> Callable[[Any, Any], float]:
         """Return what scores a model in training: its answers to examples that are held back, by the task's own metric."""
         metric = evidence.bench.metric
-        if isinstance(metric, JudgeMetric):
+        if isinstance(metric, Judged):
             raise TuningError(
                 "the best checkpoint cannot be chosen by a judge; choose it by the loss"
             )

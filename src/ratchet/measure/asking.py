@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from ratchet.answer import Prompt, answer_example
-from ratchet.core import Budget, Candidate, Example, Spend, Task, Trial
+from ratchet.core import Budget, Candidate, Example, Passage, Spend, Task, Trial
 from ratchet.core.errors import BudgetError, MetricError, ReplyError
 from ratchet.measure.measurement import Measurement, Missing, Outcome
-from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics import Judged, Metric
+from ratchet.metrics.absence import absence
 from ratchet.metrics.metric import takes_time
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import TrialWriter, keep_candidate, read_trials
+from ratchet.store.knowledge import find_passages
 
 __all__ = [
     "Asking",
@@ -53,7 +55,7 @@ class Bench:
     """Where candidates of one task are measured: the task with its metric, and where trials are kept."""
 
     task: Task
-    metric: Metric | JudgeMetric
+    metric: Metric | Judged
     engine: sa.Engine | None = None
     """The database; None keeps nothing."""
     budget: Budget = field(default_factory=Budget)
@@ -132,14 +134,24 @@ class Asking:
         if trial.failure:
             score = metric.failed(example, trial.failure)
         else:
-            assert not isinstance(metric, JudgeMetric)  # those are asked by `judged`
-            score = metric.score(example, trial.answer)
+            assert not isinstance(metric, Judged)  # those are asked by `judged`
+            score = absence(self.bench.task, example, trial.answer) or metric.score(
+                example, trial.answer
+            )
         return trial.model_copy(update={"score": score})
 
     async def judged(self, trial: Trial, example: Example) -> Trial:
         assert self.votes  # those have a judge to ask
-        assert isinstance(self.bench.metric, JudgeMetric)
-        score = await self.bench.metric.judge(example, trial.answer, self.votes.ask)
+        assert isinstance(self.bench.metric, Judged)
+        metric = self.bench.metric
+        known = absence(self.bench.task, example, trial.answer, metric=getattr(metric, "name", ""))
+        score = known or await metric.judge(
+            example,
+            trial.answer,
+            self.votes.ask,
+            passages=await asyncio.to_thread(passages_of, self.bench, trial),
+            pool=self.bench.pool,
+        )
         return trial.model_copy(update={"score": score})
 
     def record(self, trial: Trial, *, is_new: bool, answered: bool) -> None:
@@ -281,6 +293,14 @@ class Asking:
         return read
 
 
+def passages_of(bench: Bench, trial: Trial) -> list[Passage]:
+    """Return the passages that an answer was given, in their order."""
+    if trial.seen or not trial.passages or bench.engine is None:
+        return list(trial.seen)
+    known = find_passages(bench.engine, trial.passages)
+    return [known[name] for name in trial.passages if name in known]
+
+
 def check_priced(budget: Budget, model: ChatModel, who: str) -> None:
     """Refuse a budget in dollars that the calls of a model would never count against.
 
@@ -317,17 +337,16 @@ async def paid(
 
     Raises: BudgetError if it does not allow one more call; ReplyError if none came back.
     """
-    budget, decoding, spared = bench.budget, prompt.candidate.decoding, 0
-    most = decoding.samples * (1 + decoding.repairs)
+    budget, (least, most), spared = bench.budget, prompt.candidate.calls, 0
     while not budget.begin(most):
-        if decoding.is_plain or budget.is_spent() or not budget.is_under_way:
+        if most == 1 or budget.is_spent() or not budget.is_under_way:
             raise BudgetError("the budget is spent")
         await asyncio.sleep(WAIT_S)  # what others spare comes back
     try:
         trial = await answer_example(prompt, model, example, repeat=repeat, pool=bench.pool)
-        spared = most - trial.calls
+        spared = max(0, most - trial.calls)
     except ReplyError:
-        spared = most - decoding.samples  # what never came was not repaired
+        spared = most - least  # what never came was not repaired
         raise
     finally:
         budget.end(most, spared=spared)
@@ -345,28 +364,32 @@ class Votes:
 
     Args:
         bench: Where they are kept, and who pays.
-        task: What the judges do: a grading task, or one of pairs.
-        judges: Its candidates.
+        panels: What the judges do (a grading task, one of pairs), each with its candidates.
         writer: Takes the votes, where there is a database.
     Raises: MetricError if there are no models to judge with.
     """
 
     def __init__(
-        self, bench: Bench, task: Task, judges: Sequence[Candidate], writer: TrialWriter | None
+        self,
+        bench: Bench,
+        panels: Sequence[tuple[Task, Sequence[Candidate]]],
+        writer: TrialWriter | None,
     ) -> None:
         if bench.pool is None:
             raise MetricError("the metric has judges, and no models are at hand for them")
-        self._bench, self._pool, self._writer, self._judges = bench, bench.pool, writer, judges
+        self._bench, self._pool, self._writer = bench, bench.pool, writer
+        self._judges = [judge for _, judges in panels for judge in judges]
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._asked: dict[tuple[str, str, int], asyncio.Future[Trial]] = {}
         self._kept: dict[tuple[str, str, int], Trial] = {}
         self.unpriced = False
         """Whether a vote was bought whose price is unknown."""
         if bench.engine is not None:
-            for judge in judges:
-                keep_candidate(bench.engine, judge)
-            trials = read_trials(bench.engine, [j.id for j in judges], task_id=task.asking_id)
-            self._kept = {(t.candidate_id, t.example_id, t.repeat): t for t in trials}
+            for task, judges in panels:
+                for judge in judges:
+                    keep_candidate(bench.engine, judge)
+                trials = read_trials(bench.engine, [j.id for j in judges], task_id=task.asking_id)
+                self._kept |= {(t.candidate_id, t.example_id, t.repeat): t for t in trials}
 
     def check_budget(self) -> None:
         """Refuse a budget in dollars that the judges' votes would never count against.
@@ -412,10 +435,10 @@ class Votes:
 @asynccontextmanager
 async def voting(bench: Bench, writer: TrialWriter | None) -> AsyncIterator[Votes | None]:
     """Yield the votes of the metric's judges; None where it has none."""
-    if not isinstance(bench.metric, JudgeMetric):
+    if not isinstance(bench.metric, Judged):
         yield None
         return
-    votes = Votes(bench, bench.metric.grading, bench.metric.judges, writer)
+    votes = Votes(bench, bench.metric.panels, writer)
     try:
         yield votes
     finally:

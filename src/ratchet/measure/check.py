@@ -9,7 +9,7 @@ from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
 from ratchet.data import find_leaks, near_duplicates
 from ratchet.data.splits import text_of
 from ratchet.measure.compare import mcnemar_n, mcnemar_visible
-from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics import Judged, Metric
 from ratchet.metrics.metric import references_are_answers
 from ratchet.models import ChatReply, ToolCall
 
@@ -38,7 +38,7 @@ class Finding(Record):
 def check_task(
     task: Task,
     examples: Sequence[Example],
-    metric: Metric | JudgeMetric,
+    metric: Metric | Judged,
     candidates: Sequence[Candidate] = (),
 ) -> list[Finding]:
     """Return what every check found, in a fixed order.
@@ -180,9 +180,9 @@ def spoken(task: Task, reference: Json) -> ChatReply:
     return ChatReply(text=message["content"], tool_calls=calls)
 
 
-def ceiling(metric: Metric | JudgeMetric, answers: Sequence[tuple[Example, Json]]) -> Finding:
+def ceiling(metric: Metric | Judged, answers: Sequence[tuple[Example, Json]]) -> Finding:
     """Find references that the metric itself does not score 1: the ceiling of every candidate is lower."""
-    if isinstance(metric, JudgeMetric):
+    if isinstance(metric, Judged):
         return Finding(
             check="metric ceiling",
             level="ok",

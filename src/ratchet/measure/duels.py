@@ -89,7 +89,7 @@ async def judged_bouts(
     ]
     turn, errors = asyncio.Semaphore(AT_ONCE), list[ReplyError]()
     with writing(bench) as writer:
-        votes = Votes(bench, task, [judge], writer)
+        votes = Votes(bench, [(task, [judge])], writer)
 
         async def one(example: Example, a: int, b: int) -> None:
             first, second = answers[a][example.id], answers[b][example.id]

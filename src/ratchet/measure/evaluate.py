@@ -13,7 +13,7 @@ from ratchet.core import Candidate, Example, Spend, Trial
 from ratchet.core.errors import DataError
 from ratchet.measure.asking import Asking, Bench, stored, voting, writing
 from ratchet.measure.measurement import Measurement
-from ratchet.metrics import JudgeMetric, Metric
+from ratchet.metrics import Judged, Metric
 from ratchet.models import ChatModel, ChatReply
 from ratchet.store import measured_candidates
 
@@ -37,6 +37,8 @@ class Plan:
     calls: int
     kept: int
     """Trials that are there already and cost nothing."""
+    most_calls: int
+    """Those too that only some answers take: repairs, for instance."""
     prompt_tokens: int
     completion_tokens: int
     counted: bool
@@ -67,17 +69,19 @@ def plan(
     sample = wanted[:: max(1, len(wanted) // SAMPLE)][:SAMPLE]
     counts = [model.count_tokens(prompt.request(example)) for example in sample]
     answers = [len(str(written_answer(bench.task, example.reference, 0))) / 4 for example in sample]
-    share = len(wanted) * prompt.candidate.decoding.samples  # answers that are repaired come on top
+    least, most = candidate.calls  # of those on the way each counts as one of the answer's own
+    share = len(wanted) * least
     prompt_tokens = round(fmean([count for count, _ in counts]) * share) if counts else 0
     completion_tokens = round(fmean(answers) * share) if answers else 0
     return Plan(
         calls=share,
+        most_calls=len(wanted) * most,
         kept=len(examples) * repeats - len(wanted),
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         counted=all(exact for _, exact in counts),
         cost_usd=model.price(prompt_tokens, completion_tokens),
-        judged=unscored * bench.metric.votes if isinstance(bench.metric, JudgeMetric) else 0,
+        judged=unscored * bench.metric.votes if isinstance(bench.metric, Judged) else 0,
     )
 
 

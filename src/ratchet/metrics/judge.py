@@ -222,7 +222,12 @@ class JudgeMetric:
             reference=None,
         )
 
-    async def judge(self, example: Example, answer: Json, ask: Ask) -> Score:
+    @property
+    def panels(self) -> list[tuple[Task, Sequence[Candidate]]]:
+        """Return the grading task, with who grades."""
+        return [(self.grading, self.judges)]
+
+    async def judge(self, example: Example, answer: Json, ask: Ask, **_: object) -> Score:
         """Return the mean of all votes.
 
         Raises: ReplyError (kind "judge") if no judge gives a grade.

@@ -13,6 +13,7 @@ from ratchet.metrics.function import FunctionMetric
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
 from ratchet.metrics.metric import Metric
 from ratchet.metrics.numbers import NumberError
+from ratchet.metrics.rag import RAG_METRICS
 from ratchet.metrics.spans import SpanMatch
 
 __all__ = ["METRICS", "make_metric"]
@@ -64,7 +65,7 @@ def make_metric(
         options = {**spec.options, "database": str(database)}
         return made(spec.name, lambda: ExecutionAccuracy(root=root or Path.cwd(), **options))
     if spec.name not in METRICS:
-        known = [*METRICS, EXECUTION, JUDGED, "function"]
+        known = [*METRICS, EXECUTION, JUDGED, *RAG_METRICS, "function"]
         raise MetricError(
             f"unknown metric {spec.name!r}; there are {', '.join(known)}.{did_you_mean(spec.name, known)}"
         )
