@@ -34,6 +34,7 @@ class ModelPool:
         ready: Models that are open already, by name; tests and notebooks bring their own.
         local: What runs the models of this machine.
         engine: The database, where the vectors of knowledge bases are.
+        files: The folder for what is made of them: graphs of neighbours.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class ModelPool:
         confined: bool = False,
         local: LocalSettings | None = None,
         engine: sa.Engine | None = None,
+        files: Path | None = None,
     ) -> None:
-        self.engine = engine
+        self.engine, self.files = engine, files
         self.kept: dict[str, Any] = {}
         """What is opened with the models, and lives as long: indexes of knowledge bases."""
         self._endpoints, self._adapters, self.root = (
@@ -205,4 +207,5 @@ def workspace_pool(
         confined=confined,
         local=workspace.settings.local,
         engine=workspace.database,
+        files=workspace.files,
     )

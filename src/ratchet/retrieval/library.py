@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ratchet.core import Chunking, Json, Knowledge, Passage
+from ratchet.core import Chunking, Json, Knowledge, Passage, content_id
 from ratchet.core.errors import DataError, UsageError
 from ratchet.models import ModelPool
 from ratchet.retrieval.chunk import passages_of
@@ -177,5 +177,10 @@ class Library:
         return self._open[key]
 
     def _read(self, version: Knowledge, embedding: str | None) -> Index:
-        rows = None if embedding is None else load_vectors(self._engine, embedding, version)
-        return Index(load_passages(self._engine, version), rows).ready()
+        rows = graph = None
+        if embedding is not None:
+            rows = load_vectors(self._engine, embedding, version)
+            if self._pool.files:
+                name = content_id("g", [version.id, embedding])
+                graph = self._pool.files / "indexes" / f"{name}.usearch"
+        return Index(load_passages(self._engine, version), rows, graph=graph).ready()
