@@ -71,7 +71,8 @@ async def find_passages(
     if where_to == "tables" and retrieval.tables:
         return await from_tables(retrieval.tables, query, example.inputs, helpers)
     embedding = None if retrieval.mode == "lexical" else retrieval.embedding
-    index = await library.index(await library.version(where_to), embedding)
+    version = await library.version(where_to)
+    index = await library.index(version, embedding, retrieval.language)
     where = {name: Template(text).render(example.inputs) for name, text in retrieval.where.items()}
     where |= await filtered(retrieval, query, index, helpers)
     depth = max(retrieval.k, retrieval.reranking.depth if retrieval.reranking else 0)
@@ -84,6 +85,7 @@ async def find_passages(
             embedding=retrieval.embedding,
             weight=retrieval.weight,
             where=where,
+            language=retrieval.language,
         )
         for one in await searched(retrieval, query, helpers)
     ]

@@ -20,6 +20,7 @@ Mode = Annotated[
 Embedding = Annotated[
     str, typer.Option(help="Who embeds: local:minilm, local:<folder> or <endpoint>/<model>.")
 ]
+Language = Annotated[str, typer.Option(help="Of the words, for search by words: english, german …")]
 TELLING = 300
 
 
@@ -139,6 +140,7 @@ def search(
     k: Annotated[int, typer.Option(min=1, help="How many passages.")] = 5,
     mode: Mode = "hybrid",
     embedding: Embedding = "local:minilm",
+    language: Language = "english",
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only passages with this: source=…, date=…, or a column's name=value."),
@@ -164,7 +166,13 @@ def search(
         async with workspace_pool(workspace) as pool:
             library = Library(workspace.database, pool)
             return await library.search(
-                name, query, mode=mode, k=k, embedding=embedding, where=wanted
+                name,
+                query,
+                mode=mode,
+                k=k,
+                embedding=embedding,
+                where=wanted,
+                language=language,
             )
 
     found = run_sync(work())
@@ -191,6 +199,7 @@ def score(
     ],
     k: Annotated[int, typer.Option(min=1, help="How deep.")] = 10,
     embedding: Embedding = "local:minilm",
+    language: Language = "english",
     modes: Annotated[str, typer.Option(help="With commas.")] = "lexical,dense,hybrid",
     json: Json = False,
 ) -> None:
@@ -217,7 +226,13 @@ def score(
             library = Library(workspace.database, pool)
             return {
                 mode: await search_scores(
-                    library, name, queries, mode=mode, k=k, embedding=embedding
+                    library,
+                    name,
+                    queries,
+                    mode=mode,
+                    k=k,
+                    embedding=embedding,
+                    language=language,
                 )
                 for mode in chosen
             }

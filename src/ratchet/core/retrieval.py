@@ -139,6 +139,8 @@ class Retrieval(Record):
     """Of the dense ranking, where both are fused."""
     query: str = ""
     """Template of what is searched; empty is the text of all inputs."""
+    language: str = "english"
+    """Of the words that search by words stems and leaves out, as Snowball names it."""
     where: dict[str, str] = {}
     """Only passages with these values; templates, which may use input fields."""
     rewriting: Rewriting | None = None

@@ -63,12 +63,13 @@ async def search_scores(
     mode: Mode,
     k: int = 10,
     embedding: str = "local:minilm",
+    language: str = "english",
 ) -> dict[str, tuple[float, float, float]]:
     """Return each metric's mean over queries, with its 95 % interval."""
     rows = []
     for one in queries:
         found = await library.search(
-            name, one.query, mode=mode, k=max(k, DEEP), embedding=embedding
+            name, one.query, mode=mode, k=max(k, DEEP), embedding=embedding, language=language
         )
         ranked = documents_of(found, one.grades)
         rows.append(

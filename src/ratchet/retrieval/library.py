@@ -97,7 +97,7 @@ class Library:
 
     def __init__(self, engine: sa.Engine, pool: ModelPool) -> None:
         self._engine, self._pool = engine, pool
-        self._open: dict[tuple[str, str | None], Index] = {}
+        self._open: dict[tuple[str, str | None, str], Index] = {}
         self._versions: dict[str, Knowledge] = {}
         self._opening = asyncio.Lock()
 
@@ -142,13 +142,14 @@ class Library:
         embedding: str = "local:minilm",
         weight: float = 0.5,
         where: Mapping[str, Json] | None = None,
+        language: str = "english",
     ) -> list[Found]:
         """Return the passages of a knowledge base that fit a query best; passages that have no vector yet are embedded first.
 
         Raises: DataError if there is no such knowledge base.
         """
         version = await self.version(name)
-        index = await self.index(version, None if mode == "lexical" else embedding)
+        index = await self.index(version, None if mode == "lexical" else embedding, language)
         vector = None
         if mode != "lexical":
             (vector,), _ = await self._pool.embedder(embedding).embed([query])
@@ -166,21 +167,25 @@ class Library:
                 self._versions[name] = known
         return known
 
-    async def index(self, version: Knowledge, embedding: str | None) -> Index:
+    async def index(
+        self, version: Knowledge, embedding: str | None, language: str = "english"
+    ) -> Index:
         """Return the index of a version, with vectors where a model for them is named."""
-        key = (version.id, embedding)
+        key = (version.id, embedding, language)
         async with self._opening:
             if key not in self._open:
                 if embedding is not None:
                     await self.embed(version, embedding)
-                self._open[key] = await asyncio.to_thread(self._read, version, embedding)
+                self._open[key] = await asyncio.to_thread(self._read, version, embedding, language)
         return self._open[key]
 
-    def _read(self, version: Knowledge, embedding: str | None) -> Index:
+    def _read(self, version: Knowledge, embedding: str | None, language: str) -> Index:
         rows = graph = None
         if embedding is not None:
             rows = load_vectors(self._engine, embedding, version)
             if self._pool.files:
                 name = content_id("g", [version.id, embedding])
                 graph = self._pool.files / "indexes" / f"{name}.usearch"
-        return Index(load_passages(self._engine, version), rows, graph=graph).ready()
+        return Index(
+            load_passages(self._engine, version), rows, language=language, graph=graph
+        ).ready()

@@ -32,6 +32,8 @@ EXACT = 50_000
 """Passages that are compared with a query one by one: a few milliseconds."""
 WIDE = 200
 """So many neighbours are looked at in the graph, at least: 0.998 of the true ten are found (benchmarks/retrieval)."""
+STOPPED = ("english", "german", "dutch", "french", "spanish", "portuguese", "italian", "russian", "swedish", "norwegian", "chinese", "turkish")  # fmt: skip
+"""Languages whose words that say nothing are known."""
 WORD = r"(?u)\b\w+\b"
 """Of one letter too, as Lucene reads words."""
 
@@ -241,9 +243,13 @@ def tokens(texts: list[str], language: str) -> list[list[str]]:
         raise UsageError(
             f"searching needs the extra 'knowledge' ({missing}); install it with: pip install 'ratchet[knowledge]'"
         ) from missing
+    if language not in Stemmer.algorithms():
+        raise UsageError(
+            f"unknown language {language!r}; there are {', '.join(Stemmer.algorithms())}"
+        )
     found: list[list[str]] = bm25s.tokenize(
         texts,
-        stopwords=language,
+        stopwords=language if language in STOPPED else [],
         stemmer=Stemmer.Stemmer(language),
         token_pattern=WORD,
         return_ids=False,
