@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from ratchet.core import Passage
 from ratchet.measure.ranking import average_precision, ndcg, recall_at, reciprocal_rank
 from ratchet.models import ModelPool
-from ratchet.retrieval import Index
+from ratchet.retrieval import Exact, Index
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[2] / "shared" / "data" / "retrieval" / "scifact"
@@ -69,7 +69,7 @@ def main() -> None:
             zip(queries, asyncio.run(vectors_of(list(queries.values()))), strict=True)
         )
         print(f"embedded in {time.monotonic() - started:.0f} s", flush=True)
-    index = Index(passages, rows)
+    index = Index(passages, None if rows is None else Exact(rows))
     scores: dict[str, NDArray[np.float64]] = {}
     results: dict[str, dict[str, float]] = {}
     for mode in given.modes:

@@ -26,7 +26,7 @@ from ratchet.core import Candidate, Chunking, Example, InputField, MetricSpec, P
 from ratchet.ladder.admit import level_of
 from ratchet.measure.intervals import t_interval
 from ratchet.models import ModelPool
-from ratchet.retrieval import Index, add_documents
+from ratchet.retrieval import Exact, Index, add_documents
 from ratchet.store import open_database
 
 HERE = Path(__file__).parent
@@ -46,7 +46,7 @@ async def ranked(
     """Return recall at each depth, MRR, and all-found at the last depth, by way of search; what is needed is named by source."""
     rows = await embedded(pool, [one.searched for one in passages])
     queries = await embedded(pool, [question for question, _ in asked])
-    index = Index(passages, rows, language=language)
+    index = Index(passages, Exact(rows), language=language)
     table: dict[str, dict[str, float]] = {}
     for mode in ("lexical", "dense", "hybrid"):
         lines = []

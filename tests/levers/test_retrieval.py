@@ -181,6 +181,36 @@ async def test_several_knowledge_bases_are_chosen_among(bench, tmp_path):
     assert fields == ["kind", "kind"]
 
 
+@pytest.mark.local
+@pytest.mark.slow
+async def test_embeddings_are_tuned_on_the_tasks_own_pairs(bench):
+    """Questions of train and the passages that their examples need; the folder loads like its base, and is made once."""
+    bench.said = []
+    bench.watching.says = bench.said.append
+    assert await ways(bench, "embedding") == {}
+    assert "0 train examples name a passage" in bench.said[-1]
+    bench.examples = [
+        e.model_copy(update={"knowledge": (f"{country}.md",)})
+        for e in bench.examples
+        for country in NAMES
+        if country in e.inputs["question"]
+    ]
+
+    (tuned,) = (await ways(bench, "embedding")).values()
+
+    folder = (bench.files / "embeddings").iterdir()
+    assert tuned.retrieval.mode == "hybrid"
+    assert tuned.retrieval.embedding.endswith(next(folder).name)
+    example = bench.split("dev")[0]
+    async with ModelPool(engine=bench.engine) as pool:
+        found = await gather(Prompt(TASK, tuned), example, pool)
+        again, _ = await pool.embedder(tuned.retrieval.embedding).embed(["x"])
+        before, _ = await pool.embedder("local:minilm").embed(["x"])
+    assert any(example.reference in one.text for one in found.passages)
+    assert again.shape == before.shape
+    assert abs(again - before).max() > 1e-4
+
+
 async def test_without_passages_there_is_nothing_to_find_better(bench):
     """It is said, and nothing is proposed."""
     bench.said = []

@@ -6,7 +6,7 @@ import pytest
 from ratchet.core import Chunking, Passage
 from ratchet.core.errors import DataError, UsageError
 from ratchet.models import ModelPool
-from ratchet.retrieval import Document, Index, Library, add_documents, passages_of
+from ratchet.retrieval import Document, Exact, Index, Library, add_documents, passages_of
 from ratchet.retrieval.parse import Section
 from ratchet.store.knowledge import find_knowledge, list_knowledge, load_passages
 
@@ -97,7 +97,7 @@ def test_ranks_are_fused_and_filters_hold():
     """Second in both beats first in one; a filter leaves others out; no word in common finds nothing."""
     found = passages("alpha beta", "alpha", "gamma delta", "beta gamma")
     vectors = np.eye(4, dtype=np.float32)
-    index = Index(found, vectors)
+    index = Index(found, Exact(vectors))
     query = np.array([0.1, 0.7, 0.9, 0.0], dtype=np.float32)
 
     both = [one.passage.text for one in index.search("alpha", k=4, vector=query)]

@@ -104,7 +104,7 @@ KnowledgeName = Annotated[
 Rungs = Annotated[
     str,
     typer.Option(
-        help="retrieval: which rungs, with commas, each with a verdict of its own: search, chunks, query, rerank, shape, route."
+        help="retrieval: which rungs, with commas, each with a verdict of its own: search, chunks, query, rerank, shape, route, embedding; or all."
     ),
 ]
 Helper = Annotated[

@@ -3,6 +3,8 @@
 Each rung is a lever of its own, with a race and a verdict of its own, so that each has to pay for itself.
 """
 
+import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,15 +16,17 @@ import sqlalchemy as sa
 import yaml
 
 from ratchet.answer.nearest import text_of
-from ratchet.core import Budget, Candidate, Chunking, Knowledge, Retrieval
+from ratchet.core import Budget, Candidate, Chunking, Knowledge, Retrieval, content_id
 from ratchet.core.errors import DataError, UnknownModelError, UsageError
 from ratchet.levers.lever import Evidence, LeverEstimate
+from ratchet.models.embed import minilm_folder
 from ratchet.retrieval import Index, add_documents
 from ratchet.store.knowledge import find_knowledge, list_knowledge, load_passages
+from ratchet.tuning.embedding import FEWEST_PAIRS, train_embedding
 
 __all__ = ["RUNGS", "RetrievalLever", "RetrievalRung"]
 
-RetrievalRung = Literal["search", "chunks", "query", "rerank", "shape", "route"]
+RetrievalRung = Literal["search", "chunks", "query", "rerank", "shape", "route", "embedding"]
 RUNGS: tuple[RetrievalRung, ...] = get_args(RetrievalRung)
 TEXTS = Path(__file__).with_name("retrieval.yaml")
 CUTS = (
@@ -59,7 +63,8 @@ class RetrievalLever:
         knowledge: A knowledge base, as `docs` or `docs@2`; left out, the champion's, else the only one there is.
         rung: `search` (by words, by meaning, by both; how many), `chunks` (the same documents cut otherwise), `query` (a hypothetical
             answer, another wording, several questions), `rerank` (by a model, a cross-encoder, the date), `shape` (neighbours,
-            shortened, order, citations) or `route` (which knowledge base, which class).
+            shortened, order, citations), `route` (which knowledge base, which class) or `embedding` (fine-tuned on train questions
+            and the passages that they need).
         counts: How many passages.
         embedding: Who tells how near a passage is; without one, words alone.
         helper: Who is asked on the way; left out, the candidate's own model.
@@ -87,6 +92,10 @@ class RetrievalLever:
             return LeverEstimate(candidates=0, calls=0, cost_usd=0.0, note=note)
         if self._rung == "chunks":
             return LeverEstimate(candidates=len(CUTS), calls=0, cost_usd=0.0)
+        if self._rung == "embedding":
+            pairs = len(pairs_of(champion, evidence))
+            note = f"trains on {pairs} pairs of question and passage"
+            return LeverEstimate(candidates=1, calls=0, cost_usd=0.0, note=note)
         count = len(self._ways(champion, evidence))
         return LeverEstimate(candidates=count, calls=0, cost_usd=0.0)
 
@@ -100,15 +109,44 @@ class RetrievalLever:
         if self._rung != "search" and champion.retrieval is None:
             evidence.say(f"{self.name}: the champion has no passages, so there is nothing to find better")  # fmt: skip
             return
-        for challenger in self._ways(champion, evidence):
+        ways = (
+            await self._tuned(champion, evidence)
+            if self._rung == "embedding"
+            else await asyncio.to_thread(self._ways, champion, evidence)
+        )
+        for challenger in ways:
             if challenger.id not in evidence.tried:
                 yield challenger
+
+    async def _tuned(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
+        """Return the champion with embeddings that were trained on the task's own pairs; where there are too few it is said."""
+        retrieval = champion.retrieval
+        assert retrieval is not None  # `propose` has looked
+        pairs = await asyncio.to_thread(pairs_of, champion, evidence)
+        if len(pairs) < FEWEST_PAIRS:
+            evidence.say(
+                f"{self.name}: {len(pairs)} train examples name a passage that they need, and {FEWEST_PAIRS} are the least; name them with: ratchet import --knowledge COLUMN"
+            )
+            return []
+        base = retrieval.embedding
+        if not base.startswith("local:"):
+            evidence.say(f"{self.name}: {base} cannot be trained here; a local: model can")
+            return []
+        start = minilm_folder() if base == "local:minilm" else evidence.pool.folder(base)
+        folder = evidence.files / "embeddings" / content_id("w", [base, pairs])
+        evidence.say(f"{self.name}: training {base} on {len(pairs)} pairs")
+        await asyncio.to_thread(train_embedding, pairs, start, folder)
+        name = f"local:{os.path.relpath(folder, evidence.root)}"  # noqa: ASYNC240 - it touches no file
+        mode = "hybrid" if retrieval.mode == "lexical" else retrieval.mode
+        return [
+            changed(champion, f"embeddings tuned on {len(pairs)} pairs", embedding=name, mode=mode)
+        ]
 
     def _ways(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
         looking = Looking(
             champion=champion, evidence=evidence, version=self._version(champion, evidence)
         )
-        rungs: dict[RetrievalRung, Callable[[Looking], Iterator[Candidate]]] = {
+        rungs: dict[str, Callable[[Looking], Iterator[Candidate]]] = {
             "search": self._search,
             "chunks": self._chunks,
             "query": self._query,
@@ -269,6 +307,19 @@ def belonging(looking: Looking, versions: Sequence[Knowledge]) -> dict[str, tupl
         if questions:
             found[version.id] = tuple(questions[:QUESTIONS])
     return found
+
+
+def pairs_of(champion: Candidate, evidence: Evidence) -> list[tuple[str, str]]:
+    """Return train questions, each with a passage of what its example says one must know."""
+    assert champion.retrieval is not None  # the caller has looked
+    engine = engine_of(evidence)
+    index = Index(load_passages(engine, find_knowledge(engine, champion.retrieval.knowledge)))
+    return [
+        (text_of(example.inputs), passage.searched)
+        for example in evidence.train
+        for name in example.knowledge
+        for passage in index.meant(name)[:1]
+    ]
 
 
 def classes(engine: sa.Engine, version: Knowledge) -> list[str]:

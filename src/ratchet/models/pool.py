@@ -14,7 +14,7 @@ from ratchet.models.embed import Embedder, LocalEmbedder, minilm_folder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.prices import Price
 from ratchet.models.vllm import VllmModel
-from ratchet.store import EndpointSettings, LocalSettings, Workspace
+from ratchet.store import EndpointSettings, LocalSettings, SearchSettings, Workspace
 
 __all__ = ["NANO", "ModelPool", "local_folder", "workspace_pool"]
 
@@ -35,6 +35,7 @@ class ModelPool:
         local: What runs the models of this machine.
         engine: The database, where the vectors of knowledge bases are.
         files: The folder for what is made of them: graphs of neighbours.
+        search: The server that searches vectors, if the workspace names one.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class ModelPool:
         local: LocalSettings | None = None,
         engine: sa.Engine | None = None,
         files: Path | None = None,
+        search: SearchSettings | None = None,
     ) -> None:
-        self.engine, self.files = engine, files
+        self.engine, self.files, self.search = engine, files, search
         self.kept: dict[str, Any] = {}
         """What is opened with the models, and lives as long: indexes of knowledge bases."""
         self._endpoints, self._adapters, self.root = (
@@ -208,4 +210,5 @@ def workspace_pool(
         local=workspace.settings.local,
         engine=workspace.database,
         files=workspace.files,
+        search=workspace.settings.search,
     )

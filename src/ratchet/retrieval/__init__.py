@@ -2,6 +2,7 @@
 
 from ratchet.retrieval.chunk import passages_of, sentences
 from ratchet.retrieval.library import Library, add_documents
+from ratchet.retrieval.near import Exact, Graph, Near, Server
 from ratchet.retrieval.parse import FORMATS, Document, read_documents
 from ratchet.retrieval.rerank import CrossEncoder, fused, newest
 from ratchet.retrieval.search import Found, Index, Mode
@@ -10,10 +11,14 @@ __all__ = [
     "FORMATS",
     "CrossEncoder",
     "Document",
+    "Exact",
     "Found",
+    "Graph",
     "Index",
     "Library",
     "Mode",
+    "Near",
+    "Server",
     "add_documents",
     "fused",
     "newest",

@@ -1,8 +1,10 @@
 """The workspace's knowledge bases: add documents, embed what is new, and search."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,6 +13,7 @@ from ratchet.core import Chunking, Json, Knowledge, Passage, content_id
 from ratchet.core.errors import DataError, UsageError
 from ratchet.models import ModelPool
 from ratchet.retrieval.chunk import passages_of
+from ratchet.retrieval.near import EXACT, Exact, Graph, Near, Server
 from ratchet.retrieval.parse import read_documents
 from ratchet.retrieval.search import Found, Index, Mode
 from ratchet.store.knowledge import (
@@ -153,7 +156,8 @@ class Library:
         vector = None
         if mode != "lexical":
             (vector,), _ = await self._pool.embedder(embedding).embed([query])
-        return index.search(query, mode=mode, k=k, vector=vector, weight=weight, where=where)
+        look = partial(index.search, mode=mode, k=k, vector=vector, weight=weight, where=where)
+        return await asyncio.to_thread(look, query)  # some milliseconds, or a server's
 
     async def version(self, name: str) -> Knowledge:
         """Return the version that a name stands for now.
@@ -180,12 +184,20 @@ class Library:
         return self._open[key]
 
     def _read(self, version: Knowledge, embedding: str | None, language: str) -> Index:
-        rows = graph = None
-        if embedding is not None:
-            rows = load_vectors(self._engine, embedding, version)
-            if self._pool.files:
-                name = content_id("g", [version.id, embedding])
-                graph = self._pool.files / "indexes" / f"{name}.usearch"
-        return Index(
-            load_passages(self._engine, version), rows, language=language, graph=graph
-        ).ready()
+        passages = load_passages(self._engine, version)
+        near = self._near(version, embedding, passages) if embedding else None
+        return Index(passages, near, language=language).ready()
+
+    def _near(self, version: Knowledge, embedding: str, passages: list[Passage]) -> Near | None:
+        """Return who finds the nearest vectors: the server that the workspace names, else this machine."""
+        name, search = content_id("g", [version.id, embedding]), self._pool.search
+        if search and search.server:
+            key = os.environ.get(search.key_env) if search.key_env else None
+            rows_of = partial(load_vectors, self._engine, embedding, version)
+            return Server(search.server, f"ratchet-{name}", passages, rows_of, key=key)
+        rows = load_vectors(self._engine, embedding, version)
+        if rows is None:
+            return None
+        if self._pool.files and len(rows) > EXACT:
+            return Graph(rows, self._pool.files / "indexes" / f"{name}.usearch")
+        return Exact(rows)

@@ -1,8 +1,6 @@
 """Search passages: by words (BM25), by meaning (vectors), or by both, their ranks fused.
 
-Reciprocal rank fusion: Cormack, Clarke and Büttcher (2009), with their constant of 60. Dense search is exact up to `EXACT` passages,
-and beyond that by a graph of neighbours (HNSW: Malkov and Yashunin 2018, in usearch), which is kept in a file; where a filter
-leaves few passages it is exact again.
+Reciprocal rank fusion: Cormack, Clarke and Büttcher (2009), with their constant of 60. `near` says who finds vectors.
 """
 
 from collections import Counter
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from ratchet.core import Json, Passage
 from ratchet.core.errors import UsageError
+from ratchet.retrieval.near import Near, value_of
 
 __all__ = ["Found", "Index", "Mode"]
 
@@ -28,10 +27,6 @@ K1, B = 0.9, 0.4
 """BM25's, as Anserini sets them for passages."""
 LONGEST = 2000
 """Words of a query."""
-EXACT = 50_000
-"""Passages that are compared with a query one by one: a few milliseconds."""
-WIDE = 200
-"""So many neighbours are looked at in the graph, at least: 0.998 of the true ten are found (benchmarks/retrieval)."""
 STOPPED = ("english", "german", "dutch", "french", "spanish", "portuguese", "italian", "russian", "swedish", "norwegian", "chinese", "turkish")  # fmt: skip
 """Languages whose words that say nothing are known."""
 WORD = r"(?u)\b\w+\b"
@@ -51,27 +46,24 @@ class Index:
 
     Args:
         passages: What is searched.
-        vectors: Their vectors of length 1, shape (passages, dimensions), for dense and hybrid search.
+        near: Who finds the nearest vectors, for dense and hybrid search.
         language: Of stems and of words that are left out.
-        graph: Where the graph of neighbours is kept, for many passages; None keeps none, and all are compared.
-        exact: Up to so many passages all are compared.
     """
 
     def __init__(
         self,
         passages: Sequence[Passage],
-        vectors: NDArray[np.float32] | None = None,
+        near: Near | None = None,
         *,
         language: str = "english",
-        graph: Path | None = None,
-        exact: int = EXACT,
     ) -> None:
-        self.passages, self._vectors, self._language = list(passages), vectors, language
-        self._graph_file, self._exact = graph, exact
+        self.passages, self._near, self._language = list(passages), near, language
 
     def ready(self) -> Self:
         """Make what searching needs, which takes seconds where there is much, and minutes for a graph that is not there yet."""
-        _ = self._bm25, self._graph
+        _ = self._bm25
+        if self._near:
+            self._near.ready()
         return self
 
     def search(
@@ -102,15 +94,17 @@ class Index:
             return []
         if mode == "lexical":
             return self._best(self._lexical(query), allowed, k)
-        if self._vectors is None or vector is None:
+        if self._near is None or vector is None:
             raise UsageError(
                 f"{mode} search needs vectors, and there are none; name a model for them with --embedding, or search with --mode lexical"
             )
+        mask = allowed if where else None
         if mode == "dense":
-            return [Found(self.passages[p], s) for p, s in self._near(vector, allowed, k)]
+            nearest = self._near.nearest(vector, k, mask, where or {})
+            return [Found(self.passages[place], score) for place, score in nearest]
         depth = max(POOL, k)
         words = self._order(self._lexical(query), allowed, depth, 0.0)
-        meaning = [place for place, _ in self._near(vector, allowed, depth)]
+        meaning = [place for place, _ in self._near.nearest(vector, depth, mask, where or {})]
         fused = np.zeros(len(self.passages))
         for places, share in ((words, 1 - weight), (meaning, weight)):
             for rank, place in enumerate(places, start=1):
@@ -124,37 +118,6 @@ class Index:
             Found(self.passages[place], float(scores[place]))
             for place in self._order(scores, allowed, k, 0.0)
         ]
-
-    def _near(
-        self, vector: NDArray[np.float32], allowed: NDArray[np.bool_], k: int
-    ) -> list[tuple[int, float]]:
-        """Return the places that are nearest to a vector, the nearest first, and how near they are."""
-        assert self._vectors is not None  # `search` has looked
-        if self._graph is None or not allowed.all():
-            near = self._vectors @ vector
-            return [(place, float(near[place])) for place in self._order(near, allowed, k, -np.inf)]
-        found = self._graph.search(vector, max(k, 1))
-        return [(int(p), 1 - float(d)) for p, d in zip(found.keys, found.distances, strict=True)]
-
-    @cached_property
-    def _graph(self) -> Any:
-        """Return the graph of neighbours; None where all passages are compared."""
-        if self._graph_file is None or self._vectors is None or len(self.passages) <= self._exact:
-            return None
-        from usearch.index import Index as Graph  # the extra 'knowledge'
-
-        if self._graph_file.is_file():
-            graph = Graph.restore(str(self._graph_file), view=True)
-            if graph is not None and len(graph) == len(self.passages):
-                graph.expansion_search = WIDE  # type: ignore[misc]  # it has a setter, under another decorator
-                return graph
-        graph = Graph(ndim=self._vectors.shape[1], metric="ip", dtype="f16", expansion_search=WIDE)
-        graph.add(np.arange(len(self.passages)), self._vectors)
-        self._graph_file.parent.mkdir(parents=True, exist_ok=True)
-        half = self._graph_file.with_suffix(".part")
-        graph.save(str(half))
-        half.replace(self._graph_file)  # a graph that is there is whole
-        return graph
 
     def _order(
         self, scores: NDArray[np.floating], allowed: NDArray[np.bool_], k: int, least: float
@@ -222,13 +185,6 @@ class Index:
     @cached_property
     def _places(self) -> dict[str, int]:
         return {one.id: place for place, one in enumerate(self.passages)}
-
-
-def value_of(passage: Passage, name: str) -> Json:
-    """Return what a filter looks at."""
-    if name in ("source", "title", "section", "date"):
-        return getattr(passage, name)
-    return passage.meta.get(name)
 
 
 def tokens(texts: list[str], language: str) -> list[list[str]]:

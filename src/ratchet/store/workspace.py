@@ -62,6 +62,9 @@ key_env = "OPENAI_API_KEY"
 # vllm_url = "http://127.0.0.1:8000"
 # vllm_args = ["--max-model-len", "8192"]
 
+# [search]
+# server = "http://127.0.0.1:6333"   # Qdrant searches vectors, where knowledge outgrows this machine
+
 # [tune]
 # ask_above_usd = 1.0         # a fine-tune that would take more is asked about first
 # ask_above_minutes = 60
@@ -121,6 +124,15 @@ class LocalSettings(Record):
     """Further options of `vllm serve`."""
 
 
+class SearchSettings(Record):
+    """Where vectors of knowledge bases are searched."""
+
+    server: str | None = None
+    """The URL of a Qdrant server, for knowledge that outgrows this machine; without one this machine searches."""
+    key_env: str | None = None
+    """The environment variable that holds the server's key."""
+
+
 class DatabaseSettings(Record):
     url: str | None = None
 
@@ -167,6 +179,7 @@ class Settings(Record):
 
     models: ModelSettings = ModelSettings()
     local: LocalSettings = LocalSettings()
+    search: SearchSettings = SearchSettings()
     endpoints: dict[str, EndpointSettings] = {}
     database: DatabaseSettings = DatabaseSettings()
     notice: NoticeSettings = NoticeSettings()
