@@ -329,6 +329,7 @@ async def main() -> None:
         "--sets", nargs="*", choices=list(SETS), default=["banking77", "prices", "presidio"]
     )
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--validation", type=int, help="Validation examples, in place of a set's own number; with another --output.")  # fmt: skip
     parser.add_argument(
         "--can", action="store_true", help="Only say what the start scores on each set."
     )
@@ -348,7 +349,8 @@ async def main() -> None:
             distinct = list(
                 {json.dumps(e.inputs, sort_keys=True): e for e in real.examples}.values()
             )
-            reals[name] = RealSet(real.task, distinct, real.tuned_on, real.validation, real.test)
+            size = given.validation or real.validation
+            reals[name] = RealSet(real.task, distinct, real.tuned_on, size, real.test)
             workbench = Workbench.of(real.task, distinct[:200])
             starts[name] = tuned(
                 reals[name], workbench.start().changed(model="local:nano"), adapters

@@ -61,6 +61,8 @@ async def find_passages(
     """
     if retrieval.mode == "none":
         return []
+    if retrieval.mode == "gold" and not retrieval.knowledge:  # what one must know is told in full
+        return gold(example, Index([]))
     library = Library.of(helpers.pool)
     if retrieval.mode == "gold":
         index = await library.index(await library.version(retrieval.knowledge), None)
@@ -102,13 +104,15 @@ async def find_passages(
 
 
 def gold(example: Example, index: Index) -> list[Passage]:
-    """Return what an example says one must know: passages by id, file or title; any other text is a passage itself."""
-    found = [
-        passage
-        for name in example.knowledge
-        for passage in index.meant(name) or [Passage(text=name)]
-    ]
-    return list({one.id: one for one in found}.values())
+    """Return what an example says one must know: passages by id, file or title, those of a file as one; any other text is a passage itself."""
+    found: dict[str, Passage] = {}
+    for name in example.knowledge:
+        for passage in index.meant(name) or [Passage(text=name)]:
+            key = passage.source or passage.id
+            before = found.get(key)
+            text = passage.text if before is None else f"{before.text}\n{passage.text}"
+            found[key] = passage.model_copy(update={"text": text})
+    return list(found.values())
 
 
 async def routed(retrieval: Retrieval, query: str, helpers: Helpers) -> str:

@@ -2,6 +2,15 @@
 
 from ratchet.core.budget import Budget
 from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest
+from ratchet.core.diagnosis import (
+    CAUSES,
+    Cause,
+    Cluster,
+    Diagnosis,
+    Experiment,
+    Promise,
+    Share,
+)
 from ratchet.core.example import Example, Split
 from ratchet.core.grade import Grade
 from ratchet.core.knowledge import Chunking, Knowledge, Passage
@@ -24,16 +33,21 @@ from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
 from ratchet.core.verdict import Decision, Interval, Verdict
 
 __all__ = [
+    "CAUSES",
     "AnswerForm",
     "Budget",
     "Candidate",
+    "Cause",
     "Chunking",
+    "Cluster",
     "Compressing",
     "Decision",
     "Decoding",
     "Demonstration",
+    "Diagnosis",
     "Entrant",
     "Example",
+    "Experiment",
     "FailureKind",
     "Filtering",
     "Grade",
@@ -46,6 +60,7 @@ __all__ = [
     "Nearest",
     "Opening",
     "Passage",
+    "Promise",
     "Record",
     "Release",
     "Reranking",
@@ -54,6 +69,7 @@ __all__ = [
     "Roles",
     "Routing",
     "Score",
+    "Share",
     "Spend",
     "Split",
     "SplitSpec",

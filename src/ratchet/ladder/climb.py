@@ -18,7 +18,7 @@ from ratchet.levers import Evidence, Lever, leak_in, telling
 from ratchet.measure import Measurement, Race, RaceProgress, compare, evaluate, race
 from ratchet.store import add_step, find_candidate, load_steps
 
-__all__ = ["Ground", "Rung", "climb"]
+__all__ = ["Ground", "Rung", "champion_of", "climb", "first_rung", "rungs_of"]
 
 
 RACED_FROM = 3

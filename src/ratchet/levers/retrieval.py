@@ -24,7 +24,7 @@ from ratchet.retrieval import Index, add_documents
 from ratchet.store.knowledge import find_knowledge, list_knowledge, load_passages
 from ratchet.tuning.embedding import FEWEST_PAIRS, train_embedding
 
-__all__ = ["RUNGS", "RetrievalLever", "RetrievalRung"]
+__all__ = ["QUOTED", "RUNGS", "RetrievalLever", "RetrievalRung"]
 
 RetrievalRung = Literal["search", "chunks", "query", "rerank", "shape", "route", "embedding"]
 RUNGS: tuple[RetrievalRung, ...] = get_args(RetrievalRung)
@@ -43,6 +43,8 @@ QUESTIONS = 20
 """Train questions that are shown to belong to a knowledge base, for routing by the nearest."""
 TITLES = 12
 """Titles that tell what is in a knowledge base."""
+QUOTED = "{{#each passages}}[{{number}}] {{#if title}}{{title}}: {{/if}}{{text}}\n{{/each}}\n"
+"""What stands before the champion's own user template; passages are data, and their text is never read as a template."""
 Way = tuple[str, dict[str, object]]
 """What a candidate is in words, and which parts of its retrieval that changes."""
 
@@ -167,7 +169,7 @@ class RetrievalLever:
             modes = ("lexical",)
         user = champion.user
         if champion.retrieval is None and "passages" not in champion.user + champion.system:
-            user = texts()["passages"] + user
+            user = QUOTED + user
         known = champion.retrieval.model_dump() if champion.retrieval else {}
         for mode in modes:
             for count in self._counts:

@@ -8,6 +8,7 @@ from ratchet.store.datasets import (
     load_examples,
     stream_examples,
 )
+from ratchet.store.diagnoses import add_diagnosis, load_diagnoses
 from ratchet.store.grades import add_grades, load_grades
 from ratchet.store.openings import add_opening, load_openings
 from ratchet.store.races import race_start
@@ -53,6 +54,7 @@ __all__ = [
     "TuneSettings",
     "Workspace",
     "add_dataset",
+    "add_diagnosis",
     "add_grades",
     "add_opening",
     "add_release",
@@ -66,6 +68,7 @@ __all__ = [
     "keep_candidate",
     "latest_dataset",
     "load_candidate",
+    "load_diagnoses",
     "load_examples",
     "load_grades",
     "load_openings",

@@ -47,6 +47,7 @@ __all__ = [
     "bodies",
     "candidates",
     "datasets",
+    "diagnoses",
     "examples",
     "feedback",
     "files",
@@ -134,6 +135,15 @@ steps = Table(
     metadata,
     Column("task", String(200), primary_key=True),
     Column("number", Integer, primary_key=True),
+    Column("created_at", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+diagnoses = Table(
+    "diagnoses",
+    metadata,
+    Column("task", String(200), primary_key=True),
+    Column("candidate_id", String(20), primary_key=True),
     Column("created_at", String(32), nullable=False),
     Column("body", Text, nullable=False),
 )
