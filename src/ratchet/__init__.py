@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ratchet.climbing import Climbing
     from ratchet.core import (
         AnswerForm,
         Budget,
@@ -83,6 +84,7 @@ _PLACES = {
         "split_examples",
         "to_examples",
     ),
+    "climbing": ("Climbing",),
     "judging": ("Judging",),
     "levers": (
         "DecodingLever",
@@ -104,6 +106,7 @@ __all__ = [
     "AnswerForm",
     "Budget",
     "Candidate",
+    "Climbing",
     "Decoding",
     "DecodingLever",
     "Demonstration",

@@ -1,6 +1,7 @@
 """What one may watch while a workbench works."""
 
-from ratchet.ladder import Rung
+from ratchet.core import Diagnosis
+from ratchet.ladder import Prospects, Rung
 from ratchet.measure import Progress, RaceProgress
 from ratchet.tuning import TuningProgress
 
@@ -21,6 +22,9 @@ class Watching:
 
     def trains(self, progress: TuningProgress) -> None:
         """Take the state of a training run."""
+
+    def diagnoses(self, found: Diagnosis, prospects: Prospects) -> None:
+        """Take a diagnosis, and what it leads to."""
 
     def climbs(self, rung: Rung) -> None:
         """Take a rung that just ended."""

@@ -1,6 +1,7 @@
 """Commands about the ladder: `try` a lever, `climb` with several, show the `ladder`, open the test split at the end: `final`."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,11 +39,12 @@ from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 
 if TYPE_CHECKING:
     from ratchet.core import Step
-    from ratchet.ladder import Edit
+    from ratchet.ladder import Edit, Option, Prospects
 
 __all__ = ["add_to"]
 
-LEVERS = ("prompt", "demos", "tune")
+LEVERS = ("prompt", "demos", "decoding", "retrieval", "model", "tune")
+"""What a climb chooses from."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -107,7 +109,17 @@ def try_(
 
 def climb(
     task: str,
-    levers: Annotated[str, typer.Option(help="Levers in order, with commas.")] = ",".join(LEVERS),
+    levers: Annotated[
+        str,
+        typer.Option(
+            help="Levers in this order, with commas; left out, the diagnosis chooses among all."
+        ),
+    ] = "",
+    target: Annotated[
+        float | None,
+        typer.Option(min=0, max=100, help="Stop at this score on dev, in points."),
+    ] = None,
+    manual: Annotated[bool, typer.Option("--manual", help="Ask before each rung.")] = False,
     start: Annotated[
         str | None,
         typer.Option(
@@ -146,7 +158,10 @@ def climb(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Measure the start, try each lever in turn, and keep what is proven better. A stopped climb goes on where it was."""
+    """Measure, find out why answers fail, try the lever that this points to, keep what is proven better, and again.
+
+    A stopped climb goes on where it was. With --levers they are tried in that order, without a diagnosis.
+    """
     names = [name for name in re.split(r"[,\s]+", levers) if name]
     run(
         names,
@@ -158,6 +173,8 @@ def climb(
         max_calls=max_calls,
         again=again,
         json=json,
+        target=target,
+        manual=manual,
     )
 
 
@@ -172,12 +189,20 @@ def run(
     max_calls: int | None,
     again: bool,
     json: bool,
+    target: float | None = None,
+    manual: bool = False,
 ) -> None:
+    """Try the levers in their order; of none named the diagnosis chooses."""
     from ratchet.cli.show import bars, out, print_json, step_plain
+    from ratchet.climbing import Climbing
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
+    planned = not names
+    names = names or list(LEVERS)
+    if planned and options.rungs == "search":
+        options = replace(options, rungs="all")
     levers = make_levers(bench, names, options)
     if dry_run:
         show_estimates(bench, levers, json=json)
@@ -185,13 +210,34 @@ def run(
     first = bench.candidate(start) if start else None
     if "tune" in names and not options.yes:
         confirm(bench, levers)
+    spending = budget_of(budget, max_calls)
     with find_workspace(Path()).held(), bars() as bench.watching:
-        steps = bench.climb(levers, start=first, budget=budget_of(budget, max_calls), again=again)
+        if planned:
+            steps = Climbing(bench).journey(
+                levers,
+                start=first,
+                target=None if target is None else target / 100,
+                ask=asked if manual else None,
+                budget=spending,
+            )
+        else:
+            steps = bench.climb(levers, start=first, budget=spending, again=again)
     if json:
         print_json([step_plain(step) for step in steps])
         return
     show_ladder(steps)
     out.print(f"next: ratchet ladder {task} --report report.html")
+
+
+def asked(best: "Option", prospects: "Prospects") -> bool:
+    """Ask whether a lever may be tried."""
+    others = ", ".join(one.lever.name for one in prospects.options if one is not best) or "none"
+    gain = 100 * best.promise.gain
+    return typer.confirm(
+        f"try {best.lever.name}? expected {gain:+.1f} points ({best.promise.why}) for about {best.calls:,.0f} answers; after it: {others}",
+        default=True,
+        err=True,
+    )
 
 
 def show_ladder(steps: "list[Step]") -> None:

@@ -20,10 +20,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.core import Json, Opening, Step
+from ratchet.core import Diagnosis, Json, Opening, Step
 from ratchet.ladder import (
     COLUMNS,
     FIGURES,
+    Prospects,
     Rung,
     cost_text,
     rung_cells,
@@ -120,6 +121,17 @@ class Bars(Watching):
         )
         scored = "" if progress.score is None else f"score {100 * progress.score:.1f}"
         self._move("trains", progress.step, progress.steps, scored or loss or held)
+
+    def diagnoses(self, found: Diagnosis, prospects: Prospects) -> None:
+        """Print what a journey found out, and what it does next."""
+        self._end()
+        causes = ", ".join(f"{one.cause} {100 * one.share:.0f} %" for one in found.shares[:3])
+        self._progress.console.print(
+            f"[dim]diagnosis: {found.failures} of {found.n} train answers fail: {causes or 'nothing to explain'}[/]"
+        )
+        if best := prospects.best:
+            rate = f"expected {100 * best.promise.gain:+.1f} points for about {best.calls:,.0f} answers"
+            self._progress.console.print(f"[dim]next: {best.lever.name}, {rate} ({best.promise.why})[/]")  # fmt: skip
 
     def climbs(self, rung: Rung) -> None:
         """Print the rung as it ends."""

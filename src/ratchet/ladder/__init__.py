@@ -4,12 +4,12 @@ from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
 from ratchet.ladder.curve import data_curve
-from ratchet.ladder.diagnose import diagnose
+from ratchet.ladder.diagnose import QUICK, Depth, diagnose
 from ratchet.ladder.edits import Edit, edits, edits_of
 from ratchet.ladder.final import open_test
-from ratchet.ladder.journey import journey
+from ratchet.ladder.journey import Ask, journey
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of, rag_metric
-from ratchet.ladder.plan import Option, Plan
+from ratchet.ladder.prospects import Option, Prospects
 from ratchet.ladder.release import promote
 from ratchet.ladder.report import (
     COLUMNS,
@@ -27,11 +27,14 @@ __all__ = [
     "ALPHA",
     "COLUMNS",
     "FIGURES",
+    "QUICK",
+    "Ask",
     "Changed",
+    "Depth",
     "Edit",
     "Ground",
     "Option",
-    "Plan",
+    "Prospects",
     "Rung",
     "admit",
     "changed_by",

@@ -1,8 +1,9 @@
 """Find out why a candidate's answers fail, by experiment: change one thing, ask again, and see which answers turn right.
 
 Train examples are asked, never dev. An answer that turns right under a change that means nothing is unstable, and is never put down
-to another cause. What a lever may gain is what its experiment did to failures and to answers that were right, weighed as they are
-in the sample; levers that no experiment stands for get a share of what is left unexplained.
+to another cause. What a lever may gain is what its experiment did beyond that control, to failures and to answers that were right,
+weighed as they are in the sample and shrunk by how little is known of it; levers that no experiment stands for get a share of what is
+left unexplained.
 """
 
 import time
@@ -48,6 +49,9 @@ AGREED, TRUSTED, OFTEN = 4, 0.5, 3
 """A label looks wrong where so many candidates agree against it, whose answer is right in so large a share of its cases (of so many at
 least; else of all)."""
 NAMED = 5
+CONTROL = "control"
+NORMAL = 1.645
+"""Half of a 90 % interval in standard errors."""
 HALF = 0.5
 """Of what a cause may bring, a lever that no experiment stands for is expected to bring."""
 LITTLE = 0.1
@@ -70,7 +74,7 @@ class Depth:
     """Those that do not fail and are asked again, where a change turned failures right."""
 
 
-QUICK = Depth(failures=16, others=8)
+QUICK = Depth(count=60, failures=16, others=8)
 """Enough to choose the next lever; `ratchet diagnose` looks more closely."""
 
 
@@ -122,7 +126,7 @@ async def diagnose(
     share_failing = len(failing) / max(1, len(trials))
     causes = {example.id: cause_of(example, case, asked) for example in case.failing}
     shares = shares_of(causes)
-    experiments = [experiment_of(one, case, share_failing) for one in asked]
+    experiments = [experiment_of(one, asked[0], case, share_failing) for one in asked]
     spent = evidence.bench.budget.spent
     return Diagnosis(
         task=evidence.task.name,
@@ -179,7 +183,8 @@ async def answers_to(question: Question, case: Case, evidence: Evidence) -> Aske
     evidence.say(f"diagnosis: {question.name} ({len(case.failing)} examples)")
     answers = await asked_of(evidence, question.candidate, case.failing)
     trials = {trial.example_id: trial for trial in answers.read()}
-    if case.others and any(turned(case.trials[name], trial) for name, trial in trials.items()):
+    helps = any(turned(case.trials[name], trial) for name, trial in trials.items())
+    if case.others and (helps or question.name == CONTROL):
         more = await asked_of(evidence, question.candidate, case.others)
         trials |= {trial.example_id: trial for trial in more.read()}
     return Asked(question, trials)
@@ -232,7 +237,7 @@ def cause_of(example: Example, case: Case, asked: Sequence[Asked]) -> Cause:
         return "behaviour or format"
     if not right and looks_wrong(own, case, [t for t in after.values() if t]):
         return "label looks wrong"
-    if right & {"control", "asked again"}:
+    if right & {CONTROL, "asked again"}:
         return "inconsistent"
     if right & set(FORMS):
         return "behaviour or format"
@@ -281,13 +286,17 @@ def shares_of(causes: dict[str, Cause]) -> list[Share]:
     ]
 
 
-def experiment_of(asked: Asked, case: Case, share_failing: float) -> Experiment:
-    """Return what a change did."""
+def experiment_of(asked: Asked, control: Asked, case: Case, share_failing: float) -> Experiment:
+    """Return what a change did; its gain is what it did beyond the control."""
     pairs = [
         [(case.trials[e.id], asked.trials[e.id]) for e in some if e.id in asked.trials]
         for some in (case.failing, case.others)
     ]
-    changes = [[value(after) - value(own) for own, after in some] for some in pairs]
+    changes = [
+        [value(after) - value(control.trials.get(after.example_id, own)) for own, after in some]
+        for some in pairs
+    ]
+    changes[1] = [min(0.0, change) for change in changes[1]]  # what was right can only be lost
     gain, interval = weighed_mean([(share_failing, changes[0]), (1 - share_failing, changes[1])])
     return Experiment(
         name=asked.question.name,
@@ -311,7 +320,7 @@ def promises_of(
     mislabelled = share.get("label looks wrong", 0.0)
     found: dict[str, Promise] = {}
     for one in experiments:
-        gain, why, interval = one.gain, one.name, one.interval
+        gain, why, interval = shrunk(one), one.name, one.interval
         if one.name == "without passages" or not one.lever:
             continue
         if one.name == "told what it must know":  # what a search could bring at best
@@ -332,6 +341,12 @@ def promises_of(
         if lever not in found or found[lever].gain < least.gain <= found[lever].interval.high:
             found[lever] = least
     return sorted(found.values(), key=lambda one: -one.gain)
+
+
+def shrunk(one: Experiment) -> float:
+    """Return an expected gain: what was seen, less where it may well be chance (positive-part shrinkage towards no gain)."""
+    error = (one.interval.high - one.interval.low) / (2 * NORMAL)
+    return one.gain * one.gain**2 / (one.gain**2 + error**2) if one.gain > 0 else one.gain
 
 
 def guess(lever: str, gain: float, high: float, why: str) -> Promise:

@@ -12,13 +12,13 @@ from ratchet.core import Candidate, Diagnosis, Step
 from ratchet.core.errors import BudgetError, UsageError
 from ratchet.ladder.climb import Ground, champion_of, first_rung, rungs_of
 from ratchet.ladder.diagnose import QUICK, diagnose
-from ratchet.ladder.plan import Option, Plan, plan
+from ratchet.ladder.prospects import Option, Prospects, prospects_of
 from ratchet.levers import Lever
 from ratchet.store import add_diagnosis, load_steps
 
 __all__ = ["Ask", "journey"]
 
-Ask = Callable[[Option, Plan], bool]
+Ask = Callable[[Option, Prospects], bool]
 """Asked before each rung; False passes the lever over."""
 MOST_RUNGS = 50
 
@@ -30,7 +30,7 @@ async def journey(
     start: Candidate | None = None,
     target: float | None = None,
     ask: Ask | None = None,
-    watch: Callable[[Diagnosis, Plan], None] | None = None,
+    watch: Callable[[Diagnosis, Prospects], None] | None = None,
 ) -> list[Step]:
     """Return the ladder at the journey's end; why it ended is told to the watcher.
 
@@ -69,7 +69,7 @@ async def journey(
             say(f"none of {diagnosis.n} train answers fails; there is nothing to diagnose")
             break
         left = [one for one in levers if (champion.id, one.name) not in refused]
-        found = await plan(left, diagnosis, champion, steps, evidence, dev=len(ground.dev))
+        found = await prospects_of(left, diagnosis, champion, steps, evidence, dev=len(ground.dev))
         if watch:
             watch(diagnosis, found)
         best = found.best
@@ -104,7 +104,7 @@ def reason(best: Option, diagnosis: Diagnosis) -> str:
     )
 
 
-def ending(diagnosis: Diagnosis, found: Plan, target: float | None, score: float) -> str:
+def ending(diagnosis: Diagnosis, found: Prospects, target: float | None, score: float) -> str:
     """Return why there is nothing left to try, and what would be needed."""
     lines = [f"{name}: {why}" for name, why in found.left_out.items()]
     needs = {

@@ -7,7 +7,7 @@ from ratchet.core import Candidate, Diagnosis, Promise, Step
 from ratchet.core.errors import RatchetError
 from ratchet.levers import Evidence, Lever, LeverEstimate
 
-__all__ = ["Option", "Plan", "plan"]
+__all__ = ["Option", "Prospects", "prospects_of"]
 
 RACED_SHARE = 0.4
 """Of the answers that all candidates of a race would give on dev, so many are asked for, about."""
@@ -15,8 +15,6 @@ RACED_FROM = 3
 TRAINED = 3
 """A training example takes as long as so many answers, about, each time that it is passed."""
 EPOCHS = 3
-WORTH = 0.5
-"""Of the task's margin: a lever that is expected to gain less is not worth its cost."""
 NEAR = 0.1
 """Options whose gains for their cost differ by less are tied; the cheaper one goes first."""
 
@@ -38,7 +36,7 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Prospects:
     """The options, the best first, and those that are none."""
 
     options: list[Option]
@@ -55,7 +53,7 @@ class Plan:
         return min(near, key=lambda one: one.calls)
 
 
-async def plan(
+async def prospects_of(
     levers: Sequence[Lever],
     diagnosis: Diagnosis,
     champion: Candidate,
@@ -63,7 +61,7 @@ async def plan(
     evidence: Evidence,
     *,
     dev: int,
-) -> Plan:
+) -> Prospects:
     """Return what could be tried next.
 
     Args:
@@ -85,8 +83,10 @@ async def plan(
         if promise is None:
             left_out[lever.name] = "the diagnosis points elsewhere"
             continue
-        if promise.gain < WORTH * evidence.task.margin:
-            left_out[lever.name] = f"is expected to gain {100 * promise.gain:+.1f} points, less than {100 * WORTH * evidence.task.margin:g}"  # fmt: skip
+        if (
+            promise.gain < evidence.task.margin
+        ):  # what counts as no difference is not worth a search
+            left_out[lever.name] = f"is expected to gain {100 * promise.gain:+.1f} points, less than the margin of {100 * evidence.task.margin:g}"  # fmt: skip
             continue
         try:
             estimate = await lever.estimate(champion, evidence)
@@ -99,7 +99,7 @@ async def plan(
         calls = calls_of(lever, estimate, champion, evidence, dev)
         options.append(Option(lever=lever, promise=promise, calls=calls, estimate=estimate))
     options.sort(key=lambda one: (-one.rate, one.calls, one.lever.name))
-    return Plan(options=options, left_out=left_out)
+    return Prospects(options=options, left_out=left_out)
 
 
 def since_champion(steps: Sequence[Step]) -> set[str]:

@@ -1,0 +1,84 @@
+"""Diagnosis and journey on a workbench: find out why answers fail, and climb by what that points to.
+
+climbing = ratchet.Climbing(bench)
+climbing.diagnose()                                   # causes with shares, and what each lever may gain
+climbing.journey([DemosLever(), TuneLever()], target=0.9)
+"""
+
+from collections.abc import Sequence
+
+from ratchet.core import Budget, Candidate, Diagnosis, Step
+from ratchet.ladder import Ask, Depth, diagnose, journey
+from ratchet.levers import Lever
+from ratchet.models import ModelPool
+from ratchet.store import add_diagnosis, load_diagnoses
+from ratchet.workbench import Workbench
+
+__all__ = ["Climbing"]
+
+
+class Climbing:
+    """What is wrong with a task's candidates, and the way up.
+
+    Args:
+        bench: The task's workbench.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+
+    def diagnose(
+        self,
+        candidate: Candidate | None = None,
+        *,
+        depth: Depth | None = None,
+        budget: Budget | None = None,
+    ) -> Diagnosis:
+        """Return why a candidate (by default the champion) fails on train examples; it is kept for the report.
+
+        Raises: BudgetError if the budget ends first; what was bought is kept.
+        """
+        chosen = candidate or self.bench.champion()
+
+        async def work(pool: ModelPool) -> Diagnosis:
+            evidence = self.bench.ground(pool, budget).evidence
+            return await diagnose(evidence, chosen, depth=depth)
+
+        found = self.bench.with_pool(work)
+        add_diagnosis(self.bench.engine, found)
+        return found
+
+    def journey(
+        self,
+        levers: Sequence[Lever],
+        *,
+        start: Candidate | None = None,
+        target: float | None = None,
+        ask: Ask | None = None,
+        budget: Budget | None = None,
+    ) -> list[Step]:
+        """Diagnose, try the lever that promises most for its cost, keep what is proven better, and again; return the ladder.
+
+        Args:
+            levers: What may be tried.
+            start: The first candidate, where the ladder is empty.
+            target: A score on dev that is enough.
+            ask: Asked before each rung.
+            budget: What may be spent.
+        """
+
+        async def work(pool: ModelPool) -> list[Step]:
+            return await journey(
+                self.bench.ground(pool, budget),
+                levers,
+                start=start,
+                target=target,
+                ask=ask,
+                watch=self.bench.watching.diagnoses,
+            )
+
+        return self.bench.with_pool(work)
+
+    def diagnoses(self) -> dict[str, Diagnosis]:
+        """Return the diagnoses that were made, by candidate."""
+        return load_diagnoses(self.bench.engine, self.bench.task.name)

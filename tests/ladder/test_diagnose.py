@@ -1,0 +1,150 @@
+"""Why answers fail: worlds whose cause is known, and what the journey makes of them."""
+
+import pytest
+from benchmarks.proof.worlds import WORLDS, levers_of, world
+
+from ratchet import Budget, Climbing, DemosLever, PromptLever, RetrievalLever
+from ratchet.core.errors import BudgetError, UsageError
+from ratchet.ladder import QUICK, Depth
+from ratchet.measure.strata import weighed_mean
+
+pytest.importorskip("bm25s")
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_the_cause_is_named(name):
+    """Of 100 train examples; nothing is paid for twice, and dev is not looked at."""
+    made = world(name, 3)
+    climbing = Climbing(made.bench)
+
+    found = climbing.diagnose(made.start)
+    budget = Budget(calls=1)
+    again = climbing.diagnose(made.start, budget=budget)
+
+    assert found.cause == made.cause
+    assert sum(one.count for one in found.shares) == min(40, found.failures)
+    assert found.knows + found.acts <= 1 + 1e-9
+    assert again.shares == found.shares
+    assert budget.calls_made == 0
+    assert climbing.diagnoses()[made.start.id].cause == made.cause
+    dev = {example.id for example in made.bench.split("dev")}
+    assert not dev & {name for one in found.shares for name in one.examples}
+
+
+def test_a_journey_goes_where_the_evidence_points_and_stops():
+    """The right lever first; then nothing promises what it would cost, and that is said."""
+    made = world("model too small", 3)
+    said = []
+    made.bench.watching.says = said.append
+
+    steps = Climbing(made.bench).journey(levers_of(made.start), start=made.start)
+
+    assert [(s.lever, s.kept) for s in steps] == [("start", True), ("model", True)]
+    assert steps[-1].score >= 0.95 * made.reachable
+    assert "no lever is expected to gain what it costs" in said[-1]
+
+
+def test_labels_that_look_wrong_are_no_lever_s_business():
+    """Nothing is tried; the user is told to look at the references."""
+    made = world("labels noisy", 3)
+    said = []
+    made.bench.watching.says = said.append
+
+    steps = Climbing(made.bench).journey(levers_of(made.start), start=made.start)
+
+    assert [s.lever for s in steps] == ["start"]
+    assert "look at the references" in said[-1]
+
+
+def test_a_target_ends_it_and_one_out_of_reach_is_told():
+    """How much is missing stands in the last line."""
+    made = world("format unknown", 3)
+    said = []
+    made.bench.watching.says = said.append
+    climbing = Climbing(made.bench)
+
+    first = climbing.journey(levers_of(made.start), start=made.start, target=0.2)
+    rest = climbing.journey([DemosLever(nearest=())], target=1.0)
+
+    assert [s.lever for s in first] == ["start"]
+    assert "the target of 20 is reached" in said[1]
+    assert len(rest) > 1
+    assert "points are missing to the target" in said[-1]
+    with pytest.raises(UsageError, match="a target is a score"):
+        climbing.journey([], target=80)
+
+
+def test_who_is_asked_before_each_rung_may_refuse():
+    """A lever that is refused is passed over, and the next one is offered."""
+    made = world("format unknown", 3)
+    offered = []
+
+    def ask(best, prospects):
+        offered.append(best.lever.name)
+        return best.lever.name == "demos"
+
+    steps = Climbing(made.bench).journey(levers_of(made.start), start=made.start, ask=ask)
+
+    assert [s.lever for s in steps][:2] == ["start", "demos"]
+    assert offered[0] != "demos"
+
+
+def test_a_budget_for_half_a_rung_keeps_what_it_bought():
+    """The same ladder as without an end, once there is more; nothing is asked twice."""
+    whole = world("format unknown", 4)
+    plain = Climbing(whole.bench).journey(levers_of(whole.start), start=whole.start)
+    asked = sum(len(m.requests) for m in whole.bench._models.values())
+    made = world("format unknown", 4)
+    spent = 0
+
+    for calls in (310, 90, 60, 150, 400, 100_000):
+        budget = Budget(calls=calls)
+        steps = Climbing(made.bench).journey(levers_of(made.start), start=made.start, budget=budget)
+        spent += budget.calls_made
+
+    assert [(s.lever, s.candidate_id, s.kept) for s in steps] == [
+        (s.lever, s.candidate_id, s.kept) for s in plain
+    ]
+    assert sum(len(m.requests) for m in made.bench._models.values()) == asked
+
+
+def test_nothing_to_diagnose():
+    """A candidate that is always right, and a budget that ends before the questions do."""
+    made = world("model too small", 3)
+    perfect = made.bench.start().changed(model="perfect")
+    from ratchet.testing import ScriptedModel
+
+    answers = {e.inputs["q"]: e.reference for e in made.bench.examples}
+    made.bench._models["perfect"] = ScriptedModel(
+        lambda r: answers[r.messages[-1]["content"].strip()], name="perfect"
+    )
+    climbing = Climbing(made.bench)
+
+    found = climbing.diagnose(perfect, depth=QUICK)
+
+    assert (found.failures, found.cause, found.experiments) == (0, None, ())
+    with pytest.raises(BudgetError, match="not finished"):
+        climbing.diagnose(made.start, depth=Depth(count=50), budget=Budget(calls=60))
+
+
+def test_levers_that_cannot_be_tried_are_named_with_the_reason():
+    """Without a knowledge base there is nothing to search."""
+    made = world("format unknown", 3)
+    seen: list[dict[str, str]] = []
+    made.bench.watching.diagnoses = lambda found, prospects: seen.append(prospects.left_out)
+
+    Climbing(made.bench).journey([PromptLever([]), RetrievalLever()], start=made.start)
+
+    assert seen[0]["prompt"] == "has nothing to propose"
+    assert seen[0]["retrieval"] == "the diagnosis points elsewhere"
+
+
+def test_a_weighed_mean_is_that_of_all():
+    """Strata by their shares; a stratum of equal values is not known exactly."""
+    mean, interval = weighed_mean([(0.2, [1.0, 1.0, 0.0, 0.0]), (0.8, [0.0, 0.0])])
+
+    assert mean == pytest.approx(0.1)
+    assert interval.low < mean < interval.high
+    assert weighed_mean([(0.5, []), (0.5, [1.0, 1.0])])[0] == 0.5
+    narrow, wide = (weighed_mean([(1.0, [1.0] * n)])[1] for n in (100, 4))
+    assert narrow.high - narrow.low < wide.high - wide.low
