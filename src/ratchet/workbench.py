@@ -75,6 +75,7 @@ from ratchet.measure import (
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
 from ratchet.models import ChatModel, ChatRequest, ModelPool, workspace_pool
+from ratchet.retrieval import pinned
 from ratchet.store import (
     Settings,
     Workspace,
@@ -205,9 +206,9 @@ class Workbench:
             found = candidate_in(Path(name), self.task, self.start())
         else:
             found = find_candidate(self.engine, name)
-        return (
-            found.changed(model=model, note=found.note) if model and model != found.model else found
-        )
+        if model and model != found.model:
+            found = found.changed(model=model, note=found.note)
+        return pinned(self.engine, found)
 
     def variants(self, patterns: Sequence[str] = ()) -> list[Candidate]:
         """Return the candidates of the files that match, by default those in `tasks/<task>/`, in the order of their names."""

@@ -8,7 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from ratchet.answer import Prompt, answer_example, gather
+from ratchet.answer.finding import ITEM
 from ratchet.core import (
+    Budget,
     Candidate,
     Compressing,
     Example,
@@ -23,7 +25,7 @@ from ratchet.core import (
     Tables,
     Task,
 )
-from ratchet.core.errors import CandidateError, TemplateError
+from ratchet.core.errors import CandidateError, ReplyError, TemplateError
 from ratchet.models import ModelPool
 from ratchet.retrieval import add_documents
 from ratchet.store import open_database
@@ -101,6 +103,7 @@ async def test_several_questions_in_one_are_searched_apart_and_merged(engine):
     )  # fmt: skip
 
     assert sorted(text[:4] for text in texts) == ["Cats", "Dogs"]
+    assert ITEM.sub("", "2. 401(k) of 2023") == "401(k) of 2023"
 
 
 async def test_a_model_routes_to_one_of_several_knowledge_bases_or_to_none(engine):
@@ -113,10 +116,14 @@ async def test_a_model_routes_to_one_of_several_knowledge_bases_or_to_none(engin
     news, asked = await found(engine, "price of tea 2024", '{"choice": "news"}', routing=routing)
     nothing, _ = await found(engine, "Hello", '{"choice": "none"}', routing=routing)
     astray, _ = await found(engine, "cats", "I would say it depends", routing=routing)
+    listed, _ = await found(engine, "cats", '{"choice": ["news"]}', routing=routing)
 
     assert "crowns" in news[0]
     assert asked[0].splitlines()[1:] == ["pets: animals", "news: prices", "none: small talk"]
     assert nothing == []
+    assert (
+        listed == []
+    )  # a list is no choice, and its name stands in the reply: news, which knows nothing of cats
     assert astray == ["Cats sleep sixteen hours a day."]
 
 
@@ -253,3 +260,24 @@ async def test_a_class_that_no_passage_has_is_refused(engine):
     """Filtering by it could not do anything."""
     with pytest.raises(CandidateError, match="0 different values of 'date'"):
         await found(engine, "tea", "", filtering=Filtering(field="date", prompt="x"))
+
+
+async def test_what_was_paid_on_the_way_is_charged_though_no_answer_came(engine):
+    """A rewriting came, the answer did not: the budget knows of the one call."""
+    from ratchet.measure import Bench, evaluate
+    from ratchet.metrics import make_metric
+
+    def said(request):
+        return ReplyError("down", kind="timeout") if "|" in request.messages[-1]["content"] else "cats sleep"  # fmt: skip
+
+    model = ScriptedModel(said, name="m", price=(1e6, 1e6))
+    retrieval = Retrieval(knowledge="pets", mode="lexical", k=1, rewriting=Rewriting(prompt="{{query}}"))  # fmt: skip
+    candidate = Candidate(model="m", user="{{passages}}|{{question}}", retrieval=retrieval)
+    budget = Budget()
+    async with ModelPool(ready={"m": model}, engine=engine) as pool:
+        bench = Bench(task=TASK, metric=make_metric(TASK.metric), budget=budget, pool=pool)
+        with pytest.raises(ReplyError):
+            await evaluate(bench, candidate, model, [Example(inputs={"question": "lazy?"}, reference="x")])  # fmt: skip
+
+    assert budget.calls_made == 1
+    assert budget.dollars > 0

@@ -74,6 +74,7 @@ async def test_an_answer_under_the_threshold_is_held_back(engine):
     found = await trial(engine, model, threshold=0.7, says="I do not know.")
 
     assert found.answer == "I do not know."
+    assert found.output == "Sixteen hours, and they purr."  # what it would have said is kept
     assert found.failure is None
     assert found.calls == 3
 
@@ -117,4 +118,4 @@ def test_a_guard_needs_passages_and_answers_that_are_text():
         Candidate(model="m", user="x", guard=Guard())
     labels = TASK.model_copy(update={"answer": AnswerForm(kind="label", labels=("a", "b"))})
     with pytest.raises(CandidateError, match="kind 'text'"):
-        Prompt(labels, Candidate(model="m", user="x", guard=Guard(), retrieval=Retrieval(knowledge="pets")))  # fmt: skip
+        Prompt(labels, Candidate(model="m", user=USER, guard=Guard(), retrieval=Retrieval(knowledge="pets")))  # fmt: skip

@@ -9,7 +9,16 @@ from ratchet.answer import Prompt, answer_example, gather, starting_candidate
 from ratchet.answer.hardness import hardness
 from ratchet.answer.sql import QueryError, database_of, run_query
 from ratchet.answer.tables import described
-from ratchet.core import AnswerForm, Decoding, Example, InputField, MetricSpec, Roles, Task
+from ratchet.core import (
+    AnswerForm,
+    Decoding,
+    Demonstration,
+    Example,
+    InputField,
+    MetricSpec,
+    Roles,
+    Task,
+)
 from ratchet.core.errors import TaskError
 from ratchet.models import ModelPool
 from ratchet.testing import ScriptedModel
@@ -104,6 +113,35 @@ async def test_the_prompt_tells_of_the_database(music):
 
     assert request.messages[-1]["content"].startswith("country(code")
     assert request.messages[-1]["content"].endswith("\n\nHow many?")
+
+
+def test_a_demonstration_of_another_database_shows_no_tables(music):
+    """Its own are not at hand, and those of the question would mislead."""
+    shown = Demonstration(inputs={"question": "Who?"}, answer="SELECT name FROM singer")
+    prompt = Prompt(TASK, starting_candidate(TASK).changed(demonstrations=(shown,)))
+
+    request = prompt.request(EXAMPLE, tables="T")
+
+    assert [m["content"] for m in request.messages[1:]] == ["Who?", "SELECT name FROM singer", "T\n\nHow many?"]  # fmt: skip
+
+
+def test_a_result_can_fill_neither_memory_nor_time(music):
+    """Large values are refused, and so are many of them."""
+    many = "WITH RECURSIVE n(a) AS (SELECT 1 UNION ALL SELECT a + 1 FROM n LIMIT 9000) SELECT hex(zeroblob(40000)) FROM n"
+    with pytest.raises(QueryError, match="more than 20 MB"):
+        run_query(music / "music.sqlite", many)
+    with pytest.raises(QueryError, match="too big"):
+        run_query(music / "music.sqlite", "SELECT zeroblob(2000000)")
+
+
+def test_a_database_that_is_locked_is_no_fault_of_the_query(music):
+    """It scores nothing, for a query as for the tables in the prompt."""
+    with closing(sqlite3.connect(music / "music.sqlite", isolation_level=None)) as held:
+        held.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TaskError, match="locked"):
+            run_query(music / "music.sqlite", "SELECT 1 FROM singer")
+        with pytest.raises(TaskError, match="locked"):
+            described(music / "music.sqlite", -1)
 
 
 async def test_samples_agree_by_what_they_find(music):

@@ -99,10 +99,10 @@ async def test_what_is_wrong_is_told(bench, tmp_path):
     with pytest.raises(TemplateError, match="uses the field 'passages'"):
         Prompt(TASK, bench.start().changed(user="{{passages}}{{question}}"))
     with pytest.raises(TemplateError, match="uses the field 'nothing'"):
-        Prompt(
-            TASK, bench.start().changed(retrieval={"knowledge": "facts", "query": "{{nothing}}"})
-        )
-    gone = bench.start().changed(retrieval={"knowledge": "gone", "mode": "lexical"})
+        Prompt(TASK, looking(bench, query="{{nothing}}"))
+    with pytest.raises(CandidateError, match="no template shows them"):
+        Prompt(TASK, bench.start().changed(retrieval={"knowledge": "facts"}))
+    gone = looking(bench, knowledge="gone")
     example = bench.split("dev")[0]
     with pytest.raises(DataError, match="no knowledge base 'gone'; there are facts"):
         await gather(Prompt(TASK, gone), example, ModelPool(engine=bench.engine))

@@ -24,6 +24,8 @@ TASK = Task(
         (ABSENT, ABSENT, 1.0, "right"),
         (ABSENT, "Four.", 0.0, "invented"),
         ("Four.", ABSENT, 0.0, "missed"),
+        ("", ABSENT, 1.0, "right"),
+        (None, "Four.", 0.0, "invented"),
     ],
 )
 def test_absence_is_scored(reference, answer, value, what):

@@ -3,11 +3,20 @@
 import numpy as np
 import pytest
 
-from ratchet.core import Chunking, Passage
+from ratchet.core import Candidate, Chunking, Passage
 from ratchet.core.errors import DataError, UsageError
 from ratchet.models import ModelPool
-from ratchet.retrieval import Document, Exact, Index, Library, add_documents, passages_of
+from ratchet.retrieval import (
+    Document,
+    Exact,
+    Index,
+    Library,
+    add_documents,
+    passages_of,
+    pinned,
+)
 from ratchet.retrieval.parse import Section
+from ratchet.store import open_database
 from ratchet.store.knowledge import find_knowledge, list_knowledge, load_passages
 
 pytest.importorskip("bm25s")
@@ -139,3 +148,23 @@ def test_passages_are_no_longer_than_wanted_and_lose_nothing(by):
     assert found[-1].text == "x: 1"
     first, second = (set(one.text.split()) for one in found[:2])
     assert 0 < len(first & second) <= 10
+
+
+def test_a_candidate_names_its_knowledge_by_version(docs, tmp_path):
+    """What a name stands for changes; what a candidate is does not. Names that mean something else are refused."""
+    engine = open_database(f"sqlite:///{tmp_path / 'p.db'}")
+    first = add_documents(engine, "docs", [docs], root=tmp_path).knowledge
+    routing = {"choices": {"docs": "a", "none": "b"}, "prompt": "{{query}}"}
+    candidate = Candidate(model="m", user="{{passages}}", retrieval={"knowledge": "docs", "routing": routing})  # fmt: skip
+
+    found = pinned(engine, candidate)
+
+    assert found.retrieval.knowledge == first.id
+    assert set(found.retrieval.routing.choices) == {first.id, "none"}
+    assert pinned(engine, found) == found
+    assert all(one.source.startswith("docs/") for one in load_passages(engine, first))
+    with pytest.raises(DataError, match="cannot be named 'none'"):
+        add_documents(engine, "none", [docs])
+    with pytest.raises(DataError, match="no knowledge base 'gone'"):
+        pinned(engine, candidate.changed(retrieval={"knowledge": "gone"}))
+    engine.dispose()

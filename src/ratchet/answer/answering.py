@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ratchet.answer.checks import Check
 from ratchet.answer.forms import problem_with
@@ -25,8 +26,8 @@ from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 
 __all__ = ["Drawn", "agreed", "answer_example", "draw", "told", "whole"]
 
-CITED = {"title", "section", "source", "date"}
-"""What is told of a passage where its answer goes."""
+CITED = {"title", "section", "date"}
+"""What is told of a passage where its answer goes, beside its file's name: folders are nobody's business."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class Drawn:
     """Those that gave no reply too."""
     guarded: Guarded | None = None
     """What the candidate's guard found."""
+    held_back: str | None = None
+    """The reply that it held back."""
 
 
 async def answer_example(
@@ -66,7 +69,8 @@ async def answer_example(
     gathered = await gather(prompt, example, pool, model)
     drawn = await whole(prompt, model, gathered, example.inputs, pool)
     reply = drawn.reply
-    output = reply.tool_calls[0].arguments if reply.tool_calls and not reply.text else reply.text
+    written = reply.tool_calls[0].arguments if reply.tool_calls and not reply.text else reply.text
+    output = written if drawn.held_back is None else drawn.held_back
     return Trial(
         candidate_id=prompt.candidate.id,
         task_id=prompt.task.asking_id,
@@ -94,20 +98,22 @@ async def whole(
 
     Raises: as `draw`.
     """
-    drawn = await draw(prompt, model, gathered.request, inputs, pool)
     if gathered.helpers is None:
-        return drawn
+        return await draw(prompt, model, gathered.request, inputs, pool)
     helpers, found = gathered.helpers.again(), None
+    with helpers.counted():
+        drawn = await draw(prompt, model, gathered.request, inputs, pool)
     if drawn.failure is None:
         found = await guarded(prompt, drawn.answer, gathered, inputs, helpers)
     said = drawn.reply
     if found and found.is_blocked:
-        said = replace(said, text=found.guard.says, finish_reason="content_filter")
+        said = replace(said, text=found.guard.says, finish_reason="content_filter", logprobs=None)
     return replace(
         drawn,
         reply=told(said, gathered.passages, helpers, found),
         answer=found.guard.says if found and found.is_blocked else drawn.answer,
         guarded=found,
+        held_back=drawn.reply.text if found and found.is_blocked else None,
         calls=drawn.calls + len(helpers.replies),
     )
 
@@ -128,6 +134,7 @@ def told(
             {
                 "number": number,
                 **one.model_dump(mode="json", include=CITED, exclude_defaults=True),
+                "source": Path(one.source).name,
                 "cited": number in named,
             }
             for number, one in enumerate(passages, start=1)

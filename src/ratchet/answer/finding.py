@@ -1,12 +1,14 @@
 """From a question to the passages that it gets to see: route, rewrite, search, rerank, shorten, in the way that a candidate says."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ratchet.answer.helpers import Helpers
-from ratchet.answer.sql import QueryError, database_of, query_in, run_query
+from ratchet.answer.sql import QueryError, database_of, place_name, query_in, run_query
 from ratchet.answer.tables import described
 from ratchet.answer.template import Template
 from ratchet.core import Compressing, Example, Json, Passage, Reranking, Retrieval, Tables
@@ -21,6 +23,10 @@ LONGEST_QUERY = 400
 LONGEST_PART = 200
 """Tokens of a passage that a model shortens."""
 MOST_QUESTIONS = 5
+LONGEST_CELL = 300
+"""Letters of a value of a table."""
+ITEM = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
+"""What stands before the items of a list."""
 SEVERAL_FROM = 2
 
 
@@ -42,6 +48,8 @@ def check_retrieval(retrieval: Retrieval, inputs: Sequence[str]) -> None:
     ):
         if part is not None:
             asked.append((part.prompt, names))
+    if retrieval.tables:
+        asked.append((retrieval.tables.database, set(inputs)))
     for text, names in asked:
         Template(text).check(names)
 
@@ -134,7 +142,8 @@ async def from_tables(
 ) -> list[Passage]:
     """Return the rows that a model's query finds, as one passage; nothing where it cannot be run."""
     place = await asyncio.to_thread(database_of, tables.database, inputs, helpers.pool.root)
-    schema = await asyncio.to_thread(described, place, 0)
+    stamp = place.stat().st_mtime_ns if isinstance(place, Path) else 0
+    schema = await asyncio.to_thread(described, place, stamp)
     said = await helpers.ask(
         tables.prompt,
         {"query": query, "schema": schema},
@@ -146,9 +155,11 @@ async def from_tables(
         rows = await asyncio.to_thread(run_query, place, written)
     except QueryError:
         return []
-    shown = "\n".join(" | ".join(map(str, row)) for row in rows[: tables.rows])
+    shown = "\n".join(
+        " | ".join(str(value)[:LONGEST_CELL] for value in row) for row in rows[: tables.rows]
+    )
     more = f"\n… {len(rows):,} rows" if len(rows) > tables.rows else ""
-    return [Passage(text=f"{shown or 'no rows'}{more}", title=written, source=tables.database)]
+    return [Passage(text=f"{shown or 'no rows'}{more}", title=written, source=place_name(place))]
 
 
 async def filtered(
@@ -159,6 +170,10 @@ async def filtered(
     if filtering is None:
         return {}
     values = index.values(filtering.field)
+    if (
+        retrieval.routing and len(values) < SEVERAL_FROM
+    ):  # another knowledge base has no such column
+        return {}
     if not SEVERAL_FROM <= len(values) <= MOST_CLASSES:
         raise CandidateError(
             f"retrieval.filtering: passages have {len(values)} different values of {filtering.field!r}; a class has {SEVERAL_FROM} to {MOST_CLASSES}"
@@ -185,7 +200,7 @@ async def searched(retrieval: Retrieval, query: str, helpers: Helpers) -> list[s
     )
     if not rewriting.several:
         return [said or query]
-    lines = [line.strip(" \t-*•0123456789.)") for line in said.splitlines()]
+    lines = [ITEM.sub("", line).strip() for line in said.splitlines()]
     return list(dict.fromkeys([query, *(line for line in lines if line)]))[: MOST_QUESTIONS + 1]
 
 
@@ -246,26 +261,32 @@ async def shortened(
             )
         )
     else:
-        texts = [
-            await telling(one.text, query, compressing.words, retrieval.embedding, helpers)
-            for one in passages
-        ]
+        texts = await telling(passages, query, compressing.words, retrieval.embedding, helpers)
     pairs = zip(passages, texts, strict=True)
     return [one.model_copy(update={"text": text}) for one, text in pairs if text]
 
 
-async def telling(text: str, query: str, words: int, embedding: str, helpers: Helpers) -> str:
-    """Return the sentences of a text that are nearest to a query, in their order, up to so many words (one sentence at least)."""
-    parts = list(sentences(text, words))
-    if len(text.split()) <= words or len(parts) < SEVERAL_FROM:
-        return text
-    rows, _ = await helpers.pool.embedder(embedding).embed([query, *parts])
-    chosen: list[int] = []
-    count = 0
-    for place in np.argsort(-(rows[1:] @ rows[0]), kind="stable"):
-        length = len(parts[place].split())
-        if chosen and count + length > words:
-            break
-        chosen.append(int(place))
-        count += length
-    return " ".join(parts[place] for place in sorted(chosen))
+async def telling(
+    passages: Sequence[Passage], query: str, words: int, embedding: str, helpers: Helpers
+) -> list[str]:
+    """Return of each passage the sentences that are nearest to a query, in their order, up to so many words (one sentence at least)."""
+    parts = [list(sentences(one.text, words)) for one in passages]
+    long = [
+        place
+        for place, one in enumerate(passages)
+        if len(one.text.split()) > words and len(parts[place]) >= SEVERAL_FROM
+    ]
+    (vector,), _ = await helpers.pool.embedder(embedding).embed([query])
+    found = [one.text for one in passages]
+    for place in long:
+        rows = await helpers.vectors(parts[place], embedding)
+        chosen: list[int] = []
+        count = 0
+        for number in np.argsort(-(rows @ vector), kind="stable"):
+            length = len(parts[place][number].split())
+            if chosen and count + length > words:
+                break
+            chosen.append(int(number))
+            count += length
+        found[place] = " ".join(parts[place][number] for number in sorted(chosen))
+    return found

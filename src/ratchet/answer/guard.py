@@ -31,13 +31,14 @@ class Guarded:
         return not self.passes and self.guard.action == "block"
 
     def plain(self) -> dict[str, Json]:
-        """Return what was found, as JSON."""
+        """Return what was found, as JSON; what is held back is not told in other words."""
         found = self.grounding
+        shown = found is not None and not self.is_blocked
         return {
             "passes": self.passes,
             "blocked": self.is_blocked,
             "faithfulness": None if found is None else round(found.score, 4),
-            "unsupported": [] if found is None else found.unsupported,
+            "unsupported": found.unsupported if found and shown else [],
         }
 
 

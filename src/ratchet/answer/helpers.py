@@ -2,18 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.answer.template import Template
 from ratchet.core import Json
+from ratchet.core.errors import ReplyError
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 
 __all__ = ["Helpers"]
 
 LONGEST_NAME = 64
+REMEMBERED = 5000
+"""Lists of texts whose vectors are kept."""
 
 
 class Helpers:
@@ -28,6 +33,19 @@ class Helpers:
         self.pool, self._own = pool, own
         self.replies: list[ChatReply] = []
         """All that came, in the order of their coming."""
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Put what came so far on the account of an error: it is paid for."""
+        try:
+            yield
+        except ReplyError as error:
+            error.spent = list(self.replies)
+            raise
+
+    def afresh(self) -> "Helpers":
+        """Return the same for one more answer to the same request, on whose account nothing stands yet."""
+        return Helpers(self.pool, self._own)
 
     def again(self) -> "Helpers":
         """Return the same for another answer to the same request: what came so far, and what comes then its own."""
@@ -61,7 +79,8 @@ class Helpers:
         Raises: ReplyError if none came.
         """
         who = model or self._own
-        reply = await (self.pool.model(who) if isinstance(who, str) else who).chat(request)
+        with self.counted():
+            reply = await (self.pool.model(who) if isinstance(who, str) else who).chat(request)
         self.replies.append(reply)
         return reply
 
@@ -84,8 +103,9 @@ class Helpers:
             json_schema=schema,
         )
         found = loaded(said)
-        if isinstance(found, dict) and found.get("choice") in choices:
-            return str(found["choice"])
+        named_one = found.get("choice") if isinstance(found, dict) else None
+        if isinstance(named_one, str) and named_one in choices:
+            return named_one
         named = [name for name in choices if name.casefold() in said.casefold()]
         return named[0] if len(named) == 1 else None
 
@@ -130,8 +150,10 @@ class Helpers:
 
     async def vectors(self, texts: list[str], embedding: str) -> NDArray[np.float32]:
         """Return the vectors of texts that many queries are compared with: embedded once."""
-        known: dict[tuple[str, ...], asyncio.Future[NDArray[np.float32]]]
-        known = self.pool.kept.setdefault("choices", {})
+        known: OrderedDict[tuple[str, ...], asyncio.Future[NDArray[np.float32]]]
+        known = self.pool.kept.setdefault("choices", OrderedDict())
+        while len(known) > REMEMBERED:
+            known.popitem(last=False)
         key = (embedding, *texts)
         if key not in known:
             known[key] = asyncio.ensure_future(self._embedded(texts, embedding))

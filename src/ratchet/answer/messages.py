@@ -54,13 +54,17 @@ class Prompt:
             Template(task.answer.database).check(task.input_names)
         fixed = {
             "labels": list(task.answer.labels),
-            "schema": signature(task.answer.json_schema or {}),
+            "schema": signature(task.answer.json_schema) if task.answer.json_schema else "",
             "absent": task.answer.absent or "",
         }
         self._fixed: dict[str, Json] = {**fixed, "instructions": instructions.render(fixed)}
         self._used = self._system.names | self._user.names
         follow = {*task.input_names, PASSAGES, *(["schema"] if self.shows_tables else [])}
         self._system_is_fixed = not self._system.names & follow
+        if candidate.retrieval and PASSAGES not in self._used:
+            raise CandidateError(
+                f"candidate {candidate.id} looks for passages, and no template shows them; write {{{{#each passages}}}}{{{{text}}}}{{{{/each}}}} into system or user"
+            )
         if candidate.guard and task.answer.kind != "text":
             raise CandidateError(
                 f"a guard puts its own words in place of an answer, so it is for answers of kind 'text'; this one is of kind {task.answer.kind!r}"

@@ -4,10 +4,11 @@ The text comes from a model: it is parsed first, and the database itself refuses
 authorizer, PostgreSQL by a read-only transaction). The value of an input never leads out of the folder that the task names.
 """
 
+import logging
 import re
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "Rows",
     "check_reads",
     "database_of",
+    "place_name",
     "query_in",
     "result_text",
     "run_query",
@@ -39,8 +41,12 @@ READING = {
 }
 STEPS = 10_000
 """So many steps of SQLite's machine between two looks at the clock: well under a millisecond."""
-LONGEST_VALUE = 10_000_000
+LONGEST_VALUE = 1_000_000
 """Bytes of one value: `zeroblob(1e9)` is an error, and does not fill the memory."""
+LARGEST = 20_000_000
+"""Bytes of a whole result, about."""
+BROKEN = ("not a database", "malformed", "locked", "unable to open", "disk I/O")
+"""What SQLite says where it is the file that is at fault, and not the query."""
 CONNECTING_S = 5
 Place = Path | str
 """Where a database is: a SQLite file, or the URL of a PostgreSQL server."""
@@ -126,12 +132,10 @@ def from_file(path: Path, query: str, timeout_s: float, rows: int) -> Rows:
         )
         connection.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
         try:
-            return connection.execute(query).fetchmany(rows + 1)
+            return bounded(connection.execute(query), rows, ends)
         except sqlite3.DatabaseError as error:
-            if "not a database" in str(error) or "malformed" in str(error):
-                raise TaskError(
-                    f"answer.database: {path} is no SQLite database: {error}"
-                ) from error
+            if any(word in str(error) for word in BROKEN):
+                raise TaskError(f"answer.database: {path} cannot be read: {error}") from error
             late = isinstance(error, sqlite3.OperationalError) and "interrupted" in str(error)
             raise QueryError(
                 f"it takes longer than {timeout_s:g} seconds" if late else str(error)
@@ -148,12 +152,12 @@ def from_server(url: str, query: str, timeout_s: float, rows: int) -> Rows:
         raise UsageError(
             f"a PostgreSQL database needs the extra 'postgres' ({missing}); install it with: pip install 'ratchet[postgres]'"
         ) from missing
-    address = SERVER.sub("postgresql://", url)
+    address, ends = SERVER.sub("postgresql://", url), time.monotonic() + timeout_s
     try:
         connection = psycopg.connect(address, connect_timeout=CONNECTING_S)
     except psycopg.Error as error:
         raise TaskError(
-            f"answer.database: {SERVER.sub('postgresql://', url).rpartition('@')[2]!r} cannot be reached: {str(error).strip()[:300]}"
+            f"answer.database: {place_name(url)!r} cannot be reached: {str(error).strip()[:300]}"
         ) from error
     with closing(connection):
         connection.read_only = True
@@ -163,11 +167,35 @@ def from_server(url: str, query: str, timeout_s: float, rows: int) -> Rows:
                 connection.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
                 with connection.cursor(name="answer") as cursor:  # the server holds the rest back
                     cursor.execute(query.encode())
-                    return cursor.fetchmany(rows + 1)
+                    return bounded(cursor, rows, ends)
         except psycopg.errors.QueryCanceled as error:
             raise QueryError(f"it takes longer than {timeout_s:g} seconds") from error
         except psycopg.Error as error:
             raise QueryError(str(error).strip().splitlines()[0]) from error
+
+
+def bounded(found: Iterable[tuple[Any, ...]], rows: int, ends: float) -> Rows:
+    """Return rows, one more than the most at most; they may neither fill the memory nor take for ever.
+
+    Raises: QueryError.
+    """
+    kept: Rows = []
+    size = 0
+    for row in found:
+        kept.append(tuple(row))
+        size += sum(len(value) if isinstance(value, str | bytes) else 16 for value in row)
+        if size > LARGEST:
+            raise QueryError(f"it gives more than {LARGEST // 10**6} MB")
+        if len(kept) > rows:
+            break
+        if time.monotonic() > ends:
+            raise QueryError("it takes too long")
+    return kept
+
+
+def place_name(place: Place) -> str:
+    """Return what a database is called where others read it: a file's name, a server without who asks."""
+    return SERVER.sub("", place).rpartition("@")[2].partition("?")[0] if isinstance(place, str) else place.name  # fmt: skip
 
 
 def check_reads(query: str, dialect: str = "sqlite") -> None:
@@ -178,6 +206,7 @@ def check_reads(query: str, dialect: str = "sqlite") -> None:
     import sqlglot  # takes a moment, and most tasks have no SQL
     from sqlglot import errors, exp
 
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # a model's odd SQL is no news
     try:
         statements = [one for one in sqlglot.parse(query, read=dialect) if one is not None]
     except (errors.SqlglotError, RecursionError) as error:

@@ -6,8 +6,9 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from ratchet.answer.sql import Place, QueryError, database_of, run_query
+from ratchet.answer.sql import Place, QueryError, database_of, place_name, run_query
 from ratchet.core import Json, Task
+from ratchet.core.errors import TaskError
 
 __all__ = ["described", "tables_for"]
 
@@ -40,7 +41,10 @@ def tables_for(task: Task, inputs: Mapping[str, Json], root: Path) -> str:
 @lru_cache(maxsize=REMEMBERED)
 def described(place: Place, _stamp: int) -> str:
     """Return a line a table: `singer(id INTEGER: 1, 2, 3; name TEXT: 'Joe', …; key id; country -> country.code)`."""
-    tables = server_tables(place) if isinstance(place, str) else file_tables(place)
+    try:
+        tables = server_tables(place) if isinstance(place, str) else file_tables(place)
+    except (sqlite3.Error, QueryError) as error:
+        raise TaskError(f"answer.database: {place_name(place)} cannot be read: {error}") from error
     return "\n".join(f"{name}({'; '.join(parts)})" for name, parts in tables.items())
 
 

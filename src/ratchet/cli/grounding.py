@@ -47,7 +47,7 @@ def rag(
     The answers are those that are stored, or are bought once; each vote of the judge is kept, and paid for once.
     """
     from ratchet.cli.show import bars, print_json
-    from ratchet.core.errors import UsageError
+    from ratchet.core.errors import BudgetError, UsageError
     from ratchet.ladder import rag_metric
     from ratchet.metrics import RAG_METRICS
     from ratchet.store import find_workspace
@@ -60,8 +60,9 @@ def rag(
         raise UsageError(
             f"{chosen.id} answers without passages; find a candidate that has some with: ratchet try retrieval {task}"
         )
-    names = [name for name in RAG_METRICS if name in metrics.replace(" ", "").split(",")]
-    if not names:
+    wanted = [name for name in metrics.replace(" ", "").split(",") if name]
+    names = [name for name in RAG_METRICS if name in wanted]
+    if not names or set(wanted) - set(names):
         raise UsageError(f"--metrics is some of {', '.join(RAG_METRICS)}; got {metrics!r}")
     spending = budget_of(budget, max_calls)
     found: dict[str, Measurement] = {}
@@ -69,14 +70,19 @@ def rag(
         for name in names:
             options = {"embedding": embedding, **({"judge": judge} if judge else {})}
             bench.metric = rag_metric(bench.task, name, options)
-            found[name] = bench.measure(chosen, split, budget=spending)
+            try:
+                found[name] = bench.measure(chosen, split, budget=spending)
+            except BudgetError:
+                if not found:
+                    raise
+                break
     if json:
         print_json({name: one.plain() for name, one in found.items()})
         return
-    show_rag(found, worst)
+    show_rag(found, worst, whole=len(found) == len(names))
 
 
-def show_rag(found: "dict[str, Measurement]", worst: int) -> None:
+def show_rag(found: "dict[str, Measurement]", worst: int, *, whole: bool) -> None:
     """Print the figures, the lowest scores with their reasons, and what they suggest."""
     from rich.table import Table
     from rich.text import Text
@@ -97,5 +103,5 @@ def show_rag(found: "dict[str, Measurement]", worst: int) -> None:
     precision = found.get("context-precision")
     if precision and precision.score < LITTLE:
         warn(["few passages are of use: try fewer of them (k), reranking, or shortening (compressing)"])  # fmt: skip
-    if any(one.stopped for one in found.values()):
+    if not whole or any(one.stopped for one in found.values()):
         warn(["the budget is spent; run the same command with a larger one to go on"])

@@ -85,7 +85,9 @@ def add(
                 )
 
     with workspace.held():
-        added = add_documents(workspace.database, name, paths, chunking=chunking, fresh=fresh)
+        added = add_documents(
+            workspace.database, name, paths, chunking=chunking, fresh=fresh, root=workspace.root
+        )
         note = ""
         try:
             count = run_sync(embedded())
@@ -217,8 +219,9 @@ def score(
 
     workspace = find_workspace(Path())
     queries = judged_queries(judged)
-    chosen = [mode for mode in get_args(Modes) if mode in modes.replace(" ", "").split(",")]
-    if not chosen:
+    wanted = [mode for mode in modes.replace(" ", "").split(",") if mode]
+    chosen = [mode for mode in get_args(Modes) if mode in wanted]
+    if not chosen or set(wanted) - set(chosen):
         raise UsageError(f"--modes is some of {', '.join(get_args(Modes))}; got {modes!r}")
 
     async def work() -> "dict[str, dict[str, tuple[float, float, float]]]":

@@ -66,7 +66,7 @@ class Nearest(Record):
     by: Literal["inputs", "answer"] = "inputs"
     """What is alike: the inputs, or the answers: the model answers once without demonstrations, and that is compared."""
     same_class: bool = False
-    """Only demonstrations whose answer is of the class of that first answer: the same label, a query of the same hardness."""
+    """Demonstrations whose answer is of the class of that first answer come first: the same label, a query of the same hardness."""
 
     @property
     def needs_draft(self) -> bool:

@@ -94,6 +94,8 @@ class ReplyError(ModelError):
     def __init__(self, message: str, *, kind: str) -> None:
         super().__init__(message)
         self.kind = kind
+        self.spent: list[object] = []
+        """Replies of others that came before it, and are paid for."""
 
 
 class StoreError(RatchetError):

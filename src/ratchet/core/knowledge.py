@@ -58,3 +58,5 @@ class Knowledge(Record):
     passages: int
     sources: int
     chunking: Chunking = Chunking()
+    cut_from: str = ""
+    """The knowledge base whose documents a lever cut otherwise, for one that no person made."""

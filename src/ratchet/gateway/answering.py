@@ -183,7 +183,11 @@ class Answering:
             try:
                 if n == 1:
                     return [await self._reply(meant, model, request)], model.name
-                calls = (self._reply(meant, model, replace(request, seed=seed)) for seed in seeds)
+                others = without_account(meant)  # what was found is found once, and paid for once
+                calls = (
+                    self._reply(others if place else meant, model, replace(request, seed=seed))
+                    for place, seed in enumerate(seeds)
+                )
                 return list(await asyncio.gather(*calls)), model.name
             except (ReplyError, AccessError) as error:
                 last = error
@@ -223,6 +227,14 @@ class Answering:
     def _who(self, meant: Meant) -> list[ChatModel]:
         names = self._settings.fallbacks.get(meant.model.name, ())
         return [meant.model, *(self._pool.model(name) for name in names)]
+
+
+def without_account(meant: Meant) -> Meant:
+    """Return the same, what finding its passages took left out."""
+    gathered = meant.gathered
+    if gathered is None or gathered.helpers is None:
+        return meant
+    return replace(meant, gathered=replace(gathered, helpers=gathered.helpers.afresh()))
 
 
 def finished(meant: Meant, reply: ChatReply) -> ChatReply:

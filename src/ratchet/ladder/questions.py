@@ -9,9 +9,8 @@ import yaml
 from ratchet.core import Candidate, Demonstration, Nearest, Retrieval
 from ratchet.core.errors import UnknownModelError
 from ratchet.levers import Evidence
-from ratchet.levers.retrieval import QUOTED
+from ratchet.levers.retrieval import QUOTED, made_by_people, shows_passages
 from ratchet.metrics.metric import references_are_answers
-from ratchet.store.knowledge import list_knowledge
 
 __all__ = ["Question", "questions_of"]
 
@@ -93,9 +92,9 @@ def told(
 ) -> list[tuple[str, Candidate]]:
     """Return the candidate told what one must know, with what a search finds, and with nothing."""
     engine, retrieval = evidence.pool.engine, champion.retrieval
-    known = list_knowledge(engine) if engine is not None else []
+    known = made_by_people(engine) if engine is not None else []
     user = champion.user
-    if retrieval is None and "passages" not in user + champion.system:
+    if retrieval is None and not shows_passages(champion):
         user = QUOTED + user
     found = []
     name = retrieval.knowledge if retrieval else (known[0].id if known else "")

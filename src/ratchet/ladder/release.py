@@ -9,6 +9,7 @@ from ratchet.answer import Prompt
 from ratchet.core import Candidate, Release, Task
 from ratchet.core.errors import UsageError
 from ratchet.ladder.final import login_name
+from ratchet.retrieval import pinned
 from ratchet.store import add_release, keep_candidate, load_releases
 
 __all__ = ["promote"]
@@ -25,6 +26,7 @@ def promote(engine: sa.Engine, task: Task, candidate: Candidate, *, name: str) -
         raise UsageError(
             f"a release's name is lower-case letters, digits, dots, - and _, so that it is never taken for a model's; got {name!r}"
         )
+    candidate = pinned(engine, candidate)
     Prompt(task, candidate)
     if candidate.retrieval and candidate.retrieval.is_counterfactual:
         raise UsageError(

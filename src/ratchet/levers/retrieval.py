@@ -15,8 +15,18 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 import yaml
 
+from ratchet.answer import Template
 from ratchet.answer.nearest import text_of
-from ratchet.core import Budget, Candidate, Chunking, Knowledge, Retrieval, content_id
+from ratchet.core import (
+    Budget,
+    Candidate,
+    Chunking,
+    Example,
+    Knowledge,
+    Passage,
+    Retrieval,
+    content_id,
+)
 from ratchet.core.errors import DataError, UnknownModelError, UsageError
 from ratchet.levers.lever import Evidence, LeverEstimate
 from ratchet.models.embed import minilm_folder
@@ -24,7 +34,7 @@ from ratchet.retrieval import Index, add_documents
 from ratchet.store.knowledge import find_knowledge, list_knowledge, load_passages
 from ratchet.tuning.embedding import FEWEST_PAIRS, train_embedding
 
-__all__ = ["QUOTED", "RUNGS", "RetrievalLever", "RetrievalRung"]
+__all__ = ["QUOTED", "RUNGS", "RetrievalLever", "RetrievalRung", "made_by_people", "shows_passages"]
 
 RetrievalRung = Literal["search", "chunks", "query", "rerank", "shape", "route", "embedding"]
 RUNGS: tuple[RetrievalRung, ...] = get_args(RetrievalRung)
@@ -168,7 +178,7 @@ class RetrievalLever:
             looking.evidence.say(f"retrieval: by words alone: {error}")
             modes = ("lexical",)
         user = champion.user
-        if champion.retrieval is None and "passages" not in champion.user + champion.system:
+        if champion.retrieval is None and not shows_passages(champion):
             user = QUOTED + user
         known = champion.retrieval.model_dump() if champion.retrieval else {}
         for mode in modes:
@@ -192,9 +202,17 @@ class RetrievalLever:
         for cut in CUTS:
             if cut == version.chunking:
                 continue
-            name = f"{version.name}-{cut.by}-{cut.size}"
+            name = f"{version.cut_from or version.name}-{cut.by}-{cut.size}"
             try:
-                made = add_documents(engine, name, where, chunking=cut, fresh=True).knowledge
+                made = add_documents(
+                    engine,
+                    name,
+                    where,
+                    chunking=cut,
+                    fresh=True,
+                    root=looking.evidence.root,
+                    cut_from=version.cut_from or version.name,
+                ).knowledge
             except DataError as error:
                 looking.evidence.say(f"{self.name}: {error}")
                 continue
@@ -240,7 +258,7 @@ class RetrievalLever:
         evidence, champion, written = looking.evidence, looking.champion, texts()
         engine = engine_of(evidence)
         newest: dict[str, Knowledge] = {}
-        for one in list_knowledge(engine):  # the newest of a name first
+        for one in made_by_people(engine):  # the newest of a name first
             newest.setdefault(one.name, one)
         if len(newest) > 1:
             choices = {one.id: described(engine, one) for one in newest.values()}
@@ -260,7 +278,7 @@ class RetrievalLever:
             return find_knowledge(engine, self._knowledge)
         if champion.retrieval:
             return find_knowledge(engine, champion.retrieval.knowledge)
-        names = list(dict.fromkeys(one.name for one in list_knowledge(engine)))
+        names = list(dict.fromkeys(one.name for one in made_by_people(engine)))
         if len(names) != 1:
             raise UsageError(
                 f"name one of the knowledge bases with --knowledge: {', '.join(names)}"
@@ -268,6 +286,16 @@ class RetrievalLever:
                 else "there is no knowledge base yet; add one with: ratchet knowledge add FOLDER --name NAME"
             )
         return find_knowledge(engine, names[0])
+
+
+def shows_passages(candidate: Candidate) -> bool:
+    """Return whether a template has a place for passages."""
+    return any("passages" in Template(text).names for text in (candidate.user, candidate.system))
+
+
+def made_by_people(engine: sa.Engine) -> list[Knowledge]:
+    """Return knowledge bases but for those that a lever cut."""
+    return [one for one in list_knowledge(engine) if not one.cut_from]
 
 
 def engine_of(evidence: Evidence) -> sa.Engine:
@@ -320,8 +348,16 @@ def pairs_of(champion: Candidate, evidence: Evidence) -> list[tuple[str, str]]:
         (text_of(example.inputs), passage.searched)
         for example in evidence.train
         for name in example.knowledge
-        for passage in index.meant(name)[:1]
+        for passage in [nearest_to(example, index.meant(name))]
+        if passage is not None
     ]
+
+
+def nearest_to(example: Example, passages: Sequence[Passage]) -> Passage | None:
+    """Return the passage of several that shares most words with question and answer: of a whole file the one that is needed."""
+    words = set(f"{text_of(example.inputs)} {example.reference}".lower().split())
+    shared = [len(words & set(one.text.lower().split())) for one in passages]
+    return passages[shared.index(max(shared))] if passages else None
 
 
 def classes(engine: sa.Engine, version: Knowledge) -> list[str]:

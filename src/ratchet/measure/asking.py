@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from ratchet.answer import Prompt, answer_example
-from ratchet.core import Budget, Candidate, Example, Passage, Spend, Task, Trial
+from ratchet.core import Budget, Candidate, Example, Passage, Spend, Task, Trial, total
 from ratchet.core.errors import BudgetError, MetricError, ReplyError
 from ratchet.measure.measurement import Measurement, Missing, Outcome
 from ratchet.metrics import Judged, Metric
@@ -207,6 +207,9 @@ class Asking:
             return
         if there is None:
             self.count(trial)
+        waits = self.votes is not None or takes_time(self.bench.metric)
+        if there is None and waits and self.writer:  # its score may take a while: it is kept before
+            self.writer.put(trial, self.bench.metric.id)
         try:
             if self.votes and not trial.failure:
                 scored = await self.judged(trial, example)
@@ -214,7 +217,7 @@ class Asking:
                 scored = await asyncio.to_thread(self.scored, trial, example)
             else:
                 scored = self.scored(trial, example)
-            self.record(scored, is_new=True, answered=there is None)
+            self.record(scored, is_new=True, answered=there is None and not waits)
             return
         except ReplyError as error:
             self.miss(example, error, is_dead=not self.outcomes)
@@ -223,7 +226,8 @@ class Asking:
         except Exception as error:  # noqa: BLE001 - whatever the metric raises, the answers are paid for
             self.metric_error = error
         finally:
-            if there is None and (example.id, repeat) not in self.outcomes and self.writer:
+            lost = there is None and not waits and (example.id, repeat) not in self.outcomes
+            if lost and self.writer:
                 self.writer.put(trial, self.bench.metric.id)
 
     def count(self, trial: Trial) -> None:
@@ -345,8 +349,15 @@ async def paid(
     try:
         trial = await answer_example(prompt, model, example, repeat=repeat, pool=bench.pool)
         spared = max(0, most - trial.calls)
-    except ReplyError:
+    except ReplyError as error:
         spared = most - least  # what never came was not repaired
+        came = [one.usage for one in error.spent if isinstance(one, ChatReply)]
+        used = total(came)
+        budget.charge(
+            calls=len(came),
+            tokens=used.prompt_tokens + used.completion_tokens,
+            cost_usd=used.cost_usd,
+        )
         raise
     finally:
         budget.end(most, spared=spared)

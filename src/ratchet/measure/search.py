@@ -91,7 +91,7 @@ async def search_scores(
 
 def bounds(column: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float, float]:
     interval = t_interval(column)
-    return interval.low, interval.high
+    return max(0.0, interval.low), min(1.0, interval.high)
 
 
 def documents_of(found: Sequence[Found], grades: dict[str, int]) -> list[str]:

@@ -20,7 +20,7 @@ def absence(task: Task, example: Example, answer: Json, *, metric: str = "") -> 
     absent = task.answer.absent
     if absent is None:
         return None
-    expected, said = example.reference == absent, answer == absent
+    expected, said = example.reference in (absent, "", None), answer == absent
     if metric in SEARCH:
         nothing = "There is nothing to find."
         return Score(value=1.0, parts={"absent": "right"}, feedback=nothing) if expected else None

@@ -1,7 +1,7 @@
 """Documents, passages, indexes and search."""
 
 from ratchet.retrieval.chunk import passages_of, sentences
-from ratchet.retrieval.library import Library, add_documents
+from ratchet.retrieval.library import Library, add_documents, pinned
 from ratchet.retrieval.near import Exact, Graph, Near, Server
 from ratchet.retrieval.parse import FORMATS, Document, read_documents
 from ratchet.retrieval.rerank import CrossEncoder, fused, newest
@@ -23,6 +23,7 @@ __all__ = [
     "fused",
     "newest",
     "passages_of",
+    "pinned",
     "read_documents",
     "sentences",
 ]

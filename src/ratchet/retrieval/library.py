@@ -3,18 +3,18 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from ratchet.core import Chunking, Json, Knowledge, Passage, content_id
+from ratchet.core import Candidate, Chunking, Json, Knowledge, Passage, Retrieval, content_id
 from ratchet.core.errors import DataError, UsageError
 from ratchet.models import ModelPool
 from ratchet.retrieval.chunk import passages_of
 from ratchet.retrieval.near import EXACT, Exact, Graph, Near, Server
-from ratchet.retrieval.parse import read_documents
+from ratchet.retrieval.parse import Document, read_documents
 from ratchet.retrieval.search import Found, Index, Mode
 from ratchet.store.knowledge import (
     add_knowledge,
@@ -26,8 +26,10 @@ from ratchet.store.knowledge import (
     without_vectors,
 )
 
-__all__ = ["Added", "Library", "add_documents"]
+__all__ = ["Added", "Library", "add_documents", "pinned"]
 
+RESERVED = ("none", "tables")
+"""Where routing may send a query that is no knowledge base."""
 BATCH = 256
 """Passages that are embedded at a time, and kept."""
 
@@ -52,6 +54,8 @@ def add_documents(
     *,
     chunking: Chunking | None = None,
     fresh: bool = False,
+    root: Path | None = None,
+    cut_from: str = "",
 ) -> Added:
     """Read documents into the next version of a knowledge base; those of the same files are replaced, others stay.
 
@@ -61,8 +65,14 @@ def add_documents(
         paths: Files and folders.
         chunking: How they are cut; by default as the version before.
         fresh: Leave out what the version before has from other files.
+        root: The workspace's folder: files in it are named from there, so that they are the same from wherever they are added.
+        cut_from: The knowledge base whose documents are cut otherwise, where a lever does it.
     Raises: DataError if nothing can be read, or the name cannot be one.
     """
+    if name in RESERVED:
+        raise DataError(
+            f"a knowledge base cannot be named {name!r}: routing means something else by it"
+        )
     if not name or not all(c.isalnum() or c in "_-" for c in name):
         raise DataError(f"a knowledge base's name is letters, digits, - and _; got {name!r}")
     known = [one for one in list_knowledge(engine) if one.name == name]
@@ -79,15 +89,47 @@ def add_documents(
             if isinstance(document, str):
                 problems.append(document)
             else:
-                found += passages_of(document, cutting)
+                found += passages_of(named_from(document, root), cutting)
     if not found:
         raise DataError("; ".join(problems) or "there is nothing to add")
     sources = {one.source for one in found}
     kept = [] if fresh else [one for one in before if one.source not in sources]
     whole = list({one.id: one for one in (*kept, *found)}.values())
-    version = add_knowledge(engine, name, whole, cutting)
+    version = add_knowledge(engine, name, whole, cutting, cut_from=cut_from)
     old, new = {one.id for one in before}, {one.id for one in whole}
     return Added(knowledge=version, new=len(new - old), gone=len(old - new), problems=problems)
+
+
+def named_from(document: Document, root: Path | None) -> Document:
+    """Return a document under the name that its file has from a folder; one outside keeps its whole path."""
+    if root is None:
+        return document
+    path = Path(document.source).resolve()
+    inside = path.is_relative_to(root.resolve())
+    return replace(document, source=str(path.relative_to(root.resolve()) if inside else path))
+
+
+def pinned(engine: sa.Engine, candidate: Candidate) -> Candidate:
+    """Return a candidate whose knowledge is named by version: what a name stands for changes, and a candidate does not.
+
+    Raises: DataError if there is no such knowledge base.
+    """
+    retrieval = candidate.retrieval
+    if retrieval is None or not retrieval.knowledge:
+        return candidate
+
+    def id_of(name: str) -> str:
+        return name if name in RESERVED else find_knowledge(engine, name).id
+
+    parts: dict[str, Json] = retrieval.model_dump()
+    parts["knowledge"] = id_of(retrieval.knowledge)
+    if routing := retrieval.routing:
+        parts["routing"] |= {
+            part: {id_of(name): value for name, value in getattr(routing, part).items()}
+            for part in ("choices", "questions")
+        }
+    found = Retrieval.model_validate(parts)
+    return candidate if found == retrieval else candidate.changed(retrieval=found)
 
 
 class Library:

@@ -122,7 +122,8 @@ def day_in(text: object) -> str | None:
 def text_of(path: Path) -> str:
     """Return a file's text: UTF-8, else what most old files are."""
     content = path.read_bytes()
-    for encoding in ("utf-8-sig", "cp1252", "latin-1"):
+    marked = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    for encoding in ("utf-16" if marked else "utf-8-sig", "cp1252", "latin-1"):
         try:
             return content.decode(encoding).replace("\x00", "")
         except UnicodeDecodeError:

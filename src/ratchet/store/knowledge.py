@@ -28,7 +28,12 @@ BATCH = 1000
 
 
 def add_knowledge(
-    engine: sa.Engine, name: str, found: Sequence[Passage], chunking: Chunking
+    engine: sa.Engine,
+    name: str,
+    found: Sequence[Passage],
+    chunking: Chunking,
+    *,
+    cut_from: str = "",
 ) -> Knowledge:
     """Store a new version, whole or not at all; the same passages as the newest are the version that is there."""
     identity = content_id("k", [one.id for one in found])
@@ -49,6 +54,7 @@ def add_knowledge(
             passages=len(found),
             sources=len({one.source for one in found}),
             chunking=chunking,
+            cut_from=cut_from,
         )
         connection.execute(
             sa.insert(knowledge).values(
