@@ -39,7 +39,7 @@ from ratchet.testing import ScriptedModel
 
 __all__ = ["WORLDS", "World", "diagnoses", "journeys", "world"]
 
-EXAMPLES, RUNS, JOURNEYS = 1500, 20, 3
+EXAMPLES, RUNS, JOURNEYS = 1500, 40, 5
 LABELS = ("alpha", "beta", "gamma", "delta")
 NOISE = 0.04
 """So often an answer is wrong for no reason."""
@@ -238,11 +238,14 @@ def journeys(rng: Rng, size: float) -> list[Outcome]:
     """Return the share of what can be reached at which journeys end, and their cost beside trying every lever in turn."""
     found = []
     for name in WORLDS:
-        runs = runs_of(JOURNEYS, size)
-        ends = [travelled(name, int(rng.integers(2**31))) for _ in range(runs)]
-        reached, cost = (float(np.mean(column)) for column in zip(*ends, strict=True))
-        found.append(Outcome(f"{name}: of what can be reached", reached, runs, 0.95, 1.1))
-        found.append(Outcome(f"{name}: of the cost of all levers", cost, runs, 0.0, 1 / 3))
+        runs = max(2, round(JOURNEYS * size))
+        ends = np.array([travelled(name, int(rng.integers(2**31))) for _ in range(runs)])
+        for what, column, low, high in (
+            ("of what can be reached", ends[:, 0], 0.95, 1.1),
+            ("of the cost of all levers", ends[:, 1], 0.0, 1 / 3),
+        ):
+            spread = float(column.std(ddof=1))
+            found.append(Outcome(f"{name}: {what}", float(column.mean()), runs, low, high, spread))
     return found
 
 

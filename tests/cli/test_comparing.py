@@ -83,3 +83,29 @@ def test_check_passes_sound_data_and_fails_a_conflict(ratchet, workspace: Path) 
 
     assert found["label conflicts"]["level"] == "error"
     assert len(found["label conflicts"]["examples"]) == 2
+
+
+def test_the_gate_says_it_by_its_exit_code(ratchet, workspace):
+    """0 for what is better, 9 for what is worse; the comment is written."""
+    said = ratchet("gate", "tickets", "--candidate", "careful.yaml", "--comment", "good.md").stdout
+    ratchet("climb", "tickets", "--levers", "prompt", "--templates", "careful.yaml")
+    shut = ratchet("gate", "tickets", "--candidate", "start", "--json", code=9).stdout
+
+    assert said.startswith("open: ")
+    assert (workspace / "good.md").read_text().startswith("### ✅ Ratchet: `tickets`")
+    assert json.loads(shut)["opens"] is False
+
+
+def test_diagnose_and_a_planned_climb(ratchet, workspace):
+    """The cause with its share, what levers may gain; the climb goes there by itself, and stops at its target."""
+    said = ratchet("diagnose", "tickets", "--count", "30", "--failures", "6").stdout
+    found = json.loads(ratchet("diagnose", "tickets", "--count", "30", "--json").stdout)
+    (workspace / "tasks" / "tickets").mkdir(exist_ok=True)
+    (workspace / "tasks" / "tickets" / "careful.yaml").write_text((workspace / "careful.yaml").read_text())  # fmt: skip
+    steps = json.loads(ratchet("climb", "tickets", "--target", "90", "--json", "--yes").stdout)
+
+    assert "what it must know" in said
+    assert "may gain" in said
+    assert {"cause", "shares", "promises"} <= set(found)
+    assert steps[-1]["kept"]
+    assert steps[-1]["score"] >= 0.9

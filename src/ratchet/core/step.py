@@ -56,6 +56,8 @@ class Step(Record):
     verdict: Verdict | None = None
     """Challenger against the champion of the time; None for the first rung."""
     kept: bool
+    refused: tuple[str, ...] = ()
+    """Conditions of the task's policy that the challenger breaks, where its score would do."""
     spend: Spend = Spend()
     """All that the lever took on this rung: proposals, training, and every challenger's trials."""
     tried: int = 1

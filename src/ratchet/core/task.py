@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ratchet.core.policy import Policy
 from ratchet.core.records import Json, Record, content_id
 
 __all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
@@ -122,6 +123,8 @@ class Task(Record):
     models: Roles
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.02
     """The largest loss of score that still counts as "not worse" (0.02 is two points)."""
+    admit: Policy = Policy()
+    """What a challenger must keep beside a better score."""
 
     @field_validator("name")
     @classmethod
@@ -138,6 +141,14 @@ class Task(Record):
         if twice is not None:
             raise ValueError(f"each input needs its own name; {twice!r} stands twice in {names!r}")
         return inputs
+
+    @model_validator(mode="after")
+    def _has_its_slices(self) -> Self:
+        if unknown := sorted(set(self.admit.slices) - {field.name for field in self.inputs}):
+            raise ValueError(
+                f"admit.slices names {unknown[0]!r}, which is no input; the inputs are {', '.join(self.input_names)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_a_sound_schema(self) -> Self:

@@ -7,6 +7,7 @@ from ratchet.ladder.curve import data_curve
 from ratchet.ladder.diagnose import QUICK, Depth, diagnose
 from ratchet.ladder.edits import Edit, edits, edits_of
 from ratchet.ladder.final import open_test
+from ratchet.ladder.gate import Gate, gate, markdown_of
 from ratchet.ladder.journey import Ask, journey
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of, rag_metric
 from ratchet.ladder.prospects import Option, Prospects
@@ -32,6 +33,7 @@ __all__ = [
     "Changed",
     "Depth",
     "Edit",
+    "Gate",
     "Ground",
     "Option",
     "Prospects",
@@ -46,12 +48,14 @@ __all__ = [
     "edits_of",
     "examples_of_logs",
     "gain_text",
+    "gate",
     "html_report",
     "journey",
     "judge_metric",
     "judge_named",
     "judge_names",
     "level_of",
+    "markdown_of",
     "metric_of",
     "open_test",
     "preferences_of_trials",

@@ -6,13 +6,20 @@ Simulated in tests/ladder/test_admit.py.
 """
 
 import math
+from collections import Counter
+from dataclasses import replace
 
 from ratchet.core import Verdict
-from ratchet.measure import Measurement
+from ratchet.core.policy import Policy
+from ratchet.measure import Measurement, compare
 
-__all__ = ["ALPHA", "SAVING", "admit", "level_of"]
+__all__ = ["ALPHA", "FEWEST", "SAVING", "admit", "level_of", "refusals"]
 
 ALPHA = 0.05
+ANY = 0.99
+"""A margin that no loss passes: of a slice it is asked only whether it is worse."""
+FEWEST = 10
+"""Examples that a slice needs to say anything."""
 SAVING = 0.2
 """A challenger that is not worse takes the place if it saves at least this share of the cost, or of the tokens where cost is 0."""
 
@@ -20,6 +27,40 @@ SAVING = 0.2
 def level_of(comparison: int, alpha: float = ALPHA) -> float:
     """Return the confidence level of the `comparison`-th verdict on a ladder, counted from 1."""
     return 1 - alpha * 6 / (math.pi**2 * comparison**2)
+
+
+def refusals(policy: Policy, champion: Measurement, challenger: Measurement) -> list[str]:
+    """Return the conditions of a policy that a challenger breaks, in words.
+
+    A slice is broken where the verdict on its examples alone says worse; slices with few examples say nothing, and are passed over.
+    """
+    found = []
+    cost, seconds, tokens = challenger.cost_a_call, challenger.latency(0.95), challenger.tokens_a_call  # fmt: skip
+    if policy.most_usd is not None and (cost is None or cost > policy.most_usd):
+        said = "an unknown price" if cost is None else f"${cost:.6f} a call"
+        found.append(f"{said}, more than admit.most_usd {policy.most_usd:g}")
+    if policy.most_seconds is not None and seconds > policy.most_seconds:
+        found.append(f"{seconds:.2f} s for 95 %, more than admit.most_seconds {policy.most_seconds:g}")  # fmt: skip
+    if policy.most_tokens is not None and tokens > policy.most_tokens:
+        found.append(f"{tokens:.0f} tokens a call, more than admit.most_tokens {policy.most_tokens}")  # fmt: skip
+    for field in policy.slices:
+        values = Counter(str(example.inputs.get(field)) for example in champion.examples)
+        for value, count in sorted(values.items()):
+            if count < FEWEST:
+                continue
+            parts = (part_of(one, field, value) for one in (champion, challenger))
+            verdict = compare(*parts, margin=ANY)
+            if verdict.decision == "worse":
+                found.append(f"worse where {field} is {value!r}: {100 * verdict.effect:+.1f} points on {count} examples")  # fmt: skip
+    return found
+
+
+def part_of(measured: Measurement, field: str, value: str) -> Measurement:
+    """Return a measurement of the examples that have a value alone."""
+    examples = [one for one in measured.examples if str(one.inputs.get(field)) == value]
+    known = {one.id for one in examples}
+    outcomes = [one for one in measured.outcomes if one.example_id in known]
+    return replace(measured, examples=examples, outcomes=outcomes, missing=[m for m in measured.missing if m.example_id in known])  # fmt: skip
 
 
 def admit(verdict: Verdict, champion: Measurement, challenger: Measurement) -> bool:

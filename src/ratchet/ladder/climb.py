@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Entrant, Example, Spend, Step
 from ratchet.core.errors import BudgetError, UsageError
-from ratchet.ladder.admit import admit, level_of
+from ratchet.ladder.admit import admit, level_of, refusals
 from ratchet.levers import Evidence, Lever, leak_in, telling
 from ratchet.measure import Measurement, Race, RaceProgress, compare, evaluate, race
 from ratchet.store import add_step, find_candidate, load_steps
@@ -186,6 +186,10 @@ async def one_rung(
     level = 1 - (1 - level_of(comparison)) / len(entrants)
     verdict = compare(before, after, margin=evidence.task.margin, level=level)
     spend = spend_of(entrants, mark, evidence.bench.budget.spent)
+    better = admit(verdict, before, after)
+    refused = refusals(evidence.task.admit, before, after) if better else []
+    for reason in refused:
+        evidence.say(f"{lever.name}: not admitted, {reason}")
     step = Step(
         task=evidence.task.name,
         number=len(steps),
@@ -196,7 +200,8 @@ async def one_rung(
         interval=after.interval,
         n=after.n,
         verdict=verdict,
-        kept=admit(verdict, before, after),
+        kept=better and not refused,
+        refused=tuple(refused),
         spend=spend,
         tried=len(entrants),
         losers=losers_of(raced) if raced else (),

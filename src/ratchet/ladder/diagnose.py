@@ -74,7 +74,7 @@ class Depth:
     """Those that do not fail and are asked again, where a change turned failures right."""
 
 
-QUICK = Depth(count=60, failures=16, others=8)
+QUICK = Depth(count=50, failures=12, others=6)
 """Enough to choose the next lever; `ratchet diagnose` looks more closely."""
 
 
