@@ -21,7 +21,8 @@ SLOWEST_S = 300.0
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    for command in (promote, serve, work, logs):
+    app.command("canary")(canary_)
+    for command in (promote, rollback, serve, work, logs):
         app.command()(command)
     keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys to the server.")
     keys.command("add")(keys_add)
@@ -39,20 +40,78 @@ def promote(
     name: Annotated[
         str | None, typer.Option("--as", help="The name to serve it under; by default the task's.")
     ] = None,
+    canary: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Answer this share of the requests by it, in per cent, beside what is served; feedback decides.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Serve a champion under a name: a running server takes it over within seconds."""
     from ratchet.cli.show import out, print_json
+    from ratchet.ladder import start_canary
     from ratchet.workbench import Workbench
 
-    release = Workbench.open(task).promote(candidate, name=name)
+    bench = Workbench.open(task)
+    if canary is not None:
+        release = start_canary(
+            bench.engine, bench.candidate(candidate), name=name or task, share=canary / 100
+        )
+    else:
+        release = bench.promote(candidate, name=name)
     if json:
         print_json(release.model_dump(mode="json"))
         return
     out.print(
         f"{release.name}: release {release.number} is {release.candidate.id} ({release.candidate.note or release.candidate.model})"
     )
+    if release.canary:
+        out.print(f"canary: {release.why}; see how it does with: ratchet canary {release.name}")
     out.print(f"next: ratchet serve, and ask for the model {release.name!r}")
+
+
+def canary_(
+    name: Annotated[str, typer.Argument(help="The release.")],
+    json: Json = False,
+) -> None:
+    """How does a canary do? What people said of both candidates' answers, looked at all along, and what it proves."""
+    from ratchet.cli.show import out, print_json
+    from ratchet.ladder import canary_test, current
+    from ratchet.store import find_workspace
+
+    engine = find_workspace(Path()).database
+    release = current(engine, name)
+    found = canary_test(engine, release)
+    if json:
+        print_json({**vars(found), "word": found.word, "share": release.share})
+        return
+    assert release.canary  # `canary_test` has looked
+    for who, (count, mean) in ((release.candidate, found.old), (release.canary, found.new)):
+        score = (
+            "no word yet" if not count else f"{100 * mean:.1f} of 100 in {count} words of feedback"
+        )
+        out.print(f"{who.id}  {score}")
+    out.print(f"[bold]{found.word}[/]: {found.wins} pairs won, {found.losses} lost (evidence against it {found.against:.2g}, for it {found.for_it:.2g}; 20 settles)")  # fmt: skip
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(help="The release.")],
+    why: Annotated[str, typer.Option(help="What is written down as the reason.")] = "by hand",
+    json: Json = False,
+) -> None:
+    """End a release's canary; without one, serve again what was served before."""
+    from ratchet.cli.show import out, print_json
+    from ratchet.ladder import roll_back
+    from ratchet.store import find_workspace
+
+    release = roll_back(find_workspace(Path()).database, name, why=why)
+    if json:
+        print_json(release.model_dump(mode="json"))
+        return
+    out.print(f"{release.name}: release {release.number} is {release.candidate.id}; {release.why}")
 
 
 def serve(

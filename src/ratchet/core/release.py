@@ -1,5 +1,9 @@
 """Release: the champion that is served under a name."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from ratchet.core.candidate import Candidate
 from ratchet.core.records import Record
 from ratchet.core.task import Task
@@ -20,3 +24,8 @@ class Release(Record):
     """The login name of who promoted it."""
     at: str
     """When, UTC, ISO 8601."""
+    canary: Candidate | None = None
+    """Another candidate that answers a share of the requests."""
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    why: str = ""
+    """What this promotion stands on, in words: a verdict, or what people said."""

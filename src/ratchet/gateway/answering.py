@@ -5,6 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from random import Random
+from zlib import crc32
 
 import orjson
 import sqlalchemy as sa
@@ -46,7 +48,10 @@ class Names:
     def __init__(self, engine: sa.Engine, pool: ModelPool) -> None:
         self._engine, self._pool = engine, pool
         self.releases: dict[str, tuple[Release, Prompt]] = {}
+        self.canaries: dict[str, tuple[Release, Prompt]] = {}
+        """By the release's name: the release as its canary answers it."""
         self.adapters: dict[str, NamedAdapter] = {}
+        self._random = Random()  # which candidate answers, no secret
         self._read_at = -FRESH_S
         self._opening = asyncio.Lock()
 
@@ -59,13 +64,18 @@ class Names:
         if time.monotonic() - self._read_at > FRESH_S:
             found = await asyncio.to_thread(load_releases, self._engine)
             named = await asyncio.to_thread(list_adapters, self._engine)
-            self.releases = {one.name: self._with_prompt(one) for one in found}
+            last = {one.name: one for one in found}
+            self.releases = {name: self._with_prompt(one, self.releases) for name, one in last.items()}  # fmt: skip
+            trials = {name: as_canary(one) for name, one in last.items() if one.canary}
+            self.canaries = {name: self._with_prompt(one, self.canaries) for name, one in trials.items()}  # fmt: skip
             self.adapters = {one.name: one for one in named}
             self._read_at = time.monotonic()
 
-    def _with_prompt(self, release: Release) -> tuple[Release, Prompt]:
+    def _with_prompt(
+        self, release: Release, before: Mapping[str, tuple[Release, Prompt]]
+    ) -> tuple[Release, Prompt]:
         """Return a release with its prompt: the one that is there where nothing changed, as it knows its demonstrations' vectors."""
-        known = self.releases.get(release.name)
+        known = before.get(release.name)
         if known and known[0] == release:
             return known
         return release, Prompt(release.task, release.candidate)
@@ -93,7 +103,7 @@ class Names:
                 f"{asked.model!r} is a release, and takes chats: ask /v1/chat/completions",
                 param="model",
             )
-        release, prompt = served
+        release, prompt = self._of_canary(asked) or served
         inputs = inputs_of(release, asked)
         model = await self._opened(release.candidate.model)
         example = Example(inputs=inputs, reference=None)
@@ -112,6 +122,14 @@ class Names:
             inputs=inputs,
             gathered=gathered,
         )
+
+    def _of_canary(self, asked: Asked) -> tuple[Release, Prompt] | None:
+        """Return the canary of a release, where this request is one of its share; one end user always meets the same candidate."""
+        found = self.canaries.get(asked.model)
+        if found is None:
+            return None
+        drawn = crc32(asked.end_user.encode()) / 2**32 if asked.end_user else self._random.random()
+        return found if drawn < found[0].share else None
 
     async def _named(self, asked: Asked) -> Meant:
         """Return the model that a name stands for, with the adapter where it is a fine-tune."""
@@ -144,6 +162,11 @@ class Names:
             return self._pool.model(name)
         async with self._opening:
             return await asyncio.to_thread(self._pool.model, name)
+
+
+def as_canary(release: Release) -> Release:
+    """Return a release as its canary answers it."""
+    return release.model_copy(update={"candidate": release.canary, "canary": None})
 
 
 class Answering:

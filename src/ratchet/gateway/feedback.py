@@ -1,6 +1,7 @@
 """`POST /v1/feedback`: a thumb, a score, a comment, or the answer that would have been right."""
 
 import asyncio
+import logging
 import time
 from secrets import token_hex
 
@@ -10,11 +11,15 @@ import sqlalchemy as sa
 from ratchet.core import Json
 from ratchet.gateway.http import Receive, Scope, Send, body_of, respond
 from ratchet.gateway.shapes import Problem
+from ratchet.ladder import settle_canaries
 from ratchet.store.requests import add_feedback, has_request
 
 __all__ = ["Feedback"]
 
 THUMBS = ("up", "down")
+LOOKED_AFTER_S = 1.0
+"""Canaries are looked at this often, at most."""
+log = logging.getLogger("ratchet.gateway")
 
 
 class Feedback:
@@ -22,6 +27,7 @@ class Feedback:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._settled_at = -LOOKED_AFTER_S
 
     async def take(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/feedback`."""
@@ -37,8 +43,16 @@ class Feedback:
         await asyncio.to_thread(
             add_feedback, self._engine, feedback_id, str(body["id"]), time.time(), said
         )
+        await asyncio.to_thread(self._settle)
         answer = {"id": feedback_id, "object": "feedback", "request": body["id"], **said}
         await respond(send, 200, orjson.dumps(answer))
+
+    def _settle(self) -> None:
+        """End canaries that are proven worse or better now; looked at once in some seconds."""
+        if time.monotonic() - self._settled_at >= LOOKED_AFTER_S:
+            self._settled_at = time.monotonic()
+            for release in settle_canaries(self._engine):
+                log.warning("%s: release %d, %s", release.name, release.number, release.why)
 
     def _is_logged(self, request_id: str) -> bool:
         """Return whether a request is in the log; one that was answered a moment ago may still be on its way there."""

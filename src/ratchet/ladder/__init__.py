@@ -1,6 +1,7 @@
 """Which lever next, and whether to keep what it found."""
 
 from ratchet.ladder.admit import ALPHA, admit, level_of
+from ratchet.ladder.canary import canary_test, current, roll_back, settle_canaries, start_canary
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
 from ratchet.ladder.curve import data_curve
@@ -39,9 +40,11 @@ __all__ = [
     "Prospects",
     "Rung",
     "admit",
+    "canary_test",
     "changed_by",
     "climb",
     "cost_text",
+    "current",
     "data_curve",
     "diagnose",
     "edits",
@@ -61,6 +64,9 @@ __all__ = [
     "preferences_of_trials",
     "promote",
     "rag_metric",
+    "roll_back",
     "rung_cells",
     "score_text",
+    "settle_canaries",
+    "start_canary",
 ]

@@ -10,7 +10,7 @@ from ratchet.core import Candidate, Release, Task
 from ratchet.core.errors import UsageError
 from ratchet.ladder.final import login_name
 from ratchet.retrieval import pinned
-from ratchet.store import add_release, keep_candidate, load_releases
+from ratchet.store import add_release, keep_candidate, load_releases, load_steps
 
 __all__ = ["promote"]
 
@@ -33,7 +33,8 @@ def promote(engine: sa.Engine, task: Task, candidate: Candidate, *, name: str) -
             f"{candidate.id} is a question of the diagnosis (retrieval.mode {candidate.retrieval.mode!r}), and no way to answer; serve a candidate that searches"
         )
     before = load_releases(engine, name)
-    if before and (before[-1].candidate.id, before[-1].task) == (candidate.id, task):
+    same = before and (before[-1].candidate.id, before[-1].task) == (candidate.id, task)
+    if same and before[-1].canary is None:
         return before[-1]
     release = Release(
         name=name,
@@ -42,7 +43,16 @@ def promote(engine: sa.Engine, task: Task, candidate: Candidate, *, name: str) -
         candidate=candidate,
         who=login_name(),
         at=datetime.now(UTC).isoformat(timespec="microseconds"),
+        why=standing(engine, task, candidate),
     )
     keep_candidate(engine, candidate)
     add_release(engine, release)
     return release
+
+
+def standing(engine: sa.Engine, task: Task, candidate: Candidate) -> str:
+    """Return what a candidate's place on the ladder says of it, in words; nothing where it has none."""
+    for step in reversed(load_steps(engine, task.name)):
+        if step.candidate_id == candidate.id and step.kept:
+            return step.verdict.sentence if step.verdict else f"the start, {100 * step.score:.1f}"
+    return ""

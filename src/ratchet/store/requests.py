@@ -172,6 +172,23 @@ def add_feedback(
         connection.execute(sa.insert(feedback).values(row))
 
 
+def spoken_of(
+    engine: sa.Engine, model: str, after: float
+) -> Iterator[tuple[str | None, dict[str, Json]]]:
+    """Yield who answered a request to `model` later than a moment and the last word of feedback on it, in the order of the requests."""
+    query = (
+        sa.select(requests.c.id, requests.c.candidate_id, feedback.c.body)
+        .join(feedback, feedback.c.request_id == requests.c.id)
+        .where(requests.c.model == model, requests.c.at > after)
+        .order_by(requests.c.at, requests.c.id, feedback.c.at)
+    )
+    last: dict[str, tuple[str | None, dict[str, Json]]] = {}
+    with connect(engine) as connection:
+        for row in connection.execute(query):
+            last[row.id] = (row.candidate_id, orjson.loads(row.body))
+    yield from last.values()
+
+
 def has_request(engine: sa.Engine, request_id: str) -> bool:
     """Return whether a request of that id is in the log."""
     with connect(engine) as connection:

@@ -1,0 +1,119 @@
+"""A canary: a share of a release's traffic is answered by another candidate, until people's words prove it worse, or better.
+
+Proven worse it is rolled back, proven better it takes over; both are promotions like any other, with the evidence written down.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ratchet.answer import Prompt
+from ratchet.core import Candidate, Json, Release
+from ratchet.core.errors import UsageError
+from ratchet.ladder.final import login_name
+from ratchet.measure.live import LiveTest, live_test
+from ratchet.retrieval import pinned
+from ratchet.store import add_release, keep_candidate, load_releases
+
+__all__ = ["canary_test", "current", "roll_back", "settle_canaries", "start_canary"]
+
+
+def current(engine: sa.Engine, name: str) -> Release:
+    """Return what is served under a name.
+
+    Raises: UsageError if nothing is.
+    """
+    found = load_releases(engine, name)
+    if not found:
+        names = ", ".join(dict.fromkeys(one.name for one in load_releases(engine))) or "none"
+        raise UsageError(f"there is no release {name!r}; there are {names}. Make one with: ratchet promote TASK")  # fmt: skip
+    return found[-1]
+
+
+def start_canary(engine: sa.Engine, candidate: Candidate, *, name: str, share: float) -> Release:
+    """Return the release under which a share of the requests goes to `candidate` from now on.
+
+    Raises: UsageError if nothing is served under that name yet, or the share is none.
+    """
+    if not 0 < share < 1:
+        raise UsageError(f"a canary gets a share of more than 0 % and less than 100 %; got {100 * share:g}")  # fmt: skip
+    before = current(engine, name)
+    candidate = pinned(engine, candidate)
+    if candidate.id == before.candidate.id:
+        raise UsageError(f"{candidate.id} is what {name!r} serves already")
+    Prompt(before.task, candidate)
+    keep_candidate(engine, candidate)
+    return next_release(engine, before, canary=candidate, share=share, why=f"{100 * share:g} % to {candidate.id}")  # fmt: skip
+
+
+def roll_back(engine: sa.Engine, name: str, *, why: str = "by hand") -> Release:
+    """Return the release that ends a canary; without one, that serves again what was served before.
+
+    Raises: UsageError if there is nothing to go back to.
+    """
+    found = load_releases(engine, name)
+    last = current(engine, name)
+    if last.canary is not None:
+        return next_release(engine, last, why=f"canary {last.canary.id} rolled back: {why}")
+    earlier = [one for one in found if one.candidate.id != last.candidate.id]
+    if not earlier:
+        raise UsageError(f"{name!r} has served nothing but {last.candidate.id}; there is nothing to go back to")  # fmt: skip
+    back = earlier[-1].candidate
+    return next_release(engine, last, candidate=back, why=f"{last.candidate.id} rolled back: {why}")
+
+
+def next_release(engine: sa.Engine, before: Release, **parts: Any) -> Release:
+    known = {"candidate": before.candidate, "canary": None, "share": 0.0, **parts}
+    release = before.model_copy(
+        update={
+            **known,
+            "number": before.number + 1,
+            "who": login_name(),
+            "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        }
+    )
+    add_release(engine, release)
+    return release
+
+
+def canary_test(engine: sa.Engine, release: Release) -> LiveTest:
+    """Return what people's words say of a release's canary beside what is served.
+
+    Raises: UsageError if there is none.
+    """
+    from ratchet.store.requests import spoken_of  # needs zstandard, which is an extra
+
+    if release.canary is None:
+        raise UsageError(f"{release.name!r} has no canary; start one with: ratchet promote TASK --canary 10")  # fmt: skip
+    since = datetime.fromisoformat(release.at).timestamp()
+    arms: dict[str, list[float]] = {release.candidate.id: [], release.canary.id: []}
+    for candidate_id, said in spoken_of(engine, release.name, since):
+        if candidate_id in arms and (score := score_of(said)) is not None:
+            arms[candidate_id].append(score)
+    return live_test(arms[release.candidate.id], arms[release.canary.id])
+
+
+def score_of(said: dict[str, Json]) -> float | None:
+    """Return a word of feedback as a score: a thumb, a score, or 0 where the right answer had to be given."""
+    if "thumb" in said:
+        return float(said["thumb"] == "up")
+    if "score" in said:
+        return float(said["score"])
+    return 0.0 if "answer" in said else None
+
+
+def settle_canaries(engine: sa.Engine) -> list[Release]:
+    """Return the releases that end a canary: those proven worse are rolled back, those proven better take over."""
+    ended = []
+    for name in dict.fromkeys(one.name for one in load_releases(engine)):
+        release = current(engine, name)
+        if release.canary is None:
+            continue
+        found = canary_test(engine, release)
+        words = f"{found.wins} wins, {found.losses} losses; {100 * found.new[1]:.0f} against {100 * found.old[1]:.0f} points"
+        if found.word == "worse":
+            ended.append(roll_back(engine, name, why=f"proven worse by feedback, {words}"))
+        elif found.word == "better":
+            ended.append(next_release(engine, release, candidate=release.canary, why=f"canary proven better by feedback, {words}"))  # fmt: skip
+    return ended
