@@ -50,6 +50,8 @@ from ratchet.tuning import TrainingData, TuningSettings, conversations_of, train
 HERE = Path(__file__).parent
 PROGRAMS, SHOWN = 16, 4
 """DSPy's own number of candidate programs, beside which it tries three more; demonstrations a program."""
+SCREEN = 80
+"""Train examples that our lever races on, at most: the others are what it shows."""
 TOLERANCE = 0.02
 EPOCHS = 4.0
 ANSWER = "answer"
@@ -233,7 +235,9 @@ async def one_run(
     raced_calls = model.calls + making
 
     model.calls = 0
-    lever = DemosLever(sizes=(2, 4), sets=7, nearest=(2, 4), screen=len(held), seed=seed)
+    lever = DemosLever(
+        sizes=(2, 4), sets=7, nearest=(2, 4), screen=min(SCREEN, len(held)), seed=seed
+    )
     ready = ModelPool(ready={"local:nano": model})
     steps = await climb(bench.ground(ready), [lever], start=start)
     lever_calls = model.calls
