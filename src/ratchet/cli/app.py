@@ -22,6 +22,7 @@ from ratchet.cli import (
     serving,
     tasks,
     tuning,
+    wheeling,
 )
 from ratchet.core.errors import RatchetError
 
@@ -64,6 +65,7 @@ for module in (
     tuning,
     adapters,
     serving,
+    wheeling,
 ):
     module.add_to(app)
 

@@ -24,6 +24,7 @@ from ratchet.ladder.report import (
     rung_cells,
     score_text,
 )
+from ratchet.ladder.wheel import Passed, Queued, drift_since, passed_of, queue_of
 
 __all__ = [
     "ALPHA",
@@ -37,7 +38,9 @@ __all__ = [
     "Gate",
     "Ground",
     "Option",
+    "Passed",
     "Prospects",
+    "Queued",
     "Rung",
     "admit",
     "canary_test",
@@ -47,6 +50,7 @@ __all__ = [
     "current",
     "data_curve",
     "diagnose",
+    "drift_since",
     "edits",
     "edits_of",
     "examples_of_logs",
@@ -61,8 +65,10 @@ __all__ = [
     "markdown_of",
     "metric_of",
     "open_test",
+    "passed_of",
     "preferences_of_trials",
     "promote",
+    "queue_of",
     "rag_metric",
     "roll_back",
     "rung_cells",

@@ -6,8 +6,9 @@ from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, ow
 from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
 from ratchet.measure.curve import Curve, Point, learning_curve
+from ratchet.measure.drift import Drift, DriftTest
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
-from ratchet.measure.evaluate import Plan, evaluate, mean_score, plan, recall_all
+from ratchet.measure.evaluate import Plan, evaluate, mean_score, plan, recall, recall_all
 from ratchet.measure.forgetting import (
     Forgetting,
     Probe,
@@ -34,6 +35,8 @@ __all__ = [
     "Calibration",
     "Contest",
     "Curve",
+    "Drift",
+    "DriftTest",
     "Duels",
     "Finding",
     "Forgetting",
@@ -72,6 +75,7 @@ __all__ = [
     "probes_for",
     "race",
     "rank",
+    "recall",
     "recall_all",
     "scored_bouts",
     "settle",

@@ -1,0 +1,214 @@
+"""Commands of the wheel: `drift`, `curate`, and `wheel`, which goes round once."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
+
+if TYPE_CHECKING:
+    from ratchet.core import Example, Task
+    from ratchet.ladder import Passed, Queued
+    from ratchet.measure import Drift
+    from ratchet.workbench import Workbench
+
+__all__ = ["add_to"]
+
+ReleaseName = Annotated[str | None, typer.Option("--release", help="By default the task's name.")]
+ALARM = 8
+"""The exit code of `drift` where something has changed."""
+SHOWN = 600
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (drift, curate, wheel):
+        app.command()(command)
+
+
+def drift(task: str, release: ReleaseName = None, json: Json = False) -> None:
+    """Has what comes in changed since the champion was admitted? Inputs, outputs and scores of the log against dev; exit code 8 if so."""
+    from ratchet.cli.show import print_json
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    found = drift_in(bench, release or task)
+    if json:
+        print_json({"alarms": found.alarms, "tests": [{**vars(t), "adjusted_p": p} for t, p in zip(found.tests, found.adjusted, strict=True)]})  # fmt: skip
+    else:
+        show_drift(found)
+    if found.alarms:
+        raise typer.Exit(ALARM)
+
+
+def curate(
+    task: str,
+    release: ReleaseName = None,
+    count: Annotated[int, typer.Option(min=1, help="Requests to look at, at most.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print the queue, and ask nothing.")] = False,
+) -> None:
+    """Choose from the log what a person should look at, ask for the right answers, and add them as the next dataset version.
+
+    What somebody disliked or a guard held back comes first, then what is far from all that is known.
+    """
+    from ratchet.cli.show import out, print_json
+    from ratchet.data import add_examples
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    queued = queue_in(bench, release or task, count)
+    if json:
+        print_json([{"id": q.passed.id, "why": q.why, "inputs": q.passed.inputs, "reply": q.passed.reply, "score": q.passed.score} for q in queued])  # fmt: skip
+        return
+    if not queued:
+        out.print("nothing in the log that is not known already")
+        return
+    found = asked_of(queued, bench.task)
+    if not found:
+        out.print("nothing was added")
+        return
+    with find_workspace(Path()).held():
+        added = add_examples(bench.engine, bench.task, lambda: found, source=f"review of {release or task}")  # fmt: skip
+    out.print(f"dataset version {added.dataset.version}: {added.new} new examples, {added.dataset.rows} in all")  # fmt: skip
+    out.print(f"next: ratchet climb {task}")
+
+
+def wheel(
+    task: str,
+    release: ReleaseName = None,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote", help="Serve the champion if it changed; without it, it is proposed."
+        ),
+    ] = False,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
+) -> None:
+    """Go round once: take examples that feedback vouches for, look for drift, climb, and propose a release. For a schedule, or by hand."""
+    from ratchet.cli.climbing import LEVERS
+    from ratchet.cli.levers import LeverOptions, make_levers
+    from ratchet.cli.show import bars, out
+    from ratchet.climbing import Climbing
+    from ratchet.data import add_examples
+    from ratchet.ladder import examples_of_logs
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    name, workspace = release or task, find_workspace(Path())
+    bench = Workbench.open(task)
+    vouched = list(examples_of_logs(workspace.database, bench.task, name))
+    known = {example.id for example in bench.examples}
+    fresh = [example for example in vouched if example.id not in known]
+    with workspace.held():
+        if fresh:
+            added = add_examples(bench.engine, bench.task, lambda: vouched, source=f"logs of {name}")  # fmt: skip
+            out.print(f"collected: {added.new} examples that feedback vouches for, dataset version {added.dataset.version}")  # fmt: skip
+            bench = Workbench.open(task)
+        else:
+            out.print("collected: nothing new that feedback vouches for")
+        show_drift(drift_in(bench, name, quiet=True))
+        before = bench.champion().id
+        levers = make_levers(bench, list(LEVERS), LeverOptions(rungs="all", yes=True))
+        with bars() as bench.watching:
+            Climbing(bench).journey(levers, budget=budget_of(budget, max_calls))
+    champion = bench.champion()
+    if champion.id == before:
+        out.print(f"the champion stays {champion.id}")
+    elif promote:
+        made = bench.promote(name=name)
+        out.print(f"{made.name}: release {made.number} is {champion.id} now; {made.why}")
+    else:
+        out.print(f"new champion {champion.id} ({champion.note}); serve it with: ratchet promote {task} --canary 10, or ratchet promote {task}")  # fmt: skip
+
+
+def drift_in(bench: "Workbench", name: str, *, quiet: bool = False) -> "Drift":
+    """Return what changed for a release since it was admitted; with `quiet` nothing where there is no release yet."""
+    from ratchet.core.errors import RatchetError
+    from ratchet.ladder import current, drift_since
+    from ratchet.measure import recall
+    from ratchet.measure.drift import drift_of
+    from ratchet.models import ModelPool
+
+    try:
+        served = current(bench.engine, name)
+    except RatchetError:
+        if quiet:
+            return drift_of([])
+        raise
+    admitted = recall(bench.bench(), served.candidate, bench.split("dev"), split="dev")
+    passed = passed_in(bench, name)
+
+    async def work(pool: ModelPool) -> "Drift":
+        return await drift_since(pool, served, admitted, passed)
+
+    return bench.with_pool(work) if passed and admitted.n else drift_of([])
+
+
+def passed_in(bench: "Workbench", name: str) -> "list[Passed]":
+    from ratchet.ladder import passed_of
+    from ratchet.store import find_workspace
+
+    return passed_of(find_workspace(Path()), bench.task, name)
+
+
+def queue_in(bench: "Workbench", name: str, count: int) -> "list[Queued]":
+    from ratchet.ladder import queue_of
+    from ratchet.models import ModelPool
+
+    passed = passed_in(bench, name)
+
+    async def work(pool: ModelPool) -> "list[Queued]":
+        return await queue_of(pool, passed, bench.examples, count=count)
+
+    return bench.with_pool(work)
+
+
+def show_drift(found: "Drift") -> None:
+    """Print what was compared, and the alarm."""
+    from rich.table import Table
+
+    from ratchet.cli.show import out
+
+    if not found.tests:
+        out.print("drift: too little in the log to compare")
+        return
+    table = Table("drift", "admitted on", "since", "p, adjusted", "")
+    for test, p in zip(found.tests, found.adjusted, strict=True):
+        table.add_row(test.what, str(test.before), str(test.after), f"{p:.3f}", test.note)
+    out.print(table)
+    out.print(f"[red]alarm: {', '.join(found.alarms)} changed[/]" if found.alarms else "no alarm")
+
+
+def asked_of(queued: "list[Queued]", task: "Task") -> "list[Example]":
+    """Return examples of what a person says at the terminal: y takes the reply, a text is the right answer, nothing skips, q ends."""
+    from rich.text import Text
+
+    from ratchet.answer import parse_answer
+    from ratchet.cli.show import out
+    from ratchet.core import Example
+    from ratchet.core.errors import UsageError
+    from ratchet.models import ChatReply
+
+    if not sys.stdin.isatty() and sys.stdin.closed:
+        raise UsageError("curate asks a person; run it at a terminal, or use --json")
+    found = []
+    for number, one in enumerate(queued, start=1):
+        out.rule(f"{number} of {len(queued)}: {one.why}", align="left")
+        for name, value in one.passed.inputs.items():
+            out.print(Text(f"{name}: {str(value)[:SHOWN]}"))
+        out.print(Text(f"answered: {one.passed.reply[:SHOWN]}", style="bold"))
+        said = typer.prompt("right? [y, the right answer, Enter to skip, q to end]", default="", show_default=False)  # fmt: skip
+        if said == "q":
+            break
+        if not said:
+            continue
+        answer, failure = parse_answer(task, ChatReply(text=one.passed.reply if said == "y" else said))  # fmt: skip
+        if failure:
+            out.print(f"left out: that is no answer of kind {task.answer.kind!r} ({failure})")
+            continue
+        found.append(Example(inputs=one.passed.inputs, reference=answer, name=one.passed.id, source="review"))  # fmt: skip
+    return found
