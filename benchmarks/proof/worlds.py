@@ -91,7 +91,7 @@ def hard(seed: int, share: float) -> Callable[[str], bool]:
     return lambda number: seeded(seed, "hard", number).random() < share
 
 
-def make(seed: int, models: dict[str, ScriptedModel], references: Callable[[str], str], *, knowledge: bool = False, teacher: bool = True, kind: str = "label") -> Workbench:  # fmt: skip
+def make(seed: int, count: int, models: dict[str, ScriptedModel], references: Callable[[str], str], *, knowledge: bool = False, teacher: bool = True, kind: str = "label") -> Workbench:  # fmt: skip
     task = Task(
         name="made-up",
         instructions="Name the class.",
@@ -107,18 +107,18 @@ def make(seed: int, models: dict[str, ScriptedModel], references: Callable[[str]
             reference=references(str(n)),
             knowledge=(f"fact {n}.md",) if knowledge else (),
         )
-        for n in range(EXAMPLES)
+        for n in range(count)
     ]
     return Workbench.of(task, examples, models=models)
 
 
-def facts(bench: Workbench, seed: int, chunking: Chunking, name: str = "facts") -> None:
+def facts(bench: Workbench, seed: int, chunking: Chunking) -> None:
     """Give the workbench a document a question, whose answer stands behind the question's number and much else."""
     folder = Path(tempfile.mkdtemp(prefix="facts-"))
-    for n in range(EXAMPLES):
+    for n in range(len(bench.examples)):
         filler = " ".join(["more is written here"] * 12)
         (folder / f"fact {n}.md").write_text(f"Of question {n} this is known. {filler}. Its class is {truth(seed)(str(n))}.")  # fmt: skip
-    add_documents(bench.engine, name, [folder], chunking=chunking)
+    add_documents(bench.engine, "facts", [folder], chunking=chunking)
 
 
 def has_fact(number: str, text: str) -> bool:
@@ -126,22 +126,22 @@ def has_fact(number: str, text: str) -> bool:
     return re.search(rf"question {number} this is known[^\[]*class is", text) is not None
 
 
-def knowledge_withheld(seed: int) -> World:
+def knowledge_withheld(seed: int, count: int) -> World:
     right, share = truth(seed), hard(seed, 0.5)
     able = lambda number, text, _: not share(number) or has_fact(number, text)  # noqa: E731
     wrong = lambda number, rng: rng.choice([one for one in LABELS if one != right(number)])  # noqa: E731
     models = {name: model(seed, name, right, able, wrong) for name in ("small", "large")}
-    bench = make(seed, models, right, knowledge=True)
+    bench = make(seed, count, models, right, knowledge=True)
     facts(bench, seed, Chunking())
     return World(bench, bench.start(), "knowledge missing", 1 - NOISE)
 
 
-def search_broken(seed: int) -> World:
+def search_broken(seed: int, count: int) -> World:
     right, share = truth(seed), hard(seed, 0.5)
     able = lambda number, text, _: not share(number) or has_fact(number, text)  # noqa: E731
     wrong = lambda number, rng: rng.choice([one for one in LABELS if one != right(number)])  # noqa: E731
     models = {name: model(seed, name, right, able, wrong) for name in ("small", "large")}
-    bench = make(seed, models, right, knowledge=True)
+    bench = make(seed, count, models, right, knowledge=True)
     facts(bench, seed, Chunking(by="window", size=12, overlap=0))
     start = bench.start().changed(
         user="{{#each passages}}[{{number}}] {{text}}\n{{/each}}{{q}}",
@@ -150,7 +150,7 @@ def search_broken(seed: int) -> World:
     return World(bench, start, "search missed it", 1 - NOISE)
 
 
-def format_unknown(seed: int) -> World:
+def format_unknown(seed: int, count: int) -> World:
     """Return a world where the model says the class in words of its own until it sees how it is said, or is told."""
     right, share = truth(seed), hard(seed, 0.6)
 
@@ -161,20 +161,20 @@ def format_unknown(seed: int) -> World:
 
     wrong = lambda number, rng: f"It is of the {right(number)[:3]} kind"  # noqa: E731, ARG005
     models = {name: model(seed, name, right, able, wrong) for name in ("small", "large")}
-    bench = make(seed, models, right, teacher=False)
+    bench = make(seed, count, models, right, teacher=False)
     return World(bench, bench.start(), "behaviour or format", 1 - NOISE)
 
 
-def model_too_small(seed: int) -> World:
+def model_too_small(seed: int, count: int) -> World:
     right, share = truth(seed), hard(seed, 0.5)
     wrong = lambda number, rng: LABELS[(LABELS.index(right(number)) + 1) % len(LABELS)]  # noqa: E731, ARG005
     small = model(seed, "small", right, lambda number, *_: not share(number), wrong)
     large = model(seed, "large", right, lambda *_: True, wrong)
-    bench = make(seed, {"small": small, "large": large}, right)
+    bench = make(seed, count, {"small": small, "large": large}, right)
     return World(bench, bench.start(), "beyond this model", 1 - NOISE)
 
 
-def labels_noisy(seed: int) -> World:
+def labels_noisy(seed: int, count: int) -> World:
     right, share = truth(seed), hard(seed, 0.3)
     wrong = lambda number, rng: rng.choice([one for one in LABELS if one != right(number)])  # noqa: E731
     models = {name: model(seed, name, right, lambda *_: True, wrong) for name in ("small", "large")}
@@ -183,11 +183,11 @@ def labels_noisy(seed: int) -> World:
         other = seeded(seed, "label", number)
         return other.choice([o for o in LABELS if o != right(number)]) if share(number) else right(number)  # fmt: skip
 
-    bench = make(seed, models, reference)
+    bench = make(seed, count, models, reference)
     return World(bench, bench.start(), "label looks wrong", (1 - NOISE) * 0.7)
 
 
-WORLDS: dict[str, Callable[[int], World]] = {
+WORLDS: dict[str, Callable[[int, int], World]] = {
     "knowledge withheld": knowledge_withheld,
     "search broken": search_broken,
     "format unknown": format_unknown,
@@ -196,9 +196,9 @@ WORLDS: dict[str, Callable[[int], World]] = {
 }
 
 
-def world(name: str, seed: int) -> World:
-    """Return a world by name."""
-    return WORLDS[name](seed)
+def world(name: str, seed: int, count: int = EXAMPLES) -> World:
+    """Return a world by name, with so many examples."""
+    return WORLDS[name](seed, count)
 
 
 def levers_of(start: Candidate) -> list[Lever]:

@@ -8,13 +8,18 @@ climbing.journey([DemosLever(), TuneLever()], target=0.9)
 from collections.abc import Sequence
 
 from ratchet.core import Budget, Candidate, Diagnosis, Step
-from ratchet.ladder import Ask, Depth, diagnose, journey
+from ratchet.core.errors import UsageError
+from ratchet.ladder import Ask, Depth, Story, diagnose, edits_of, journey
 from ratchet.levers import Lever
+from ratchet.measure import standings
 from ratchet.models import ModelPool
 from ratchet.store import add_diagnosis, load_diagnoses
 from ratchet.workbench import Workbench
 
 __all__ = ["Climbing"]
+
+STANDING = 12
+"""Candidates of a front that a report lists, at most."""
 
 
 class Climbing:
@@ -82,3 +87,29 @@ class Climbing:
     def diagnoses(self) -> dict[str, Diagnosis]:
         """Return the diagnoses that were made, by candidate."""
         return load_diagnoses(self.bench.engine, self.bench.task.name)
+
+    def story(self) -> Story:
+        """Return what a report of the ladder shows; nothing is called.
+
+        Raises: UsageError if nothing was climbed yet.
+        """
+        bench = self.bench
+        steps = bench.steps()
+        if not steps:
+            raise UsageError(
+                f"task {bench.task.name!r} has no ladder yet; make one with: ratchet climb {bench.task.name}"
+            )
+        try:
+            measured = bench.measured()
+        except UsageError:  # the dataset has grown since
+            measured = []
+        return Story(
+            task=bench.task,
+            steps=steps,
+            changes={step.number: bench.changes(step) for step in steps},
+            edits=edits_of(bench.engine, steps),
+            warnings=bench.warnings(),
+            diagnoses=self.diagnoses(),
+            standings=standings(measured)[:STANDING],
+            openings=bench.openings(),
+        )

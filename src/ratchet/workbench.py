@@ -36,8 +36,6 @@ from ratchet.ladder import (
     Ground,
     changed_by,
     climb,
-    edits_of,
-    html_report,
     metric_of,
     open_test,
     promote,
@@ -482,18 +480,6 @@ class Workbench:
                 f"candidate {candidate.id} has no trials; make some with: ratchet measure {self.task.name} --candidate {candidate.id}"
             )
         return trials_frame(trials, list(seen.values()))
-
-    def report(self) -> str:
-        """Return the ladder as one HTML page.
-
-        Raises: UsageError if nothing was climbed yet.
-        """
-        if not (steps := self.steps()):
-            raise UsageError(
-                f"task {self.task.name!r} has no ladder yet; make one with: ratchet climb {self.task.name}"
-            )
-        changes = {step.number: self.changes(step) for step in steps}
-        return html_report(self.task, steps, changes, self.warnings(), edits_of(self.engine, steps))
 
     def check_fits(self, candidate: Candidate) -> None:
         """Refuse a candidate that does not fit the task, before anything is paid for."""

@@ -1,20 +1,23 @@
 """Why answers fail: worlds whose cause is known, and what the journey makes of them."""
 
+import json
+
 import pytest
 from benchmarks.proof.worlds import WORLDS, levers_of, world
 
 from ratchet import Budget, Climbing, DemosLever, PromptLever, RetrievalLever
 from ratchet.core.errors import BudgetError, UsageError
-from ratchet.ladder import QUICK, Depth
+from ratchet.ladder import QUICK, Depth, html_report, json_report, markdown_report
 from ratchet.measure.strata import weighed_mean
 
 pytest.importorskip("bm25s")
+FEW = 400
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_the_cause_is_named(name):
     """Of 100 train examples; nothing is paid for twice, and dev is not looked at."""
-    made = world(name, 3)
+    made = world(name, 3, FEW)
     climbing = Climbing(made.bench)
 
     found = climbing.diagnose(made.start)
@@ -33,7 +36,7 @@ def test_the_cause_is_named(name):
 
 def test_a_journey_goes_where_the_evidence_points_and_stops():
     """The right lever first; then nothing promises what it would cost, and that is said."""
-    made = world("model too small", 3)
+    made = world("model too small", 3, FEW)
     said = []
     made.bench.watching.says = said.append
 
@@ -46,7 +49,7 @@ def test_a_journey_goes_where_the_evidence_points_and_stops():
 
 def test_labels_that_look_wrong_are_no_lever_s_business():
     """Nothing is tried; the user is told to look at the references."""
-    made = world("labels noisy", 3)
+    made = world("labels noisy", 3, FEW)
     said = []
     made.bench.watching.says = said.append
 
@@ -58,7 +61,7 @@ def test_labels_that_look_wrong_are_no_lever_s_business():
 
 def test_a_target_ends_it_and_one_out_of_reach_is_told():
     """How much is missing stands in the last line."""
-    made = world("format unknown", 3)
+    made = world("format unknown", 3, FEW)
     said = []
     made.bench.watching.says = said.append
     climbing = Climbing(made.bench)
@@ -76,7 +79,7 @@ def test_a_target_ends_it_and_one_out_of_reach_is_told():
 
 def test_who_is_asked_before_each_rung_may_refuse():
     """A lever that is refused is passed over, and the next one is offered."""
-    made = world("format unknown", 3)
+    made = world("format unknown", 3, FEW)
     offered = []
 
     def ask(best, prospects):
@@ -91,10 +94,10 @@ def test_who_is_asked_before_each_rung_may_refuse():
 
 def test_a_budget_for_half_a_rung_keeps_what_it_bought():
     """The same ladder as without an end, once there is more; nothing is asked twice."""
-    whole = world("format unknown", 4)
+    whole = world("format unknown", 4, FEW)
     plain = Climbing(whole.bench).journey(levers_of(whole.start), start=whole.start)
     asked = sum(len(m.requests) for m in whole.bench._models.values())
-    made = world("format unknown", 4)
+    made = world("format unknown", 4, FEW)
     spent = 0
 
     for calls in (310, 90, 60, 150, 400, 100_000):
@@ -110,7 +113,7 @@ def test_a_budget_for_half_a_rung_keeps_what_it_bought():
 
 def test_nothing_to_diagnose():
     """A candidate that is always right, and a budget that ends before the questions do."""
-    made = world("model too small", 3)
+    made = world("model too small", 3, FEW)
     perfect = made.bench.start().changed(model="perfect")
     from ratchet.testing import ScriptedModel
 
@@ -129,7 +132,7 @@ def test_nothing_to_diagnose():
 
 def test_levers_that_cannot_be_tried_are_named_with_the_reason():
     """Without a knowledge base there is nothing to search."""
-    made = world("format unknown", 3)
+    made = world("format unknown", 3, FEW)
     seen: list[dict[str, str]] = []
     made.bench.watching.diagnoses = lambda found, prospects: seen.append(prospects.left_out)
 
@@ -148,3 +151,65 @@ def test_a_weighed_mean_is_that_of_all():
     assert weighed_mean([(0.5, []), (0.5, [1.0, 1.0])])[0] == 0.5
     narrow, wide = (weighed_mean([(1.0, [1.0] * n)])[1] for n in (100, 4))
     assert narrow.high - narrow.low < wide.high - wide.low
+
+
+def test_the_report_tells_the_whole_story():
+    """Before and after, the front, the sealed split, what it took, how to do it again; as a page, as Markdown, as JSON."""
+    made = world("model too small", 3, FEW)
+    climbing = Climbing(made.bench)
+    climbing.journey(levers_of(made.start), start=made.start)
+    made.bench.final()
+
+    story = climbing.story()
+    page, text, body = html_report(story), markdown_report(story), json_report(story)
+
+    for said in (page, text):
+        assert "Why answers fail, before" in said
+        assert "Why answers fail, after" in said
+        assert "beyond this model" in said
+        assert "on the front" in said
+        assert "ratchet final made-up" in said
+        assert story.openings[0].sentence.split(",")[0] in said.replace("&#x27;", "'")
+    assert "http" not in page
+    assert body["diagnoses"]["before"]["cause"] == "beyond this model"
+    assert [one["dominated_by"] is None for one in body["front"]].count(True) >= 1
+    assert body["spend"]["calls"] == sum(step.spend.calls for step in story.steps)
+    json.dumps(body)
+
+
+def test_a_killed_climb_goes_on_to_the_same_ladder(tmp_path):
+    """Killed after any number of answers it ends as it would have; at most the answers under way are asked once more."""
+    whole = world("format unknown", 6, FEW)
+    plain = Climbing(whole.bench).journey(levers_of(whole.start), start=whole.start)
+    asked = sum(len(m.requests) for m in whole.bench._models.values())
+    for number in range(0, asked, asked // 4):
+        made = world("format unknown", 6, FEW)
+        models = made.bench._models
+        dying = {name: Dying(model, number) for name, model in models.items()}
+        made.bench._models = dying
+        with pytest.raises(KeyboardInterrupt):
+            Climbing(made.bench).journey(levers_of(made.start), start=made.start)
+        made.bench._models = models
+        steps = Climbing(made.bench).journey(levers_of(made.start), start=made.start)
+
+        assert [(s.lever, s.candidate_id, s.kept) for s in steps] == [
+            (s.lever, s.candidate_id, s.kept) for s in plain
+        ]
+        again = sum(len(m.requests) for m in models.values()) - asked
+        assert 0 <= again <= 64
+
+
+class Dying:
+    """A model that ends the process, as Ctrl-C does, after so many answers."""
+
+    def __init__(self, model, left):
+        self.model, self.left = model, left
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    async def chat(self, request):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return await self.model.chat(request)

@@ -1,8 +1,9 @@
 """What a challenger changed, word by word."""
 
 import ratchet
+from ratchet import Climbing
 from ratchet.core import Candidate, Decoding, Demonstration
-from ratchet.ladder import edits
+from ratchet.ladder import edits, html_report
 from ratchet.levers import PromptLever
 from ratchet.testing import ScriptedModel
 
@@ -43,7 +44,7 @@ def test_the_report_shows_them():
     other = bench.start().changed(system="Do <i>that</i>. {{instructions}}", note="other")
 
     bench.climb([PromptLever([other])])
-    page = bench.report()
+    page = html_report(Climbing(bench).story())
 
     assert "<ins>" in page
     assert "&lt;i&gt;" in page.replace("<ins>", "").replace("</ins>", "")

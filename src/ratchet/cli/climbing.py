@@ -40,6 +40,7 @@ from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 if TYPE_CHECKING:
     from ratchet.core import Step
     from ratchet.ladder import Edit, Option, Prospects
+    from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
 
@@ -240,6 +241,24 @@ def asked(best: "Option", prospects: "Prospects") -> bool:
     )
 
 
+def reported(bench: "Workbench", suffix: str) -> str:
+    """Return the ladder's report in the form that a file's name asks for."""
+    import json
+
+    from ratchet.climbing import Climbing
+    from ratchet.core.errors import UsageError
+    from ratchet.ladder import html_report, json_report, markdown_report
+
+    story = Climbing(bench).story()
+    if suffix in (".md", ".markdown"):
+        return markdown_report(story)
+    if suffix == ".json":
+        return json.dumps(json_report(story), indent=1, ensure_ascii=False) + "\n"
+    if suffix in (".html", ".htm"):
+        return html_report(story)
+    raise UsageError(f"a report is .html, .md or .json; got {suffix or 'no ending'!r}")
+
+
 def show_ladder(steps: "list[Step]") -> None:
     from ratchet.cli.show import ladder_table, out
 
@@ -286,7 +305,10 @@ def show_losers(steps: "list[Step]") -> None:
 
 def ladder(
     task: str,
-    report: Annotated[Path | None, typer.Option(help="Write the ladder as one HTML page.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a report: one page (.html), Markdown (.md) or JSON (.json)."),
+    ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Forget the ladder; trials and adapters stay.")
     ] = False,
@@ -316,7 +338,7 @@ def ladder(
     if not steps:
         raise UsageError(f"task {task!r} has no ladder yet; make one with: ratchet climb {task}")
     if report:
-        write_text(report, bench.report())
+        write_text(report, reported(bench, report.suffix.lower()))
     if json:
         print_json([step_plain(step) for step in steps])
         return

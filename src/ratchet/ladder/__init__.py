@@ -24,6 +24,7 @@ from ratchet.ladder.report import (
     rung_cells,
     score_text,
 )
+from ratchet.ladder.story import Story, json_report, markdown_report
 from ratchet.ladder.wheel import Passed, Queued, drift_since, passed_of, queue_of
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Prospects",
     "Queued",
     "Rung",
+    "Story",
     "admit",
     "canary_test",
     "changed_by",
@@ -58,11 +60,13 @@ __all__ = [
     "gate",
     "html_report",
     "journey",
+    "json_report",
     "judge_metric",
     "judge_named",
     "judge_names",
     "level_of",
     "markdown_of",
+    "markdown_report",
     "metric_of",
     "open_test",
     "passed_of",

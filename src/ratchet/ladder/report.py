@@ -2,11 +2,13 @@
 
 import html
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ratchet.core import Example, Step, Task, Trial, Verdict
+from ratchet.core import CAUSES, Diagnosis, Example, Step, Trial, Verdict
 from ratchet.ladder.edits import Edit
+from ratchet.ladder.story import Story, spend_of, told_diagnoses
+from ratchet.measure.front import Standing
 
 __all__ = [
     "COLUMNS",
@@ -88,38 +90,28 @@ def cost_text(cost_usd: float | None) -> str:
     )  # cents
 
 
-def html_report(
-    task: Task,
-    steps: Sequence[Step],
-    changes: Mapping[int, Sequence[Changed]],
-    warnings: Sequence[str] = (),
-    edits: Mapping[int, Sequence[Edit]] | None = None,
-) -> str:
-    """Return the page.
-
-    Args:
-        task: The task.
-        steps: Its ladder.
-        changes: For rungs by number, examples that were fixed or broken.
-        warnings: What must be said beside the figures.
-        edits: For rungs by number, what the challenger changed in the champion.
-    """
-    champion = next((step for step in reversed(steps) if step.kept), None)
+def html_report(story: Story) -> str:
+    """Return the story of a ladder as one page that needs no network."""
+    task, steps, champion = story.task, story.steps, story.champion
     lead = f"{len(steps)} rungs" + (
         f", champion {champion.candidate_id} at {score_text(champion)}" if champion else ""
     )
     total = f"{sum(s.spend.tokens for s in steps):,} tokens, {sum(s.spend.seconds for s in steps):,.0f} s"
     body = [
         f"<h1>{text(task.name)}</h1><p class=lead>{text(lead)}; {text(total)} in all. Scores are points of 100 on dev; intervals 95 % unless said.</p>",
-        *(f"<p class=dropped>{text(warning)}</p>" for warning in warnings),
+        *(f"<p class=dropped>{text(warning)}</p>" for warning in story.warnings),
         f"<div class=wide>{chart(steps)}</div>",
         "<h2>The ladder</h2><div class=wide>" + table(steps) + "</div>",
         "<h2>Verdicts</h2><table>"
         + "".join(verdict_row(step) for step in steps if step.verdict)
         + "</table>",
+        *(diagnosis(title, found) for title, found in told_diagnoses(story)),
+        front(story.standings),
+        final(story),
     ]
     for step in steps:
-        edited, changed = (edits or {}).get(step.number, ()), changes.get(step.number, ())
+        edited = story.edits.get(step.number, ())
+        changed = [one for one in story.changes.get(step.number, ()) if isinstance(one, Changed)]
         if edited or changed:
             body.append(
                 f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>"
@@ -127,8 +119,55 @@ def html_report(
                 + "".join(map(edited_part, edited))
                 + "".join(map(change, changed))
             )
+    recipe = "\n".join(line for line in story.recipe if line)
+    body.append(f"<h2>Do it again</h2><pre>{text(recipe)}</pre>")
     title = f"Ratchet: {text(task.name)}"
     return f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{STYLE}</style>{''.join(body)}</html>"
+
+
+def diagnosis(title: str, found: Diagnosis) -> str:
+    """Return why answers fail: a bar a cause, and the two axes."""
+    rows = "".join(
+        f"<tr><td>{text(one.cause)}</td><td class=n>{100 * one.share:.0f} %</td><td class=n>{100 * one.interval.low:.0f}–{100 * one.interval.high:.0f}</td>"
+        f"<td><svg width='220' height='14' role='img' aria-label='{100 * one.share:.0f} per cent'><rect width='{220 * one.share:.0f}' height='14' fill='var(--dropped)'/></svg></td>"
+        f"<td class=soft>{text(CAUSES[one.cause])}</td></tr>"
+        for one in found.shares
+    )
+    axes = (
+        f"<svg width='240' height='220' role='img' aria-label='what it must know against how it must act'>"
+        f"<rect x='40' y='10' width='180' height='180' fill='none' stroke='var(--line)'/>"
+        f"<text class='soft' x='130' y='210' text-anchor='middle'>how it must act</text>"
+        f"<text class='soft' x='18' y='100' text-anchor='middle' transform='rotate(-90 18 100)'>what it must know</text>"
+        f"<circle cx='{40 + 180 * found.acts:.0f}' cy='{190 - 180 * found.knows:.0f}' r='8' fill='var(--dropped)'/></svg>"
+    )
+    clusters = "".join(f"<li>{one.count} about {text(one.name)}</li>" for one in found.clusters)
+    return (
+        f"<h2>Why answers fail, {text(title)}</h2><p class=soft>{found.failures} of {found.n} train answers of {text(found.candidate_id)} fail; intervals 95 %.</p>"
+        f"<div class=wide><table>{rows}</table></div>{axes}"
+        + (f"<ul>{clusters}</ul>" if clusters else "")
+    )
+
+
+def front(standings: Sequence[Standing]) -> str:
+    """Return quality against cost and latency: who is on the front."""
+    if not standings:
+        return ""
+    rows = "".join(
+        f"<tr><td>{text(one.measured.candidate.id)}</td><td>{text(one.measured.candidate.note)}</td><td class=n>{100 * one.measured.score:.1f}</td>"
+        f"<td class=n>{cost_text(one.cost_per_1000)}</td><td class=n>{one.measured.tokens_a_call:,.0f}</td><td class=n>{one.measured.latency(0.5):.2f}</td>"
+        f"<td>{'' if one.dominated_by else '<span class=kept>on the front</span>'}</td></tr>"
+        for one in standings
+    )
+    head = "<tr><th>candidate</th><th></th><th class=n>score</th><th class=n>$ a 1,000 calls</th><th class=n>tokens a call</th><th class=n>s, median</th><th></th></tr>"
+    return f"<h2>Quality, cost and latency</h2><div class=wide><table>{head}{rows}</table></div>"
+
+
+def final(story: Story) -> str:
+    """Return what the sealed test split said, and what all of it took."""
+    said = "".join(f"<p>{text(one.sentence)}</p>" for one in story.openings)
+    spend = spend_of(story)
+    took = f"{spend['calls']:,} calls, {spend['tokens']:,} tokens, {spend['seconds']:,.0f} s, {cost_text(spend['cost_usd'])}"
+    return f"<h2>On the sealed test split</h2>{said or '<p class=soft>Not opened yet.</p>'}<p class=soft>All rungs took {took}.</p>"
 
 
 def text(value: object) -> str:
