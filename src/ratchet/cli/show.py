@@ -27,6 +27,7 @@ from ratchet.ladder import (
     Prospects,
     Rung,
     cost_text,
+    reason,
     rung_cells,
     score_text,
 )
@@ -130,8 +131,7 @@ class Bars(Watching):
             f"[dim]diagnosis: {found.failures} of {found.n} train answers fail: {causes or 'nothing to explain'}[/]"
         )
         if best := prospects.best:
-            rate = f"expected {100 * best.promise.gain:+.1f} points for about {best.calls:,.0f} answers"
-            self._progress.console.print(f"[dim]next: {best.lever.name}, {rate} ({best.promise.why})[/]")  # fmt: skip
+            self._progress.console.print(reason(best, found), style="dim")
 
     def climbs(self, rung: Rung) -> None:
         """Print the rung as it ends."""

@@ -9,7 +9,7 @@ from ratchet.ladder.diagnose import QUICK, Depth, diagnose
 from ratchet.ladder.edits import Edit, edits, edits_of
 from ratchet.ladder.final import open_test
 from ratchet.ladder.gate import Gate, gate, markdown_of
-from ratchet.ladder.journey import Ask, journey
+from ratchet.ladder.journey import Ask, journey, reason
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of, rag_metric
 from ratchet.ladder.prospects import Option, Prospects
 from ratchet.ladder.release import promote
@@ -74,6 +74,7 @@ __all__ = [
     "promote",
     "queue_of",
     "rag_metric",
+    "reason",
     "roll_back",
     "rung_cells",
     "score_text",

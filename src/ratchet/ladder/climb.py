@@ -119,7 +119,7 @@ async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
     proposed = [proposal async for proposal in lever.propose(champion, evidence, budget)]
     texts = telling(ground.dev)
     proposals: list[Candidate] = []
-    for proposal in {one.id: one for one in proposed}.values():
+    for proposal in {one.id: one for one in proposed if one.id != champion.id}.values():
         leak = leak_in(champion, proposal, texts)
         if leak is None:
             proposals.append(proposal)

@@ -16,9 +16,10 @@ __all__ = ["clusters_of"]
 
 FEWEST, MOST = 8, 5
 """Under so many failures there are no clusters; so many there are at most."""
+ALIKE = 2
 WORDS, SHOWN = 3, 3
 EMBEDDING = "local:minilm"
-WORD = re.compile(r"[^\W\d_]{3,}")
+WORD = re.compile(r"[^\W\d_]{4,}")
 
 
 async def clusters_of(failing: Sequence[Example], pool: ModelPool) -> list[Cluster]:
@@ -38,6 +39,8 @@ async def clusters_of(failing: Sequence[Example], pool: ModelPool) -> list[Clust
     labels = fcluster(linkage(rows, "average", metric="cosine"), MOST, criterion="maxclust")
     found = []
     for label, count in Counter(labels.tolist()).most_common():
+        if count < ALIKE:
+            continue
         places = np.flatnonzero(labels == label)
         middle = rows[places].mean(0)
         nearest = places[np.argsort(-(rows[places] @ middle), kind="stable")][:SHOWN]

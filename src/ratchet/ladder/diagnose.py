@@ -8,7 +8,7 @@ left unexplained.
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean
@@ -49,7 +49,7 @@ AGREED, TRUSTED, OFTEN = 4, 0.5, 3
 """A label looks wrong where so many candidates agree against it, whose answer is right in so large a share of its cases (of so many at
 least; else of all)."""
 NAMED = 5
-CONTROL = "control"
+CONTROL, STRONGER = "control", "stronger model"
 NORMAL = 1.645
 """Half of a 90 % interval in standard errors."""
 HALF = 0.5
@@ -235,7 +235,7 @@ def cause_of(example: Example, case: Case, asked: Sequence[Asked]) -> Cause:
     right = {name for name, trial in after.items() if turned(own, trial)}
     if own.failure in ("unparsable", "wrong form", "cut off", "empty"):
         return "behaviour or format"
-    if not right and looks_wrong(own, case, [t for t in after.values() if t]):
+    if not right and looks_wrong(own, case, {name: t for name, t in after.items() if t}):
         return "label looks wrong"
     if right & {CONTROL, "asked again"}:
         return "inconsistent"
@@ -243,7 +243,7 @@ def cause_of(example: Example, case: Case, asked: Sequence[Asked]) -> Cause:
         return "behaviour or format"
     if right & {"told what it must know", "searched", "without passages"}:
         return missing(own, case, example, right)
-    return "beyond this model" if "stronger model" in right else "unexplained"
+    return "beyond this model" if STRONGER in right else "unexplained"
 
 
 def missing(own: Trial, case: Case, example: Example, right: set[str]) -> Cause:
@@ -256,12 +256,17 @@ def missing(own: Trial, case: Case, example: Example, right: set[str]) -> Cause:
     return "ignored the context" if gold and gold <= set(own.passages) else "search missed it"
 
 
-def looks_wrong(own: Trial, case: Case, others: Sequence[Trial]) -> bool:
-    """Return whether all candidates agree on another answer than the reference, one that can be trusted."""
-    answers = [trial.answer for trial in (own, *others) if trial.failure is None]
+def looks_wrong(own: Trial, case: Case, others: Mapping[str, Trial]) -> bool:
+    """Return whether all candidates agree on another answer than the reference, one that can be trusted.
+
+    An answer that comes up seldom says nothing of itself; then another model must agree, as the same weights err alike.
+    """
+    answers = [trial.answer for trial in (own, *others.values()) if trial.failure is None]
     if len(answers) < AGREED or len({key(answer) for answer in answers}) > 1:
         return False
     same = [t for t in case.trials.values() if key(t.answer) == key(own.answer)]
+    if len(same) < OFTEN and STRONGER not in others:
+        return False
     cases = same if len(same) >= OFTEN else list(case.trials.values())
     return sum(value(trial) >= RIGHT for trial in cases) / len(cases) >= TRUSTED
 
@@ -336,7 +341,10 @@ def promises_of(
     )
     found["tune"] = guess("tune", HALF * learnable, learnable, "may learn how to act")
     open_ = share_failing * (1 - mislabelled)
-    for lever in ("prompt", "demos", "decoding"):
+    for lever in (
+        "prompt",
+        "demos",
+    ):  # an experiment shows one way of many; those of decoding are its own
         least = guess(lever, LITTLE * open_, open_, "not known before it is tried")
         if lever not in found or found[lever].gain < least.gain <= found[lever].interval.high:
             found[lever] = least

@@ -16,7 +16,7 @@ from ratchet.ladder.prospects import Option, Prospects, prospects_of
 from ratchet.levers import Lever
 from ratchet.store import add_diagnosis, load_steps
 
-__all__ = ["Ask", "journey"]
+__all__ = ["Ask", "journey", "reason"]
 
 Ask = Callable[[Option, Prospects], bool]
 """Asked before each rung; False passes the lever over."""
@@ -54,17 +54,20 @@ async def journey(
             f"the ladder of task {evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear"
         )
     refused: set[tuple[str, str]] = set()
+    known: dict[str, Diagnosis] = {}
     while len(steps) < MOST_RUNGS:
         champion, score = champion_of(ground, steps), best_of(steps)
         if target is not None and score >= target:
             say(f"the target of {100 * target:g} is reached: {100 * score:.1f}")
             break
         try:
-            diagnosis = await diagnose(evidence, champion, depth=QUICK)
+            if champion.id not in known:
+                known[champion.id] = await diagnose(evidence, champion, depth=QUICK)
+                add_diagnosis(ground.engine, known[champion.id])
         except BudgetError as spent:
             say(str(spent))
             break
-        add_diagnosis(ground.engine, diagnosis)
+        diagnosis = known[champion.id]
         if not diagnosis.failures:
             say(f"none of {diagnosis.n} train answers fails; there is nothing to diagnose")
             break
@@ -79,7 +82,6 @@ async def journey(
         if ask and not ask(best, found):
             refused.add((champion.id, best.lever.name))
             continue
-        say(reason(best, diagnosis))
         added = await rungs_of(ground, best.lever, steps)
         if evidence.bench.budget.is_spent():
             steps = [*steps, *added]

@@ -103,9 +103,9 @@ async def prospects_of(
 
 
 def since_champion(steps: Sequence[Step]) -> set[str]:
-    """Return the levers that have had their rung since the champion took its place."""
+    """Return the levers that have had their rung on this champion, and the one that made it: it would propose the same."""
     last = max(number for number, step in enumerate(steps) if step.kept)
-    return {step.lever for step in steps[last + 1 :]}
+    return {step.lever for step in steps[last:]}
 
 
 def promised(lever: Lever, diagnosis: Diagnosis, champion: Candidate) -> Promise | None:
