@@ -9,11 +9,20 @@ from collections.abc import Sequence
 
 from ratchet.core import Budget, Candidate, Diagnosis, Step
 from ratchet.core.errors import UsageError
-from ratchet.ladder import Ask, Depth, Story, diagnose, edits_of, journey
+from ratchet.ladder import (
+    Ask,
+    Depth,
+    Prospects,
+    Story,
+    diagnose,
+    edits_of,
+    journey,
+    prospects_of,
+)
 from ratchet.levers import Lever
 from ratchet.measure import standings
 from ratchet.models import ModelPool
-from ratchet.store import add_diagnosis, load_diagnoses
+from ratchet.store import add_diagnosis, keep_candidate, load_diagnoses
 from ratchet.workbench import Workbench
 
 __all__ = ["Climbing"]
@@ -47,6 +56,7 @@ class Climbing:
 
         async def work(pool: ModelPool) -> Diagnosis:
             evidence = self.bench.ground(pool, budget).evidence
+            keep_candidate(self.bench.engine, chosen)
             return await diagnose(evidence, chosen, depth=depth)
 
         found = self.bench.with_pool(work)
@@ -81,6 +91,18 @@ class Climbing:
                 ask=ask,
                 watch=self.bench.watching.diagnoses,
             )
+
+        return self.bench.with_pool(work)
+
+    def prospects(self, found: Diagnosis, levers: Sequence[Lever]) -> Prospects:
+        """Return what each lever may gain for what it takes, given a diagnosis; nothing is called."""
+        chosen = self.bench.candidate(found.candidate_id)
+        steps = [step for step in self.bench.steps() if step.candidate_id == chosen.id][-1:]
+
+        async def work(pool: ModelPool) -> Prospects:
+            evidence = self.bench.ground(pool).evidence
+            dev = len(self.bench.split("dev"))
+            return await prospects_of(levers, found, chosen, steps, evidence, dev=dev)
 
         return self.bench.with_pool(work)
 

@@ -9,6 +9,7 @@ from ratchet.cli.measuring import CandidateName, Dollars, Json, MostCalls, budge
 
 if TYPE_CHECKING:
     from ratchet.core import Diagnosis
+    from ratchet.ladder import Prospects
     from ratchet.workbench import Workbench
 
 __all__ = ["add_to", "show_diagnosis"]
@@ -37,6 +38,8 @@ def diagnose_(
     json: Json = False,
 ) -> None:
     """Why do answers fail? Change one thing, ask again, and see which turn right: causes with shares, and what each lever may gain."""
+    from ratchet.cli.climbing import LEVERS
+    from ratchet.cli.levers import LeverOptions, make_levers
     from ratchet.cli.show import bars, print_json
     from ratchet.climbing import Climbing
     from ratchet.ladder import Depth
@@ -52,10 +55,11 @@ def diagnose_(
     if json:
         print_json({**found.model_dump(mode="json"), "cause": found.cause})
         return
-    show_diagnosis(found, bench)
+    levers = make_levers(bench, list(LEVERS), LeverOptions())
+    show_diagnosis(found, bench, Climbing(bench).prospects(found, levers))
 
 
-def show_diagnosis(found: "Diagnosis", bench: "Workbench") -> None:
+def show_diagnosis(found: "Diagnosis", bench: "Workbench", prospects: "Prospects") -> None:
     """Draw causes, the two axes, experiments, and what levers may gain."""
     from rich.table import Table
     from rich.text import Text
@@ -67,7 +71,7 @@ def show_diagnosis(found: "Diagnosis", bench: "Workbench") -> None:
     if not found.failures:
         out.print("nothing fails, so there is nothing to diagnose")
         return
-    table = Table("cause", "of failures", "90 %", "", "")
+    table = Table("cause", "of failures", "95 %", "", "")
     for one in found.shares:
         bar = "█" * round(WIDE * one.share)
         low, high = 100 * one.interval.low, 100 * one.interval.high
@@ -86,10 +90,15 @@ def show_diagnosis(found: "Diagnosis", bench: "Workbench") -> None:
             f"{100 * change.interval.low:+.1f} to {100 * change.interval.high:+.1f}",
         )
     out.print(table)
-    table = Table("lever", "may gain", "between", "why")
+    takes = {one.lever.name: one for one in prospects.options}
+    table = Table("lever", "may gain", "between", "takes, in answers", "seconds", "why")
     for promise in found.promises:
         between = f"{100 * promise.interval.low:+.1f} and {100 * promise.interval.high:+.1f}"
-        table.add_row(promise.lever, f"{100 * promise.gain:+.1f}", between, promise.why)
+        option = takes.get(promise.lever)
+        calls = f"{option.calls:,.0f}" if option else ""
+        seconds = option.estimate.seconds if option else None
+        why = promise.why if option else prospects.left_out.get(promise.lever, promise.why)
+        table.add_row(promise.lever, f"{100 * promise.gain:+.1f}", between, calls, "" if seconds is None else f"≈{seconds:.0f}", why)  # fmt: skip
     out.print(table)
     texts = {example.id: example for example in bench.examples}
     for cluster in found.clusters:

@@ -20,3 +20,5 @@ class Policy(Record):
     """Seconds until the reply, for 95 of 100 answers."""
     most_tokens: Annotated[int, Field(gt=0)] | None = None
     """Tokens a call, at most."""
+    remembers: bool = False
+    """A fine-tune must not be proven to have forgotten: the verdict of its base's probes is not `worse`."""

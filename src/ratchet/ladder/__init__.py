@@ -11,7 +11,7 @@ from ratchet.ladder.final import open_test
 from ratchet.ladder.gate import Gate, gate, markdown_of
 from ratchet.ladder.journey import Ask, journey, reason
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of, rag_metric
-from ratchet.ladder.prospects import Option, Prospects
+from ratchet.ladder.prospects import Option, Prospects, prospects_of
 from ratchet.ladder.release import promote
 from ratchet.ladder.report import (
     COLUMNS,
@@ -72,6 +72,7 @@ __all__ = [
     "passed_of",
     "preferences_of_trials",
     "promote",
+    "prospects_of",
     "queue_of",
     "rag_metric",
     "reason",

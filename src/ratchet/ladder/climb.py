@@ -14,7 +14,7 @@ from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Entrant, Example, Spend, Step
 from ratchet.core.errors import BudgetError, UsageError
 from ratchet.ladder.admit import admit, level_of, refusals
-from ratchet.levers import Evidence, Lever, leak_in, telling
+from ratchet.levers import Evidence, Lever, forgotten, leak_in, telling
 from ratchet.measure import Measurement, Race, RaceProgress, compare, evaluate, race
 from ratchet.store import add_step, find_candidate, load_steps
 
@@ -188,6 +188,9 @@ async def one_rung(
     spend = spend_of(entrants, mark, evidence.bench.budget.spent)
     better = admit(verdict, before, after)
     refused = refusals(evidence.task.admit, before, after) if better else []
+    if better and evidence.task.admit.remembers and challenger.adapter:
+        lost = await forgotten(evidence.pool, challenger, evidence.root)
+        refused += [lost.sentence] if lost.verdict.decision == "worse" else []
     for reason in refused:
         evidence.say(f"{lever.name}: not admitted, {reason}")
     step = Step(

@@ -104,7 +104,7 @@ async def prospects_of(
 
 def since_champion(steps: Sequence[Step]) -> set[str]:
     """Return the levers that have had their rung on this champion, and the one that made it: it would propose the same."""
-    last = max(number for number, step in enumerate(steps) if step.kept)
+    last = max((number for number, step in enumerate(steps) if step.kept), default=len(steps))
     return {step.lever for step in steps[last:]}
 
 
