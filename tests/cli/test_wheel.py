@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from ratchet.core import Candidate
 from ratchet.store import find_workspace
 from ratchet.store.requests import LoggedRequest, RequestWriter, add_feedback
 
@@ -16,7 +17,9 @@ pytest.importorskip("zstandard")
 def logged(ratchet, workspace):
     """Return a workspace whose release has answered forty tickets about something new, and some that are known."""
     ratchet("measure", "tickets", "--candidate", "careful.yaml")
-    ratchet("promote", "tickets", "--candidate", "careful.yaml")
+    served = json.loads(
+        ratchet("promote", "tickets", "--candidate", "careful.yaml", "--json").stdout
+    )
     engine = find_workspace(workspace).database
     with RequestWriter(engine) as writer:
         for n in range(40):
@@ -26,7 +29,7 @@ def logged(ratchet, workspace):
                     id=f"chatcmpl-{n}",
                     at=time.time() + n,
                     model="tickets",
-                    candidate_id="c_x",
+                    candidate_id=Candidate.model_validate(served["candidate"]).id,
                     status=200,
                     problem=None,
                     streamed=False,

@@ -98,3 +98,14 @@ def test_a_slice_must_be_an_input():
             models=ratchet.Roles(student="m"),
             admit=Policy(slices=("language",)),
         )
+
+
+def test_a_gate_stays_shut_on_what_was_not_measured(bench):
+    """A budget that ends is no evidence, and opens nothing."""
+    start = bench.measure(bench.start())
+    part = bench.measure(told(bench, "carefully"), budget=ratchet.Budget(calls=5))
+
+    found = gate(bench.task, start, part, strict=False)
+
+    assert not found.opens
+    assert "not measured to its end" in found.refused[-1]

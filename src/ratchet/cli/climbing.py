@@ -196,11 +196,14 @@ def run(
     """Try the levers in their order; of none named the diagnosis chooses."""
     from ratchet.cli.show import bars, out, print_json, step_plain
     from ratchet.climbing import Climbing
+    from ratchet.core.errors import UsageError
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
     planned = not names
+    if not planned and (target is not None or manual):
+        raise UsageError("--target and --manual are for a climb by diagnosis; leave --levers out")
     names = names or list(LEVERS)
     if planned and options.rungs == "search":
         options = replace(options, rungs="all")

@@ -95,7 +95,7 @@ def wheel(
     from ratchet.climbing import Climbing
     from ratchet.data import add_examples
     from ratchet.ladder import examples_of_logs
-    from ratchet.store import find_workspace
+    from ratchet.store import find_workspace, load_releases
     from ratchet.workbench import Workbench
 
     name, workspace = release or task, find_workspace(Path())
@@ -116,7 +116,8 @@ def wheel(
         with bars() as bench.watching:
             Climbing(bench).journey(levers, budget=budget_of(budget, max_calls))
     champion = bench.champion()
-    if champion.id == before:
+    served = next((one.candidate.id for one in reversed(load_releases(bench.engine, name))), None)
+    if champion.id in (before, served) and not (promote and served not in (None, champion.id)):
         out.print(f"the champion stays {champion.id}")
     elif promote:
         made = bench.promote(name=name)
@@ -128,10 +129,11 @@ def wheel(
 def drift_in(bench: "Workbench", name: str, *, quiet: bool = False) -> "Drift":
     """Return what changed for a release since it was admitted; with `quiet` nothing where there is no release yet."""
     from ratchet.core.errors import RatchetError
-    from ratchet.ladder import current, drift_since
+    from ratchet.ladder import current, drift_since, passed_of
     from ratchet.measure import recall
     from ratchet.measure.drift import drift_of
     from ratchet.models import ModelPool
+    from ratchet.store import find_workspace
 
     try:
         served = current(bench.engine, name)
@@ -140,7 +142,7 @@ def drift_in(bench: "Workbench", name: str, *, quiet: bool = False) -> "Drift":
             return drift_of([])
         raise
     admitted = recall(bench.bench(), served.candidate, bench.split("dev"), split="dev")
-    passed = passed_in(bench, name)
+    passed = passed_of(find_workspace(Path()), bench.task, name, of=served)
 
     async def work(pool: ModelPool) -> "Drift":
         return await drift_since(pool, served, admitted, passed)
@@ -201,7 +203,10 @@ def asked_of(queued: "list[Queued]", task: "Task") -> "list[Example]":
         for name, value in one.passed.inputs.items():
             out.print(Text(f"{name}: {str(value)[:SHOWN]}"))
         out.print(Text(f"answered: {one.passed.reply[:SHOWN]}", style="bold"))
-        said = typer.prompt("right? [y, the right answer, Enter to skip, q to end]", default="", show_default=False)  # fmt: skip
+        try:
+            said = typer.prompt("right? [y, the right answer, Enter to skip, q to end]", default="", show_default=False)  # fmt: skip
+        except typer.Abort:  # what was said so far is kept
+            break
         if said == "q":
             break
         if not said:

@@ -320,7 +320,9 @@ class Chat:
                 id=passing.id,
                 at=passing.at,
                 model=asked.model[:200] if asked else "",
-                candidate_id=meant.release.candidate.id if meant and meant.release else None,
+                candidate_id=meant.release.candidate.id
+                if meant and meant.release and passing.who is None
+                else None,
                 status=status,
                 problem=str(problem) if problem else None,
                 streamed=bool(asked and asked.stream),

@@ -73,6 +73,8 @@ def admit(verdict: Verdict, champion: Measurement, challenger: Measurement) -> b
 def saving(champion: Measurement, challenger: Measurement) -> float:
     """Return the share of the champion's cost a call that the challenger saves; negative where it is dearer."""
     before, after = (cost_of(measured) for measured in (champion, challenger))
+    if champion.cost_a_call and challenger.cost_a_call == 0:  # from dollars to nothing
+        return 1.0
     return (
         0.0
         if before is None or after is None or before[1] != after[1] or not before[0]

@@ -87,11 +87,17 @@ def canary_test(engine: sa.Engine, release: Release) -> LiveTest:
     if release.canary is None:
         raise UsageError(f"{release.name!r} has no canary; start one with: ratchet promote TASK --canary 10")  # fmt: skip
     since = datetime.fromisoformat(release.at).timestamp()
-    arms: dict[str, list[float]] = {release.candidate.id: [], release.canary.id: []}
-    for candidate_id, said in spoken_of(engine, release.name, since):
-        if candidate_id in arms and (score := score_of(said)) is not None:
-            arms[candidate_id].append(score)
-    return live_test(arms[release.candidate.id], arms[release.canary.id])
+    arms = {release.candidate.id: False, release.canary.id: True}
+    words: list[tuple[bool, float]] = []
+    heard: set[str] = set()
+    for candidate_id, user, said in spoken_of(engine, release.name, since):
+        score = score_of(said)
+        if candidate_id not in arms or score is None or user in heard:
+            continue
+        if user:  # who speaks often is one person still
+            heard.add(user)
+        words.append((arms[candidate_id], score))
+    return live_test(words)
 
 
 def score_of(said: dict[str, Json]) -> float | None:

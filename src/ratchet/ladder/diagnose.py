@@ -301,7 +301,8 @@ def experiment_of(asked: Asked, control: Asked, case: Case, share_failing: float
         [value(after) - value(control.trials.get(after.example_id, own)) for own, after in some]
         for some in pairs
     ]
-    changes[1] = [min(0.0, change) for change in changes[1]]  # what was right can only be lost
+    if sum(changes[1]) > 0:  # what was right can only be lost: the rest is what the control broke
+        changes[1] = [0.0 for _ in changes[1]]
     gain, interval = weighed_mean([(share_failing, changes[0]), (1 - share_failing, changes[1])])
     return Experiment(
         name=asked.question.name,

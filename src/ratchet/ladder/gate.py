@@ -33,6 +33,10 @@ def gate(task: Task, champion: Measurement, challenger: Measurement, *, strict: 
     """
     verdict = compare(champion, challenger, margin=task.margin)
     refused = refusals(task.admit, champion, challenger)
+    for measured in (champion, challenger):
+        lacking = measured.stopped or (f"{len(measured.missing)} answers are missing" if measured.missing else "")  # fmt: skip
+        if lacking:  # what was not measured proves nothing
+            refused.append(f"{measured.candidate.id} is not measured to its end: {lacking}")
     good = ("better", "not worse") if strict else ("better", "not worse", "no evidence")
     return Gate(verdict=verdict, refused=refused, opens=verdict.decision in good and not refused)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Diagnosis, Step
-from ratchet.core.errors import BudgetError, UsageError
+from ratchet.core.errors import AccessError, BudgetError, RatchetError, ReplyError, UsageError
 from ratchet.ladder.climb import Ground, champion_of, first_rung, rungs_of
 from ratchet.ladder.diagnose import QUICK, diagnose
 from ratchet.ladder.prospects import Option, Prospects, prospects_of
@@ -82,7 +82,7 @@ async def journey(
         if ask and not ask(best, found):
             refused.add((champion.id, best.lever.name))
             continue
-        added = await rungs_of(ground, best.lever, steps)
+        added = await added_by(ground, best.lever, steps)
         if evidence.bench.budget.is_spent():
             steps = [*steps, *added]
             say("the budget is spent; run the same command with a larger one to go on")
@@ -91,6 +91,20 @@ async def journey(
             refused.add((champion.id, best.lever.name))
         steps = [*steps, *added]
     return steps
+
+
+async def added_by(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step]:
+    """Return the rungs that a lever adds; none where it cannot be tried, which is said, or the budget ends.
+
+    Raises: ReplyError or AccessError if the model went away: what is there stays.
+    """
+    try:
+        return await rungs_of(ground, lever, steps)
+    except (ReplyError, AccessError):
+        raise
+    except RatchetError as error:
+        ground.evidence.say(f"{lever.name} cannot be tried: {error}")
+        return []
 
 
 def best_of(steps: Sequence[Step]) -> float:

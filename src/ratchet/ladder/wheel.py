@@ -6,6 +6,7 @@ inputs that are far from all that is known, spread over what came.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -60,20 +61,28 @@ class Queued:
     """Cosine of its nearest known example, or of what stands before it in the queue."""
 
 
-def passed_of(workspace: Workspace, task: Task, name: str) -> list[Passed]:
-    """Return what a release answered, the newest first, each input once."""
+def passed_of(
+    workspace: Workspace, task: Task, name: str, *, of: Release | None = None
+) -> list[Passed]:
+    """Return what a release answered, the newest first, each input once; with `of` only what that promotion's candidate did since."""
+    since = datetime.fromisoformat(of.at).timestamp() if of else 0.0
     from ratchet.store.requests import read_requests  # needs zstandard, which is an extra
 
     found: dict[str, Passed] = {}
     for one in read_requests(workspace.database, model=name):
         inputs = one.body.get("inputs")
+        if of and (one.at < since or one.candidate_id != of.candidate.id):
+            continue
         if one.status != 200 or not isinstance(inputs, dict) or set(inputs) != set(task.input_names):  # fmt: skip
             continue
         reply = one.body["replies"][0]
-        said = one.feedback[-1] if one.feedback else {}
+        scores = [score for said in one.feedback if (score := score_of(said)) is not None]
         held = bool(reply.get("notes", {}).get("guard", {}).get("blocked"))
-        text = reply["text"] or str([call["arguments"] for call in reply["tool_calls"]])
-        found.setdefault(text_of(inputs), Passed(one.id, inputs, text, score_of(said), held))
+        text = reply["text"] or next((call["arguments"] for call in reply["tool_calls"]), "")
+        score = scores[-1] if scores else None
+        known = found.get(text_of(inputs))
+        if known is None or (known.score is None and score is not None):
+            found[text_of(inputs)] = Passed(one.id, inputs, text, score, held)
     return list(found.values())
 
 
@@ -94,6 +103,7 @@ async def drift_since(
     rows, _ = await pool.embedder(EMBEDDING).embed(texts)
     before = [trial.output for trial in admitted.read()]
     after = [one.reply for one in recent]
+    spoken = [one.score for one in passed if one.score is not None]  # the newest first
     outputs = (
         labels_test(before, after)
         if release.task.answer.kind == "label"
@@ -103,10 +113,7 @@ async def drift_since(
         [
             energy_test(rows[: len(known)], rows[len(known) :]),
             outputs,
-            scores_test(
-                [outcome.value for outcome in admitted.outcomes],
-                [one.score for one in recent if one.score is not None],
-            ),
+            scores_test(spoken[len(spoken) // 2 :], spoken[: len(spoken) // 2]),
         ]
     )
 

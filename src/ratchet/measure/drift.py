@@ -1,7 +1,7 @@
 """Has what comes in changed since a candidate was admitted? Tests of two samples, and one alarm for all of them together.
 
 Inputs: the energy distance of their vectors, with permutations (Székely and Rizzo 2013). Outputs: lengths by Kolmogorov and Smirnov, or
-labels by χ². Scores: Mann and Whitney. The p-values are adjusted by Holm, so that the alarm is false in at most 5 of 100 looks.
+labels by χ². Scores: what people said lately against what they said before, by Mann and Whitney. The p-values are adjusted by Holm, so that the alarm is false in at most 5 of 100 looks.
 """
 
 from collections import Counter

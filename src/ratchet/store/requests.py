@@ -174,19 +174,17 @@ def add_feedback(
 
 def spoken_of(
     engine: sa.Engine, model: str, after: float
-) -> Iterator[tuple[str | None, dict[str, Json]]]:
-    """Yield who answered a request to `model` later than a moment and the last word of feedback on it, in the order of the requests."""
+) -> Iterator[tuple[str | None, str | None, dict[str, Json]]]:
+    """Yield who answered a request to `model` later than a moment, the end user, and each word of feedback on it, in the order of the words."""
     query = (
-        sa.select(requests.c.id, requests.c.candidate_id, feedback.c.body)
+        sa.select(requests.c.candidate_id, requests.c.end_user, feedback.c.body)
         .join(feedback, feedback.c.request_id == requests.c.id)
         .where(requests.c.model == model, requests.c.at > after)
-        .order_by(requests.c.at, requests.c.id, feedback.c.at)
+        .order_by(feedback.c.at, feedback.c.id)
     )
-    last: dict[str, tuple[str | None, dict[str, Json]]] = {}
     with connect(engine) as connection:
         for row in connection.execute(query):
-            last[row.id] = (row.candidate_id, orjson.loads(row.body))
-    yield from last.values()
+            yield row.candidate_id, row.end_user, orjson.loads(row.body)
 
 
 def has_request(engine: sa.Engine, request_id: str) -> bool:
