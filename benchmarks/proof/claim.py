@@ -53,6 +53,8 @@ class Claim:
     promise: str
     run: Callable[[Rng, float], list[Outcome]]
     """Takes random numbers and the share of the full number of runs to make."""
+    is_long: bool = False
+    """It takes minutes at any size: tests look at its parts instead."""
     needs: str | None = None
     """The folder of real data beside the repository that it draws from."""
 

@@ -439,7 +439,7 @@ CLAIMS = (
     Claim("levers, equal", "with levers whose candidates are no better than the start, the champion is worse on test in at most 5 % of climbs", equal_levers),
     Claim("levers, worse", "the same where every candidate is three points worse", worse_levers),
     Claim("diagnoses", "in worlds with a known cause the diagnosis of 100 examples names it in 90 % of them", diagnoses),
-    Claim("journeys", "a climb by diagnosis ends at 95 % of what can be reached, for a third of the calls that every lever in turn takes", journeys),
+    Claim("journeys", "a climb by diagnosis ends at 95 % of what can be reached, for a third of the calls that every lever in turn takes", journeys, is_long=True),
     Claim("power", "a verdict finds a true difference as often as it foretells", power),
     Claim("coverage", "95 % intervals hold the truth 95 % of the time, small samples and the ends of the scale included", coverage),
     Claim("openings", "the intervals of ten openings of a test split hold together with 95 %", openings),

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from benchmarks.proof.claim import Outcome, Rng, runs_of
+from benchmarks.proof.claim import Outcome, Rng
 
 from ratchet import (
     AnswerForm,
@@ -40,6 +40,8 @@ from ratchet.testing import ScriptedModel
 __all__ = ["WORLDS", "World", "diagnoses", "journeys", "world"]
 
 EXAMPLES, RUNS, JOURNEYS = 1500, 40, 5
+DIAGNOSED = 400
+"""Examples of a world that is diagnosed: train has more than a hundred."""
 LABELS = ("alpha", "beta", "gamma", "delta")
 NOISE = 0.04
 """So often an answer is wrong for no reason."""
@@ -218,14 +220,14 @@ def diagnoses(rng: Rng, size: float) -> list[Outcome]:
     """Return how often the diagnosis of 100 examples names the right cause, world by world."""
     found = []
     for name in WORLDS:
-        runs = runs_of(RUNS, size)
+        runs = max(2, round(RUNS * size))
         right = [named(name, int(rng.integers(2**31))) for _ in range(runs)]
         found.append(Outcome(f"{name}: cause named", float(np.mean(right)), runs, 0.9, 1.0))
     return found
 
 
 def named(name: str, seed: int) -> bool:
-    made = world(name, seed)
+    made = world(name, seed, DIAGNOSED)
 
     async def work(pool: ModelPool) -> bool:
         evidence = made.bench.ground(pool).evidence
