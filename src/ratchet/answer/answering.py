@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ratchet.answer.aides import Helpers
 from ratchet.answer.checks import Check
 from ratchet.answer.forms import problem_with
 from ratchet.answer.gathering import Gathered, gather
 from ratchet.answer.guard import Guarded, guarded
-from ratchet.answer.helpers import Helpers
 from ratchet.answer.messages import CITATION, Prompt
 from ratchet.answer.sql import database_of, result_text
 from ratchet.answer.template import Template

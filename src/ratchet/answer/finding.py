@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ratchet.answer.helpers import Helpers
+from ratchet.answer.aides import Helpers
 from ratchet.answer.sql import QueryError, database_of, place_name, query_in, run_query
 from ratchet.answer.tables import described
 from ratchet.answer.template import Template

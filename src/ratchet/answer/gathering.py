@@ -3,8 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
+from ratchet.answer.aides import Helpers
 from ratchet.answer.finding import find_passages
-from ratchet.answer.helpers import Helpers
 from ratchet.answer.messages import Prompt
 from ratchet.answer.nearest import class_of, text_of, written
 from ratchet.answer.tables import tables_for

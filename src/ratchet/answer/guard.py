@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from ratchet.answer.aides import Helpers
 from ratchet.answer.gathering import Gathered
 from ratchet.answer.grounding import Grounding, grounding, grounding_prompts, shown_passages
-from ratchet.answer.helpers import Helpers
 from ratchet.answer.messages import Prompt
 from ratchet.answer.nearest import text_of, written
 from ratchet.core import Example, Guard, Json
