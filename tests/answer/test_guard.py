@@ -17,7 +17,7 @@ from ratchet.core import (
     Roles,
     Task,
 )
-from ratchet.core.errors import CandidateError
+from ratchet.core.errors import CandidateError, ReplyError
 from ratchet.models import ModelPool
 from ratchet.retrieval import add_documents
 from ratchet.store import open_database
@@ -119,3 +119,17 @@ def test_a_guard_needs_passages_and_answers_that_are_text():
     labels = TASK.model_copy(update={"answer": AnswerForm(kind="label", labels=("a", "b"))})
     with pytest.raises(CandidateError, match="kind 'text'"):
         Prompt(labels, Candidate(model="m", user=USER, guard=Guard(), retrieval=Retrieval(knowledge="pets")))  # fmt: skip
+
+
+async def test_what_was_answered_is_paid_for_when_the_checker_goes_away(engine):
+    """The reply is on the error's account beside those of the checker."""
+
+    def says(request):
+        if request.json_schema is None:
+            return "Sixteen hours."
+        raise ReplyError("the checker is away", kind="unreachable")
+
+    with pytest.raises(ReplyError) as raised:
+        await trial(engine, ScriptedModel(says, name="m"))
+
+    assert [one.text for one in raised.value.spent] == ["Sixteen hours."]

@@ -135,3 +135,20 @@ def test_only_labels_and_queries_have_a_class():
 
     with pytest.raises(CandidateError, match="kind label or sql"):
         Prompt(TASK, both)
+
+
+@pytest.mark.local
+async def test_the_schema_stays_in_a_prompt_whose_demonstrations_follow_the_input():
+    """`{{schema}}` is the answer's where the task has no database, however its demonstrations are chosen."""
+    form = AnswerForm(
+        kind="json", json_schema={"type": "object", "properties": {"topic": {"type": "string"}}}
+    )
+    task = TASK.model_copy(update={"answer": form})
+    shown = tuple(Demonstration(inputs=one.inputs, answer={"topic": one.answer}) for one in SHOWN)
+    told = starting_candidate(task).changed(
+        demonstrations=shown, nearest=Nearest(count=1), system="Follow {{schema}}"
+    )
+    async with ModelPool() as pool:
+        request = await requested(Prompt(task, told), {"q": "A kitten naps."}, pool)
+
+    assert "topic" in request.messages[0]["content"]

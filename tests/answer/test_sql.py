@@ -71,7 +71,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password():
 
 def test_a_server_is_described(server):
     """As a file is."""
-    assert "singer(id integer: 1, 2; name text: 'Ann', 'Joe')" in described(server, 0)
+    assert "singer(id integer: 1, 2; name text: 'Ann', 'Joe')" in described(server)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ EXAMPLE = Example(inputs={"question": "How many?"}, reference="SELECT count(*) F
 
 def test_a_database_is_described_with_keys_and_samples(music):
     """A line a table."""
-    assert described(music / "music.sqlite", 0).splitlines() == [
+    assert described(music / "music.sqlite").splitlines() == [
         "country(code TEXT: 'NO', 'O''X'; full name TEXT: 'Norway', 'x'; key code)",
         "singer(id INTEGER: 1, 2; name TEXT: 'Joe', 'Ann'; country TEXT: 'NO'; born DATE: 1990; key id; country -> country.code)",
     ]
@@ -141,7 +141,7 @@ def test_a_database_that_is_locked_is_no_fault_of_the_query(music):
         with pytest.raises(TaskError, match="locked"):
             run_query(music / "music.sqlite", "SELECT 1 FROM singer")
         with pytest.raises(TaskError, match="locked"):
-            described(music / "music.sqlite", -1)
+            described(music / "music.sqlite")
 
 
 async def test_samples_agree_by_what_they_find(music):

@@ -1,7 +1,6 @@
 """Calls on the way to an answer: a model rewrites the query, chooses, orders or shortens. What they took counts as the candidate's."""
 
 import asyncio
-import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from ratchet.answer.forms import loaded
 from ratchet.answer.template import Template
 from ratchet.core import Json
 from ratchet.core.errors import ReplyError
@@ -166,10 +166,3 @@ class Helpers:
     async def _embedded(self, texts: list[str], embedding: str) -> NDArray[np.float32]:
         rows, _ = await self.pool.embedder(embedding).embed(texts)
         return rows
-
-
-def loaded(text: str) -> Json:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -21,7 +21,7 @@ from ratchet.answer.sql import database_of, result_text
 from ratchet.answer.template import Template
 from ratchet.core import Example, FailureKind, Json, Passage, Trial, total
 from ratchet.core.errors import ReplyError
-from ratchet.core.records import canonical_json
+from ratchet.core.records import comparable
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 
 __all__ = ["Drawn", "agreed", "answer_example", "draw", "told", "whole"]
@@ -104,7 +104,11 @@ async def whole(
     with helpers.counted():
         drawn = await draw(prompt, model, gathered.request, inputs, pool)
     if drawn.failure is None:
-        found = await guarded(prompt, drawn.answer, gathered, inputs, helpers)
+        try:
+            found = await guarded(prompt, drawn.answer, gathered, inputs, helpers)
+        except ReplyError as error:
+            error.spent.append(drawn.reply)  # paid for, though nobody sees it
+            raise
     said = drawn.reply
     if found and found.is_blocked:
         said = replace(said, text=found.guard.says, finish_reason="content_filter", logprobs=None)
@@ -257,7 +261,7 @@ def handed_back(reply: ChatReply, told: str) -> list[dict[str, Json]]:
 
 def agreed(answers: list[Json]) -> int:
     """Return the place of the answer that most others equal; where no two are equal, of the one whose words most others share."""
-    keys = [canonical_json(a).strip().casefold() for a in answers]
+    keys = [comparable(answer) for answer in answers]
     counts = Counter(keys)
     most = max(counts.values())
     if most > 1 or len(answers) < 3:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -142,8 +141,7 @@ async def from_tables(
 ) -> list[Passage]:
     """Return the rows that a model's query finds, as one passage; nothing where it cannot be run."""
     place = await asyncio.to_thread(database_of, tables.database, inputs, helpers.pool.root)
-    stamp = place.stat().st_mtime_ns if isinstance(place, Path) else 0
-    schema = await asyncio.to_thread(described, place, stamp)
+    schema = await asyncio.to_thread(described, place)
     said = await helpers.ask(
         tables.prompt,
         {"query": query, "schema": schema},
@@ -170,10 +168,8 @@ async def filtered(
     if filtering is None:
         return {}
     values = index.values(filtering.field)
-    if (
-        retrieval.routing and len(values) < SEVERAL_FROM
-    ):  # another knowledge base has no such column
-        return {}
+    if retrieval.routing and len(values) < SEVERAL_FROM:
+        return {}  # the query went to another knowledge base, which has no such column
     if not SEVERAL_FROM <= len(values) <= MOST_CLASSES:
         raise CandidateError(
             f"retrieval.filtering: passages have {len(values)} different values of {filtering.field!r}; a class has {SEVERAL_FROM} to {MOST_CLASSES}"

@@ -14,7 +14,7 @@ from ratchet.core import FailureKind, Json, Task
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatReply
 
-__all__ = ["Outcome", "embedded", "parse_answer", "problem_with", "validator"]
+__all__ = ["Outcome", "embedded", "loaded", "parse_answer", "problem_with", "validator"]
 
 NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
@@ -87,9 +87,7 @@ def label_answer(task: Task, reply: ChatReply) -> Outcome:
     """
     whole = reply.text.strip()
     text = whole.strip("\"'`.*").strip()
-    if (
-        whole in task.answer.labels
-    ):  # also one that ends in a mark, or differs from another in case alone
+    if whole in task.answer.labels:  # also one that ends in a mark, or differs in case alone
         return whole, None
     if not text:
         return None, "empty"

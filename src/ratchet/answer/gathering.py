@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from ratchet.answer.aides import Helpers
 from ratchet.answer.finding import find_passages
 from ratchet.answer.messages import Prompt
-from ratchet.answer.nearest import class_of, text_of, written
+from ratchet.answer.nearest import class_of, text_of
 from ratchet.answer.tables import tables_for
 from ratchet.core import Example, Nearest, Passage
 from ratchet.core.errors import CandidateError
+from ratchet.core.records import written
 from ratchet.models import ChatModel, ChatRequest, ModelPool
 
 __all__ = ["Gathered", "gather"]
@@ -46,7 +47,7 @@ async def gather(
             f"candidate {prompt.candidate.id} looks for what is near to the input, and no model is at hand to tell what that is"
         )
     helpers = Helpers(pool, model or prompt.candidate.model)
-    tables = ""
+    tables: str | None = None
     if prompt.shows_tables:
         tables = await asyncio.to_thread(tables_for, prompt.task, example.inputs, pool.root)
     passages: list[Passage] | None = None
@@ -68,7 +69,7 @@ async def chosen(
     nearest: Nearest,
     example: Example,
     helpers: Helpers,
-    found: tuple[list[Passage] | None, str],
+    found: tuple[list[Passage] | None, str | None],
 ) -> list[int]:
     """Return the places of the demonstrations that an input gets to see."""
     embedder = helpers.pool.embedder(nearest.embedding)

@@ -6,8 +6,9 @@ from ratchet.answer.aides import Helpers
 from ratchet.answer.gathering import Gathered
 from ratchet.answer.grounding import Grounding, grounding, grounding_prompts, shown_passages
 from ratchet.answer.messages import Prompt
-from ratchet.answer.nearest import text_of, written
+from ratchet.answer.nearest import text_of
 from ratchet.core import Example, Guard, Json
+from ratchet.core.records import written
 
 __all__ = ["Guarded", "guarded"]
 

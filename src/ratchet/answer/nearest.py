@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ratchet.answer.hardness import hardness
 from ratchet.core import Demonstration, Json, Nearest, Task
-from ratchet.core.records import canonical_json
+from ratchet.core.records import written
 from ratchet.models import Embedder
 
 __all__ = ["CLASSED", "Neighbours", "class_of", "text_of"]
@@ -86,7 +86,3 @@ def class_of(task: Task, answer: Json) -> str | None:
 def text_of(inputs: Mapping[str, Json]) -> str:
     """Return the inputs as the text that is embedded."""
     return "\n".join(written(value) for _, value in sorted(inputs.items()))
-
-
-def written(value: Json) -> str:
-    return value if isinstance(value, str) else canonical_json(value)

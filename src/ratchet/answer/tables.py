@@ -33,14 +33,19 @@ def tables_for(task: Task, inputs: Mapping[str, Json], root: Path) -> str:
     place = task.answer.database
     if place is None:
         return ""
-    where = database_of(place, inputs, root)
-    stamp = where.stat().st_mtime_ns if isinstance(where, Path) else 0
-    return described(where, stamp)
+    return described(database_of(place, inputs, root))
+
+
+def described(place: Place) -> str:
+    """Return a line a table: `singer(id INTEGER: 1, 2, 3; name TEXT: 'Joe', …; key id; country -> country.code)`.
+
+    Raises: TaskError if the database cannot be read.
+    """
+    return seen_at(place, place.stat().st_mtime_ns if isinstance(place, Path) else 0)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def described(place: Place, _stamp: int) -> str:
-    """Return a line a table: `singer(id INTEGER: 1, 2, 3; name TEXT: 'Joe', …; key id; country -> country.code)`."""
+def seen_at(place: Place, _stamp: int) -> str:
     try:
         tables = server_tables(place) if isinstance(place, str) else file_tables(place)
     except (sqlite3.Error, QueryError) as error:

@@ -178,8 +178,9 @@ def ask_grades(bench: "Workbench", candidate: "Candidate", count: int, who: str)
     from ratchet.cli.show import out
     from ratchet.core import Grade
     from ratchet.core.errors import UsageError
+    from ratchet.core.records import written
     from ratchet.judging import Judging
-    from ratchet.metrics.judge import grade_value, written
+    from ratchet.metrics.judge import grade_value
 
     scale = scale_of(bench)
     mine = {(g.candidate_id, g.example_id) for g in Judging(bench).grades() if g.who == who}
@@ -232,8 +233,8 @@ def write_examples(bench: "Workbench", path: Path) -> int:
     import json as json_module
 
     from ratchet.core.errors import UsageError
+    from ratchet.core.records import written
     from ratchet.judging import Judging
-    from ratchet.metrics.judge import written
     from ratchet.store import write_text
 
     answers: dict[str, dict[str, tuple[Example, Trial]]] = {}

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Json", "Record", "canonical_json", "content_id"]
+__all__ = ["Json", "Record", "canonical_json", "comparable", "content_id", "written"]
 
 Json = Any
 """A value that JSON can hold; typed loosely because mypy has no finite recursive form that pydantic validates quickly."""
@@ -24,6 +24,16 @@ def canonical_json(value: Json) -> str:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
+
+
+def written(value: Json) -> str:
+    """Return a value as a reader is shown it: a text as it is, anything else as canonical JSON."""
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def comparable(value: Json) -> str:
+    """Return what two answers have in common that count as the same one: case and outer spaces aside."""
+    return canonical_json(value).strip().casefold()
 
 
 def content_id(prefix: str, value: Json) -> str:

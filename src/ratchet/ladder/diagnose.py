@@ -21,14 +21,13 @@ from ratchet.core import (
     Example,
     Experiment,
     Interval,
-    Json,
     Promise,
     Share,
     Spend,
     Trial,
-    canonical_json,
 )
 from ratchet.core.errors import BudgetError
+from ratchet.core.records import comparable
 from ratchet.ladder.clusters import clusters_of
 from ratchet.ladder.questions import Question, questions_of
 from ratchet.levers import Evidence
@@ -262,17 +261,13 @@ def looks_wrong(own: Trial, case: Case, others: Mapping[str, Trial]) -> bool:
     An answer that comes up seldom says nothing of itself; then another model must agree, as the same weights err alike.
     """
     answers = [trial.answer for trial in (own, *others.values()) if trial.failure is None]
-    if len(answers) < AGREED or len({key(answer) for answer in answers}) > 1:
+    if len(answers) < AGREED or len({comparable(answer) for answer in answers}) > 1:
         return False
-    same = [t for t in case.trials.values() if key(t.answer) == key(own.answer)]
+    same = [t for t in case.trials.values() if comparable(t.answer) == comparable(own.answer)]
     if len(same) < OFTEN and STRONGER not in others:
         return False
     cases = same if len(same) >= OFTEN else list(case.trials.values())
     return sum(value(trial) >= RIGHT for trial in cases) / len(cases) >= TRUSTED
-
-
-def key(answer: Json) -> str:
-    return canonical_json(answer).strip().casefold()
 
 
 def shares_of(causes: dict[str, Cause]) -> list[Share]:
@@ -342,10 +337,8 @@ def promises_of(
     )
     found["tune"] = guess("tune", HALF * learnable, learnable, "may learn how to act")
     open_ = share_failing * (1 - mislabelled)
-    for lever in (
-        "prompt",
-        "demos",
-    ):  # an experiment shows one way of many; those of decoding are its own
+    # an experiment shows one way of many; those of decoding are its own
+    for lever in ("prompt", "demos"):
         least = guess(lever, LITTLE * open_, open_, "not known before it is tried")
         if lever not in found or found[lever].gain < least.gain <= found[lever].interval.high:
             found[lever] = least

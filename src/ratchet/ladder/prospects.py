@@ -83,9 +83,7 @@ async def prospects_of(
         if promise is None:
             left_out[lever.name] = "the diagnosis points elsewhere"
             continue
-        if (
-            promise.gain < evidence.task.margin
-        ):  # what counts as no difference is not worth a search
+        if promise.gain < evidence.task.margin:  # counts as no difference: not worth a search
             left_out[lever.name] = f"is expected to gain {100 * promise.gain:+.1f} points, less than the margin of {100 * evidence.task.margin:g}"  # fmt: skip
             continue
         try:

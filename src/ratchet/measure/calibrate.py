@@ -10,10 +10,11 @@ from scipy import stats
 
 from ratchet.core import Grade, Interval, Json, Trial
 from ratchet.core.errors import DataError
+from ratchet.core.records import written
 from ratchet.measure.agreement import cohen_kappa, confusion, krippendorff_alpha
 from ratchet.measure.intervals import Array, Clusters, as_array, clusters_of, standard_error
 from ratchet.measure.measurement import Measurement
-from ratchet.metrics import JudgeMetric, written
+from ratchet.metrics import JudgeMetric
 from ratchet.models import family_of
 
 __all__ = [

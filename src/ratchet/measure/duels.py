@@ -12,11 +12,11 @@ from typing import Literal
 from ratchet.answer import Prompt
 from ratchet.core import Candidate, Example, Interval, Task, Trial
 from ratchet.core.errors import BudgetError, ReplyError
+from ratchet.core.records import written
 from ratchet.measure.asking import Bench, Votes, writing
 from ratchet.measure.intervals import as_array, mean_interval
 from ratchet.measure.measurement import Measurement
 from ratchet.measure.ratings import Bout
-from ratchet.metrics import written
 
 __all__ = ["Duels", "judged_bouts", "scored_bouts"]
 

@@ -2,7 +2,7 @@
 
 from ratchet.metrics.fields import FieldScores
 from ratchet.metrics.function import FunctionMetric
-from ratchet.metrics.judge import JudgeMetric, grading_task, pairing_task, written
+from ratchet.metrics.judge import JudgeMetric, grading_task, pairing_task
 from ratchet.metrics.judged import Judged
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
 from ratchet.metrics.metric import Aggregate, Metric, metric_id
@@ -30,5 +30,4 @@ __all__ = [
     "make_metric",
     "metric_id",
     "pairing_task",
-    "written",
 ]

@@ -24,9 +24,9 @@ from ratchet.core import (
     Score,
     Task,
     Trial,
-    canonical_json,
 )
 from ratchet.core.errors import MetricError, ReplyError
+from ratchet.core.records import written
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
 __all__ = [
@@ -162,11 +162,6 @@ def grades_of(grading: Task) -> tuple[Json, ...]:
             f"task {grading.name!r} is no grading task: its answer needs a field 'grade' with an enum of at least two grades, worst first"
         )
     return tuple(grades)
-
-
-def written(value: Json) -> str:
-    """Return an answer or a reference as the judge reads it."""
-    return value if isinstance(value, str) else canonical_json(value)
 
 
 class JudgeMetric:

@@ -28,7 +28,8 @@ from ratchet.answer.grounding import (
 from ratchet.answer.nearest import text_of
 from ratchet.core import Candidate, Example, FailureKind, Json, Passage, Score, Task
 from ratchet.core.errors import MetricError, ReplyError
-from ratchet.metrics.judge import Ask, written
+from ratchet.core.records import written
+from ratchet.metrics.judge import Ask
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 from ratchet.models import ModelPool
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.core import Json, Passage
-from ratchet.core.errors import StoreError, UsageError
+from ratchet.core.errors import RatchetError, StoreError, UsageError
 
-__all__ = ["EXACT", "Exact", "Graph", "Near", "Places", "Server", "value_of"]
+__all__ = ["EXACT", "Exact", "Graph", "Near", "Places", "Server", "best_places", "value_of"]
 
 EXACT = 50_000
 """Passages that are compared with a query one by one: a few milliseconds."""
@@ -68,11 +68,7 @@ class Exact:
         """Return the `k` nearest, ties in the order of the passages."""
         near = self.vectors @ vector
         places = np.arange(len(near)) if allowed is None else np.flatnonzero(allowed)
-        if len(places) > 4 * k:
-            border = np.partition(near[places], len(places) - k)[len(places) - k]
-            places = places[near[places] >= border]
-        order = places[np.argsort(-near[places], kind="stable")][:k]
-        return [(int(place), float(near[place])) for place in order]
+        return [(place, float(near[place])) for place in best_places(near, places, k)]
 
 
 class Graph:
@@ -181,6 +177,8 @@ class Server:
                     for place in some
                 ]
                 self._client.upsert(self._collection, points, wait=True)
+        except RatchetError:
+            raise
         except Exception as error:
             raise StoreError(
                 f"the search server {self._url} does not answer: {str(error)[:300]}"
@@ -211,6 +209,15 @@ class Server:
                 f"the search server {self._url} does not answer: {str(error)[:300]}"
             ) from error
         return [(int(point.id), float(point.score)) for point in found.points]
+
+
+def best_places(scores: NDArray[np.floating], places: NDArray[np.intp], k: int) -> list[int]:
+    """Return the `k` of `places` with the highest scores, ties in their order, without sorting all."""
+    if len(places) > 4 * k:
+        border = np.partition(scores[places], len(places) - k)[len(places) - k]
+        places = places[scores[places] >= border]
+    order = places[np.argsort(-scores[places], kind="stable")]
+    return [int(place) for place in order[:k]]
 
 
 def payload(passage: Passage) -> dict[str, str]:

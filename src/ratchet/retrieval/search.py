@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ratchet.core import Json, Passage
 from ratchet.core.errors import UsageError
-from ratchet.retrieval.near import Near, value_of
+from ratchet.retrieval.near import Near, best_places, value_of
 
 __all__ = ["Found", "Index", "Mode"]
 
@@ -103,7 +103,8 @@ class Index:
             nearest = self._near.nearest(vector, k, mask, where or {})
             return [Found(self.passages[place], score) for place, score in nearest]
         depth = max(POOL, k)
-        words = self._order(self._lexical(query), allowed, depth, 0.0)
+        lexical = self._lexical(query)
+        words = best_places(lexical, np.flatnonzero(allowed & (lexical > 0)), depth)
         meaning = [place for place, _ in self._near.nearest(vector, depth, mask, where or {})]
         fused = np.zeros(len(self.passages))
         for places, share in ((words, 1 - weight), (meaning, weight)):
@@ -116,19 +117,8 @@ class Index:
     ) -> list[Found]:
         return [
             Found(self.passages[place], float(scores[place]))
-            for place in self._order(scores, allowed, k, 0.0)
+            for place in best_places(scores, np.flatnonzero(allowed & (scores > 0)), k)
         ]
-
-    def _order(
-        self, scores: NDArray[np.floating], allowed: NDArray[np.bool_], k: int, least: float
-    ) -> list[int]:
-        """Return the places of the best, ties in the order of the passages; nothing that has no more than `least`."""
-        places = np.flatnonzero(allowed & (scores > least))
-        if len(places) > 4 * k:
-            border = np.partition(scores[places], len(places) - k)[len(places) - k]
-            places = places[scores[places] >= border]
-        order = places[np.argsort(-scores[places], kind="stable")]
-        return [int(place) for place in order[:k]]
 
     def _lexical(self, query: str) -> NDArray[np.floating]:
         """Return BM25's score of every passage."""
