@@ -49,6 +49,7 @@ from ratchet.levers import (
     files_in,
     forgotten,
     matching,
+    unlearnt_of,
     variants_in,
 )
 from ratchet.measure import (
@@ -428,6 +429,7 @@ class Workbench:
     def ground(self, pool: ModelPool, budget: Budget | None = None) -> Ground:
         """Return what levers and the ladder work on."""
         watching: Watcher = self.watching
+        dataset = content_id("d", sorted(e.id for e in self.examples if e.split != "test"))
         evidence = Evidence(
             task=self.task,
             train=self.split("train"),
@@ -435,13 +437,17 @@ class Workbench:
             pool=pool,
             files=self.files,
             root=self.workspace.root if self.workspace else Path.cwd(),
-            tried=frozenset(name for step in self.steps() for name in step.tried_ids),
+            tried=frozenset(
+                n for s in self.steps() if s.dataset in ("", dataset) for n in s.tried_ids
+            ),
+            unlearnt=unlearnt_of(self.split("train")),
             watch=watching,
         )
         return Ground(
             evidence=evidence,
             dev=self.split("dev"),
             engine=self.engine,
+            dataset=dataset,
             watch=self.watching.climbs,
             watch_race=self.watching.races,
         )

@@ -72,6 +72,15 @@ def test_a_person_reviews_what_was_chosen(ratchet, logged, monkeypatch):
 
 
 @pytest.mark.local
+def test_what_a_committee_contradicts_comes_before_what_is_new(ratchet, logged):
+    """The plain start answers otherwise than what was served."""
+    ratchet("climb", "tickets", "--levers", "decoding", "--max-calls", "400")
+    found = json.loads(ratchet("curate", "tickets", "--count", "6", "--committee", "--max-calls", "200", "--json").stdout)  # fmt: skip
+
+    assert [one["why"] for one in found[:2]] == ["disliked", "in doubt"]
+
+
+@pytest.mark.local
 def test_the_wheel_goes_round_once(ratchet, logged):
     """It collects what feedback vouches for, looks for drift, climbs, and proposes."""
     said = ratchet("wheel", "tickets", "--max-calls", "60").stdout

@@ -9,7 +9,7 @@ from ratchet import Climbing
 from ratchet.core.errors import UsageError
 from ratchet.ladder import html_report
 from ratchet.ladder import level_of as ratchet_level
-from ratchet.levers import DemosLever, PromptLever
+from ratchet.levers import DemosLever, PromptLever, unlearnt_of
 from ratchet.testing import ScriptedModel
 
 
@@ -174,3 +174,53 @@ def test_a_budget_that_ends_before_a_race_keeps_the_ladder(bench):
     variants = [bench.start().changed(system=f"Answer. {k}", note=str(k)) for k in range(4)]
     budget = ratchet.Budget(calls=len(bench.split("dev")))
     assert len(bench.climb([PromptLever(variants)], budget=budget)) == 1
+
+
+def test_changed_examples_begin_a_new_stretch_of_the_ladder(bench):
+    """The champion is measured anew, a lever may be tried once more on it, and the chance of a false rung is shared with all before."""
+    levers = [PromptLever([careful(bench)]), DemosLever(sizes=(2,), sets=2, screen=10)]
+    bench.climb(levers)
+    more = [
+        ratchet.Example(inputs={"question": f"after {n}"}, reference=str(n + 1), split=split)
+        for n, split in zip(range(500, 540), ["dev", "train"] * 20, strict=True)
+    ]
+    bench.examples += more
+
+    again = bench.climb(levers)
+    thrice = bench.climb(levers)
+
+    assert [(s.lever, s.kept) for s in again[3:]] == [("start", True), ("demos", False)]
+    assert again[3].candidate_id == again[1].candidate_id == bench.champion().id
+    assert again[3].n == again[1].n + 20
+    assert "changed examples" in again[3].what
+    assert again[4].verdict.interval.level == pytest.approx(ratchet_level(3))
+    assert thrice == again
+    assert "changed examples" in html_report(Climbing(bench).story())
+
+
+def test_a_lever_that_was_stopped_between_two_rungs_goes_on(bench):
+    """Its second proposal is made of the champion that it began with, and gets its rung."""
+    lever = PromptLever([careful(bench), bench.start().changed(system="Go on.", note="go on")])
+    whole = bench.climb([])
+    dev = len(bench.split("dev"))
+
+    cut = bench.climb([lever], budget=ratchet.Budget(calls=dev))
+    assert [(s.lever, s.left) for s in cut] == [("start", 0), ("prompt", 1)]
+    rest = bench.climb([lever])
+
+    assert rest[: len(whole)] == whole
+    assert [(s.what, s.kept, s.left) for s in rest[1:]] == [("carefully", True, 1), ("go on", False, 0)]  # fmt: skip
+    assert bench.climb([lever]) == rest
+
+
+def test_a_part_of_train_is_not_learnt_from():
+    """Whole groups of it, the same ones in any order; nothing of a small train split."""
+    many = [
+        ratchet.Example(inputs={"q": str(n)}, reference="", group=f"g{n % 60}") for n in range(600)
+    ]
+    kept = unlearnt_of(many)
+
+    assert 60 <= len(kept) <= 120
+    assert kept == unlearnt_of(many[::-1])
+    assert {one.group for one in many if one.id in kept}.isdisjoint(one.group for one in many if one.id not in kept)  # fmt: skip
+    assert not unlearnt_of(many[:199])

@@ -1,14 +1,20 @@
 """Why answers fail: worlds whose cause is known, and what the journey makes of them."""
 
 import json
+import multiprocessing
+import os
+from random import Random
 
 import pytest
 from benchmarks.proof.worlds import WORLDS, levers_of, world
 
 from ratchet import Budget, Climbing, DemosLever, PromptLever, RetrievalLever
-from ratchet.core.errors import BudgetError, UsageError
+from ratchet.core.errors import BudgetError, UnknownModelError, UsageError
 from ratchet.ladder import QUICK, Depth, html_report, json_report, markdown_report
 from ratchet.measure.strata import weighed_mean
+from ratchet.models import ModelPool
+from ratchet.store import open_database
+from ratchet.testing import ScriptedModel
 
 pytest.importorskip("bm25s")
 FEW = 400
@@ -177,39 +183,56 @@ def test_the_report_tells_the_whole_story():
     json.dumps(body)
 
 
+KILLED, SOME = 20, 120
+"""Points at which a climb is killed, and examples of its world."""
+
+
+def climbed(folder, left, told):
+    """Climb in `folder`, and end the process at once after so many answers; tell the ladder and the answers asked for."""
+    folder.mkdir(exist_ok=True)
+    made = world("format unknown", 6, SOME)
+    made.bench.engine, made.bench.files = open_database(f"sqlite:///{folder / 'r.db'}"), folder
+    asked = []
+
+    def without(_, name):  # an embedding that takes seconds to load; there are other experiments
+        raise UnknownModelError(name)
+
+    ModelPool.embedder = without
+
+    class Dying(ScriptedModel):
+        async def chat(self, request):
+            asked.append(request)
+            if len(asked) > left:
+                os._exit(9)
+            return await super().chat(request)
+
+    models = made.bench._models
+    made.bench._models = {name: Dying(model._answer, name=name) for name, model in models.items()}
+    steps = Climbing(made.bench).journey(levers_of(made.start), start=made.start)
+    told.send(([(s.lever, s.candidate_id, s.kept) for s in steps], len(asked)))
+
+
+def process(folder, left=10**6):
+    """Run a climb in a process of its own; return its exit code, and what it told."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ratchet.testing", "benchmarks.proof.worlds"])
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=climbed, args=(folder, left, there))
+    child.start()
+    there.close()
+    child.join()
+    return child.exitcode, here.recv() if child.exitcode == 0 else None
+
+
 def test_a_killed_climb_goes_on_to_the_same_ladder(tmp_path):
     """Killed after any number of answers it ends as it would have; at most the answers under way are asked once more."""
-    whole = world("format unknown", 6, FEW)
-    plain = Climbing(whole.bench).journey(levers_of(whole.start), start=whole.start)
-    asked = sum(len(m.requests) for m in whole.bench._models.values())
-    for number in range(0, asked, asked // 4):
-        made = world("format unknown", 6, FEW)
-        models = made.bench._models
-        dying = {name: Dying(model, number) for name, model in models.items()}
-        made.bench._models = dying
-        with pytest.raises(KeyboardInterrupt):
-            Climbing(made.bench).journey(levers_of(made.start), start=made.start)
-        made.bench._models = models
-        steps = Climbing(made.bench).journey(levers_of(made.start), start=made.start)
+    _, (ladder, asked) = process(tmp_path / "whole")
+    assert len(ladder) > 1
 
-        assert [(s.lever, s.candidate_id, s.kept) for s in steps] == [
-            (s.lever, s.candidate_id, s.kept) for s in plain
-        ]
-        again = sum(len(m.requests) for m in models.values()) - asked
-        assert 0 <= again <= 64
+    for number in Random(6).sample(range(asked), KILLED):
+        folder = tmp_path / str(number)
+        assert process(folder, number)[0] == 9
+        code, (again, rest) = process(folder)
 
-
-class Dying:
-    """A model that ends the process, as Ctrl-C does, after so many answers."""
-
-    def __init__(self, model, left):
-        self.model, self.left = model, left
-
-    def __getattr__(self, name):
-        return getattr(self.model, name)
-
-    async def chat(self, request):
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return await self.model.chat(request)
+        assert (code, again) == (0, ladder)
+        assert number + rest - asked <= 64

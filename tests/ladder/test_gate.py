@@ -1,5 +1,7 @@
 """The gate for continuous integration, and the policy that challengers must keep."""
 
+from dataclasses import replace
+
 import pytest
 
 import ratchet
@@ -50,7 +52,10 @@ def test_a_better_score_that_breaks_a_slice_is_not_kept(bench):
     loose = bench.task.model_copy(update={"admit": Policy()})
     measured = bench.measure_all([bench.start(), told(bench, "quickly")])
 
-    strict, free = gate(bench.task, *measured, strict=False), gate(loose, *measured, strict=False)
+    strict, free = (
+        gate(bench.bench(), *measured, strict=False),
+        gate(replace(bench.bench(), task=loose), *measured, strict=False),
+    )
 
     assert any("worse where lang is 'de'" in reason for reason in strict.refused)
     assert not strict.opens
@@ -67,7 +72,7 @@ def test_caps_hold(bench):
     bench._models["m"] = slow
     measured = bench.measure_all([bench.start(), told(bench, "carefully")])
 
-    found = gate(task, *measured, strict=False)
+    found = gate(replace(bench.bench(), task=task), *measured, strict=False)
 
     assert [reason.split("more than ")[1].split()[0] for reason in found.refused] == ["admit.most_seconds", "admit.most_tokens"]  # fmt: skip
 
@@ -76,8 +81,8 @@ def test_the_gate_opens_for_what_is_not_worse(bench):
     """No evidence opens it too, unless it is strict; the comment is Markdown with what breaks."""
     start, careful, hasty = bench.measure_all([bench.start(), told(bench, "carefully"), told(bench, "quickly")])  # fmt: skip
 
-    good = gate(bench.task, start, careful, strict=True)
-    bad = gate(bench.task, careful, hasty, strict=False)
+    good = gate(bench.bench(), start, careful, strict=True)
+    bad = gate(bench.bench(), careful, hasty, strict=False)
     text = markdown_of(bad, bench.task, bench.differences(bad.verdict))
 
     assert good.opens
@@ -105,7 +110,7 @@ def test_a_gate_stays_shut_on_what_was_not_measured(bench):
     start = bench.measure(bench.start())
     part = bench.measure(told(bench, "carefully"), budget=ratchet.Budget(calls=5))
 
-    found = gate(bench.task, start, part, strict=False)
+    found = gate(bench.bench(), start, part, strict=False)
 
     assert not found.opens
     assert "not measured to its end" in found.refused[-1]

@@ -45,7 +45,7 @@ def gate_(
     bench.check_fits(chosen)
     with find_workspace(Path()).held(), bars() as bench.watching:
         measured = bench.measure_all([champion, chosen], budget=budget_of(budget, max_calls))
-    found = gate(bench.task, *measured, strict=strict)
+    found = gate(bench.bench(), *measured, strict=strict)
     if comment:
         write_text(comment, markdown_of(found, bench.task, bench.differences(found.verdict)))
     if json:

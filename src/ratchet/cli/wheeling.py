@@ -9,7 +9,7 @@ import typer
 from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 
 if TYPE_CHECKING:
-    from ratchet.core import Example, Task
+    from ratchet.core import Budget, Example, Task
     from ratchet.ladder import Passed, Queued
     from ratchet.measure import Drift
     from ratchet.workbench import Workbench
@@ -20,6 +20,8 @@ ReleaseName = Annotated[str | None, typer.Option("--release", help="By default t
 ALARM = 8
 """The exit code of `drift` where something has changed."""
 SHOWN = 600
+DOUBTED = 300
+"""The newest requests that a committee is asked about, at most."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,19 +49,31 @@ def curate(
     task: str,
     release: ReleaseName = None,
     count: Annotated[int, typer.Option(min=1, help="Requests to look at, at most.")] = 20,
+    committee: Annotated[
+        bool,
+        typer.Option(
+            "--committee",
+            help="Ask the served candidate again at a temperature, another of the ladder and the teacher; look first at where they disagree.",
+        ),
+    ] = False,
+    budget: Dollars = None,
+    max_calls: MostCalls = None,
     json: Annotated[bool, typer.Option("--json", help="Print the queue, and ask nothing.")] = False,
 ) -> None:
     """Choose from the log what a person should look at, ask for the right answers, and add them as the next dataset version.
 
-    What somebody disliked or a guard held back comes first, then what is far from all that is known.
+    What somebody disliked or a guard held back comes first, then what a committee of models disagrees on (--committee), then what is far
+    from all that is known.
     """
-    from ratchet.cli.show import out, print_json
+    from ratchet.cli.show import bars, out, print_json
     from ratchet.data import add_examples
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    queued = queue_in(bench, release or task, count)
+    spend = budget_of(budget, max_calls) if committee else None
+    with bars() as bench.watching:
+        queued = queue_in(bench, release or task, count, spend)
     if json:
         print_json([{"id": q.passed.id, "why": q.why, "inputs": q.passed.inputs, "reply": q.passed.reply, "score": q.passed.score} for q in queued])  # fmt: skip
         return
@@ -157,14 +171,23 @@ def passed_in(bench: "Workbench", name: str) -> "list[Passed]":
     return passed_of(find_workspace(Path()), bench.task, name)
 
 
-def queue_in(bench: "Workbench", name: str, count: int) -> "list[Queued]":
-    from ratchet.ladder import queue_of
+def queue_in(
+    bench: "Workbench", name: str, count: int, budget: "Budget | None" = None
+) -> "list[Queued]":
+    """Return what a person should look at; with a budget a committee is asked what is in doubt."""
+    from ratchet.ladder import committee_of, current, doubts_of, queue_of
     from ratchet.models import ModelPool
 
     passed = passed_in(bench, name)
 
     async def work(pool: ModelPool) -> "list[Queued]":
-        return await queue_of(pool, passed, bench.examples, count=count)
+        doubts: dict[str, float] = {}
+        if budget is not None and passed:
+            evidence = bench.ground(pool, budget).evidence
+            served = current(bench.engine, name).candidate
+            committee = committee_of(evidence, served, bench.steps())
+            doubts = await doubts_of(evidence, served, passed[:DOUBTED], committee)
+        return await queue_of(pool, passed, bench.examples, count=count, doubts=doubts)
 
     return bench.with_pool(work)
 

@@ -20,5 +20,7 @@ class Policy(Record):
     """Seconds until the reply, for 95 of 100 answers."""
     most_tokens: Annotated[int, Field(gt=0)] | None = None
     """Tokens a call, at most."""
+    kappa: Annotated[float, Field(gt=-1, le=1)] | None = None
+    """The judges of the metric must agree with people's grades at least so far: Cohen's kappa, quadratic for more than two grades."""
     remembers: bool = False
     """A fine-tune must not be proven to have forgotten: the verdict of its base's probes is not `worse`."""

@@ -58,10 +58,14 @@ class Step(Record):
     kept: bool
     refused: tuple[str, ...] = ()
     """Conditions of the task's policy that the challenger breaks, where its score would do."""
+    dataset: str = ""
+    """The id of the train and dev examples that it was made with; empty where nobody wrote it down."""
     spend: Spend = Spend()
     """All that the lever took on this rung: proposals, training, and every challenger's trials."""
     tried: int = 1
     """Challengers that this rung looked at."""
+    left: int = 0
+    """Proposals of the lever that were still to get their own rung: a climb that was killed here goes on with them."""
     losers: tuple[Entrant, ...] = ()
     """Those beside the one that it is about, the best first, where there was a race."""
 

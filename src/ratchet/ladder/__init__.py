@@ -6,6 +6,7 @@ from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
 from ratchet.ladder.curve import data_curve
 from ratchet.ladder.diagnose import QUICK, Depth, diagnose
+from ratchet.ladder.doubts import committee_of, doubts_of
 from ratchet.ladder.edits import Edit, edits, edits_of
 from ratchet.ladder.final import open_test
 from ratchet.ladder.gate import Gate, gate, markdown_of
@@ -48,10 +49,12 @@ __all__ = [
     "canary_test",
     "changed_by",
     "climb",
+    "committee_of",
     "cost_text",
     "current",
     "data_curve",
     "diagnose",
+    "doubts_of",
     "drift_since",
     "edits",
     "edits_of",

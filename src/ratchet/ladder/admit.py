@@ -7,17 +7,23 @@ Simulated in tests/ladder/test_admit.py.
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ratchet.core import Verdict
+from ratchet.core import Example, Verdict
+from ratchet.core.errors import DataError
 from ratchet.core.policy import Policy
-from ratchet.measure import Measurement, compare
+from ratchet.measure import Bench, Measurement, calibrate, compare, recall
+from ratchet.metrics import JudgeMetric
+from ratchet.store import find_candidate, load_grades
 
-__all__ = ["ALPHA", "FEWEST", "SAVING", "admit", "level_of", "refusals"]
+__all__ = ["ALPHA", "FEWEST", "SAVING", "admit", "distrust", "level_of", "refusals"]
 
 ALPHA = 0.05
 ANY = 0.99
 """A margin that no loss passes: of a slice it is asked only whether it is worse."""
+GRADED = 20
+"""Answers that people must have graded before anything is said of judges."""
 FEWEST = 10
 """Examples that a slice needs to say anything."""
 SAVING = 0.2
@@ -53,6 +59,30 @@ def refusals(policy: Policy, champion: Measurement, challenger: Measurement) -> 
             if verdict.decision == "worse":
                 found.append(f"worse where {field} is {value!r}: {100 * verdict.effect:+.1f} points on {count} examples")  # fmt: skip
     return found
+
+
+def distrust(bench: Bench, examples: Sequence[Example]) -> list[str]:
+    """Return why the scores of a task's judges are not to be relied on, where its policy asks how far they agree with people.
+
+    Looks at stored votes and grades of answers to `examples`; nothing is called.
+    """
+    least, name = bench.task.admit.kappa, bench.task.name
+    if least is None:
+        return []
+    if not isinstance(bench.metric, JudgeMetric) or bench.engine is None:
+        return [f"admit.kappa is for a metric with judges, and {bench.task.metric.name} has none; take it out"]  # fmt: skip
+    grades = load_grades(bench.engine, bench.task.asking_id)
+    names = dict.fromkeys(grade.candidate_id for grade in grades)
+    measured = [recall(bench, find_candidate(bench.engine, one), examples) for one in names]
+    try:
+        found = calibrate(bench.metric, measured, grades).agreement
+    except DataError:
+        found = None
+    if found is None or found.n < GRADED:
+        return [f"admit.kappa needs {GRADED} answers that people have graded, and there are {found.n if found else 0}; grade some with: ratchet grade {name}"]  # fmt: skip
+    if not found.kappa >= least:
+        return [f"the judges agree with people to a kappa of {found.kappa:.2f} on {found.n} answers, less than admit.kappa {least:g}; look at: ratchet calibrate {name}"]  # fmt: skip
+    return []
 
 
 def part_of(measured: Measurement, field: str, value: str) -> Measurement:

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Entrant, Example, Spend, Step
 from ratchet.core.errors import BudgetError, UsageError
-from ratchet.ladder.admit import admit, level_of, refusals
+from ratchet.ladder.admit import admit, distrust, level_of, refusals
 from ratchet.levers import Evidence, Lever, forgotten, leak_in, telling
 from ratchet.measure import Measurement, Race, RaceProgress, compare, evaluate, race
 from ratchet.store import add_step, find_candidate, load_steps
 
-__all__ = ["Ground", "Rung", "champion_of", "climb", "first_rung", "rungs_of"]
+__all__ = ["Ground", "Rung", "begun_by", "champion_of", "climb", "rungs_of", "standing"]
 
 
 RACED_FROM = 3
@@ -41,6 +41,8 @@ class Ground:
     evidence: Evidence
     dev: list[Example]
     engine: sa.Engine
+    dataset: str = ""
+    """The id of the examples of train and dev."""
     watch: Callable[[Rung], None] | None = None
     """Called as each rung ends."""
     watch_race: Callable[[RaceProgress], None] | None = None
@@ -58,26 +60,49 @@ async def climb(
         start: The first candidate, where the ladder is empty; by default the task's instructions, plainly put.
         again: Try levers that have their rung already once more; without it they are passed over, and the watcher is told.
     """
-    steps = load_steps(ground.engine, ground.evidence.task.name)
-    if not steps:
-        steps = [await first_rung(ground, start or starting_candidate(ground.evidence.task))]
-    elif start and start.id != steps[0].candidate_id:
-        raise UsageError(
-            f"the ladder of task {ground.evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear"
-        )
+    steps = await standing(ground, start)
+    here = [step.lever for step in steps if is_here(ground, step)]
     for lever in levers:
-        if not again and any(step.lever == lever.name for step in steps):
+        begun = begun_by(lever, steps)
+        if begun is None and not again and lever.name in here:
             ground.evidence.say(
                 f"{lever.name}: has its rung already; pass --again to try it once more"
             )
             continue
-        steps = [*steps, *await rungs_of(ground, lever, steps)]
+        steps = [*steps, *await rungs_of(ground, lever, steps, begun)]
         if ground.evidence.bench.budget.is_spent():
             ground.evidence.say(
                 "the budget is spent; run the same command with a larger one to go on"
             )
             break
     return steps
+
+
+async def standing(ground: Ground, start: Candidate | None) -> list[Step]:
+    """Return the ladder to climb on: made where there is none, its champion measured anew where the examples have changed.
+
+    Raises: UsageError if it starts at another candidate.
+    """
+    evidence = ground.evidence
+    steps = load_steps(ground.engine, evidence.task.name)
+    if not steps:
+        first = start or starting_candidate(evidence.task)
+        return [await start_rung(ground, first, 0, first.note or "the start")]
+    if start and start.id != steps[0].candidate_id:
+        raise UsageError(
+            f"the ladder of task {evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear"
+        )
+    if is_here(ground, steps[-1]):
+        return steps
+    evidence.say("the examples have changed since the last rung; the champion is measured anew")
+    champion = champion_of(ground, steps)
+    what = f"{champion.note or 'the start'}, on changed examples"
+    return [*steps, await start_rung(ground, champion, len(steps), what)]
+
+
+def is_here(ground: Ground, step: Step) -> bool:
+    """Return whether a rung stands on the examples that there are now."""
+    return step.dataset in ("", ground.dataset)
 
 
 async def measured(ground: Ground, candidate: Candidate) -> Measurement:
@@ -87,7 +112,8 @@ async def measured(ground: Ground, candidate: Candidate) -> Measurement:
     )
 
 
-async def first_rung(ground: Ground, candidate: Candidate) -> Step:
+async def start_rung(ground: Ground, candidate: Candidate, number: int, what: str) -> Step:
+    """Return a rung that is measured, and compared with nobody."""
     ground.evidence.say(f"start: measuring {candidate.note or candidate.id} on dev")
     started, before = time.monotonic(), ground.evidence.bench.budget.spent
     measurement = await measured(ground, candidate)
@@ -97,29 +123,52 @@ async def first_rung(ground: Ground, candidate: Candidate) -> Step:
         )
     step = Step(
         task=ground.evidence.task.name,
-        number=0,
+        number=number,
         lever="start",
-        what=candidate.note or "the start",
+        what=what,
         candidate_id=candidate.id,
         score=measurement.score,
         interval=measurement.interval,
         n=measurement.n,
         kept=True,
+        dataset=ground.dataset,
         spend=spend_of([measurement], (started, before), ground.evidence.bench.budget.spent),
     )
     return kept(ground, step, measurement, None)
 
 
-async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step]:
-    """Return the rungs that one lever adds: each of its proposals against the champion of that moment, or the best of many."""
+def begun_by(lever: Lever, steps: Sequence[Step]) -> int | None:
+    """Return the place of the first rung of a lever that was killed between two of its rungs; None where none was."""
+    if steps[-1].lever != lever.name or not steps[-1].left:
+        return None
+    first = len(steps) - 1
+    while (steps[first - 1].lever, steps[first - 1].left) == (lever.name, steps[first].left + 1):
+        first -= 1
+    return first
+
+
+async def rungs_of(
+    ground: Ground, lever: Lever, steps: list[Step], begun: int | None = None
+) -> list[Step]:
+    """Return the rungs that one lever adds: each of its proposals against the champion of that moment, or the best of many.
+
+    Args:
+        ground: What the climb stands on.
+        lever: Who proposes.
+        steps: The ladder.
+        begun: The place of its first rung, where it was killed between two; it goes on with the proposals that have none yet.
+    """
     added: list[Step] = []
     evidence, budget = ground.evidence, ground.evidence.bench.budget
-    champion = champion_of(ground, steps)
+    champion = champion_of(ground, steps[:begun])
+    done = {step.candidate_id for step in steps[begun:]} if begun else set()
     mark = (time.monotonic(), budget.spent)
     proposed = [proposal async for proposal in lever.propose(champion, evidence, budget)]
     texts = telling(ground.dev)
     proposals: list[Candidate] = []
-    for proposal in {one.id: one for one in proposed if one.id != champion.id}.values():
+    for proposal in {
+        one.id: one for one in proposed if one.id not in {champion.id, *done}
+    }.values():
         leak = leak_in(champion, proposal, texts)
         if leak is None:
             proposals.append(proposal)
@@ -128,15 +177,17 @@ async def rungs_of(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
             f"{lever.name}: {proposal.note or proposal.id} is left out, as it holds a text of dev: {leak[:60]!r}; take it out of the template"
         )
     raced: Race | None = None
-    if len(proposals) >= RACED_FROM:
+    if len(proposals) >= RACED_FROM and begun is None:
         try:
             raced = await raced_by(ground, lever, proposals)
         except BudgetError:
             return added
         proposals = [] if raced.stopped else [raced.pick.candidate]
-    for challenger in proposals:
+    for left, challenger in reversed([*enumerate(reversed(proposals))]):
         try:
-            rung = await one_rung(ground, lever, [*steps, *added], challenger, mark, raced)
+            rung = await one_rung(
+                ground, lever, [*steps, *added], challenger, mark=mark, raced=raced, left=left
+            )
         except BudgetError:
             break
         if rung is None:
@@ -171,8 +222,10 @@ async def one_rung(
     lever: Lever,
     steps: list[Step],
     challenger: Candidate,
+    *,
     mark: tuple[float, Spend],
     raced: Race | None,
+    left: int,
 ) -> Step | None:
     """Return the rung of one challenger; where it is the winner of a race, the verdict has to hold for all who ran."""
     evidence = ground.evidence
@@ -187,7 +240,11 @@ async def one_rung(
     verdict = compare(before, after, margin=evidence.task.margin, level=level)
     spend = spend_of(entrants, mark, evidence.bench.budget.spent)
     better = admit(verdict, before, after)
-    refused = refusals(evidence.task.admit, before, after) if better else []
+    refused: list[str] = []
+    if better:
+        refused = refusals(evidence.task.admit, before, after) + distrust(
+            evidence.bench, ground.dev
+        )
     if better and evidence.task.admit.remembers and challenger.adapter:
         lost = await forgotten(evidence.pool, challenger, evidence.root)
         refused += [lost.sentence] if lost.verdict.decision == "worse" else []
@@ -205,8 +262,10 @@ async def one_rung(
         verdict=verdict,
         kept=better and not refused,
         refused=tuple(refused),
+        dataset=ground.dataset,
         spend=spend,
         tried=len(entrants),
+        left=left,
         losers=losers_of(raced) if raced else (),
     )
     return kept(ground, step, after, before)

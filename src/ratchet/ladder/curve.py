@@ -37,7 +37,7 @@ async def data_curve(ground: Ground, sizes: Sequence[int], settings: TuningSetti
     Random(settings.seed).shuffle(shuffled)
     found: list[Measurement] = []
     for size in sizes:
-        part = replace(evidence, train=shuffled[:size])
+        part = replace(evidence, train=shuffled[:size], unlearnt=frozenset())
         start = starting_candidate(evidence.task)
         proposals = TuneLever(settings).propose(
             start, replace(part, tried=frozenset()), evidence.bench.budget

@@ -27,10 +27,10 @@ from ratchet.core import (
     Trial,
 )
 from ratchet.core.errors import BudgetError
-from ratchet.core.records import comparable
+from ratchet.core.records import canonical_json, comparable
 from ratchet.ladder.clusters import clusters_of
 from ratchet.ladder.questions import Question, questions_of
-from ratchet.levers import Evidence
+from ratchet.levers import Evidence, untuned
 from ratchet.measure import Measurement, evaluate
 from ratchet.measure.intervals import agresti_coull_interval
 from ratchet.measure.strata import weighed_mean
@@ -152,7 +152,8 @@ async def case_of(
     evidence: Evidence, champion: Candidate, depth: Depth
 ) -> tuple[Case, list[Example]]:
     """Return the champion's answers to train examples, as many as it takes to find enough that fail, and all that do."""
-    sample = Random(0).sample(evidence.train, min(depth.count, len(evidence.train)))
+    known = asked_from(evidence, champion)
+    sample = Random(0).sample(known, min(depth.count, len(known)))
     failing: list[Example] = []
     trials: dict[str, Trial] = {}
     for start in range(0, len(sample), BLOCK):
@@ -175,6 +176,16 @@ async def case_of(
         score=fmean(value(trial) for trial in trials.values()) if trials else 0.0,
     )
     return case, failing
+
+
+def asked_from(evidence: Evidence, champion: Candidate) -> list[Example]:
+    """Return the train examples whose answers tell something of new ones: those that the champion neither shows nor has learnt."""
+    shown = () if champion.nearest else champion.demonstrations
+    seen = {canonical_json(one.inputs) for one in shown}
+    train = [one for one in evidence.train if canonical_json(one.inputs) not in seen]
+    if untuned(champion, evidence.root) is None:
+        return train
+    return [one for one in train if one.id in evidence.unlearnt] or train
 
 
 async def answers_to(question: Question, case: Case, evidence: Evidence) -> Asked:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from ratchet.core import Task, Verdict
-from ratchet.ladder.admit import refusals
+from ratchet.ladder.admit import distrust, refusals
 from ratchet.ladder.report import Changed
-from ratchet.measure import Measurement, compare
+from ratchet.measure import Bench, Measurement, compare
 
 __all__ = ["Gate", "gate", "markdown_of"]
 
@@ -22,17 +22,18 @@ class Gate:
     opens: bool
 
 
-def gate(task: Task, champion: Measurement, challenger: Measurement, *, strict: bool) -> Gate:
+def gate(bench: Bench, champion: Measurement, challenger: Measurement, *, strict: bool) -> Gate:
     """Return whether a candidate may go in: not proven worse, and within the policy.
 
     Args:
-        task: Its margin and its policy.
+        bench: With the task, its margin and its policy.
         champion: Measured on dev.
         challenger: The same.
         strict: It must be proven not worse than by the margin, or better; "no evidence" keeps the gate shut.
     """
+    task = bench.task
     verdict = compare(champion, challenger, margin=task.margin)
-    refused = refusals(task.admit, champion, challenger)
+    refused = refusals(task.admit, champion, challenger) + distrust(bench, champion.examples)
     for measured in (champion, challenger):
         lacking = measured.stopped or (f"{len(measured.missing)} answers are missing" if measured.missing else "")  # fmt: skip
         if lacking:  # what was not measured proves nothing

@@ -7,14 +7,13 @@ goes on where it was, to the same ladder.
 
 from collections.abc import Callable, Sequence
 
-from ratchet.answer import starting_candidate
 from ratchet.core import Candidate, Diagnosis, Step
 from ratchet.core.errors import AccessError, BudgetError, RatchetError, ReplyError, UsageError
-from ratchet.ladder.climb import Ground, champion_of, first_rung, rungs_of
+from ratchet.ladder.climb import Ground, begun_by, champion_of, rungs_of, standing
 from ratchet.ladder.diagnose import QUICK, diagnose
 from ratchet.ladder.prospects import Option, Prospects, prospects_of
 from ratchet.levers import Lever
-from ratchet.store import add_diagnosis, load_steps
+from ratchet.store import add_diagnosis
 
 __all__ = ["Ask", "journey", "reason"]
 
@@ -46,13 +45,10 @@ async def journey(
     if target is not None and not 0 < target <= 1:
         raise UsageError(f"a target is a score between 0 and 100 points; got {100 * target:g}")
     evidence, say = ground.evidence, ground.evidence.say
-    steps = load_steps(ground.engine, evidence.task.name)
-    if not steps:
-        steps = [await first_rung(ground, start or starting_candidate(evidence.task))]
-    elif start and start.id != steps[0].candidate_id:
-        raise UsageError(
-            f"the ladder of task {evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear"
-        )
+    steps = await standing(ground, start)
+    for lever in levers:
+        if begun_by(lever, steps) is not None:
+            steps = [*steps, *await added_by(ground, lever, steps)]
     refused: set[tuple[str, str]] = set()
     known: dict[str, Diagnosis] = {}
     while len(steps) < MOST_RUNGS:
@@ -99,7 +95,7 @@ async def added_by(ground: Ground, lever: Lever, steps: list[Step]) -> list[Step
     Raises: ReplyError or AccessError if the model went away: what is there stays.
     """
     try:
-        return await rungs_of(ground, lever, steps)
+        return await rungs_of(ground, lever, steps, begun_by(lever, steps))
     except (ReplyError, AccessError):
         raise
     except RatchetError as error:

@@ -127,7 +127,7 @@ def calls_of(
         teacher = evidence.task.models.teacher
         price = relative_price(champion, teacher, evidence) if teacher else 1.0
     if lever.name == "tune":
-        compared += TRAINED * EPOCHS * len(evidence.train)
+        compared += TRAINED * EPOCHS * len(evidence.learnable)
     if lever.name == "decoding":
         price = 2.0  # samples and repairs take several calls an answer
     return estimate.calls + price * compared

@@ -4,7 +4,7 @@
 inputs that are far from all that is known, spread over what came.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -33,10 +33,12 @@ MOST = 300
 """Requests, and examples, that are compared at most."""
 NOVEL = 0.35
 """An input is new whose nearest known example has a cosine below 1 less this."""
+DOUBTED = 0.5
+"""From this doubt on a person should look at an answer."""
 DUPLICATE = 0.97
 """From this cosine on two inputs are alike."""
 EMBEDDING = "local:minilm"
-Why = Literal["disliked", "held back", "new", "sampled"]
+Why = Literal["disliked", "held back", "in doubt", "new", "sampled"]
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,14 @@ async def drift_since(
 
 
 async def queue_of(
-    pool: ModelPool, passed: Sequence[Passed], known: Sequence[Example], *, count: int
+    pool: ModelPool,
+    passed: Sequence[Passed],
+    known: Sequence[Example],
+    *,
+    count: int,
+    doubts: Mapping[str, float] | None = None,
 ) -> list[Queued]:
-    """Return what a person should look at: what was disliked or held back, then what is new, spread over all that came.
+    """Return what a person should look at: what was disliked or held back, what is in doubt, then what is new, spread over all that came.
 
     Near-duplicates of known examples, and of what is queued already, are left out: they would teach nothing. Source of the spread:
     greedy k-centres (Gonzalez 1985; as core-sets for active learning, Sener and Savarese 2018).
@@ -134,12 +141,16 @@ async def queue_of(
         there, _ = await pool.embedder(EMBEDDING).embed([text_of(one.inputs) for one in known])
         near = (rows @ there.T).max(1)
     urgent = [k for k, one in enumerate(passed) if one.held_back or (one.score is not None and one.score < 1)]  # fmt: skip
+    doubt = [(doubts or {}).get(one.id, 0.0) for one in passed]
+    doubted = sorted((k for k in range(len(passed)) if doubt[k] >= DOUBTED and k not in urgent), key=lambda k: -doubt[k])  # fmt: skip
     chosen: list[Queued] = []
     left = set(range(len(passed)))
-    for place in urgent:
-        if len(chosen) < count:
-            why: Why = "held back" if passed[place].held_back else "disliked"
-            take(chosen, left, near, rows, place, Queued(passed[place], why, float(near[place])))
+    for place in [*urgent, *doubted]:
+        if len(chosen) >= count or (place in doubted and near[place] > DUPLICATE):
+            continue
+        liked: Why = "in doubt" if place in doubted else "disliked"
+        why: Why = "held back" if passed[place].held_back else liked
+        take(chosen, left, near, rows, place, Queued(passed[place], why, float(near[place])))
     while left and len(chosen) < count:
         place = min(left, key=lambda k: (near[k], k))
         if near[place] > DUPLICATE:

@@ -4,12 +4,12 @@ from ratchet.levers.decoding import DecodingLever
 from ratchet.levers.demos import DemosLever
 from ratchet.levers.dspy import DspyLever
 from ratchet.levers.leaks import leak_in, telling
-from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher
+from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher, unlearnt_of
 from ratchet.levers.model import ModelLever
 from ratchet.levers.prompt import PromptLever
 from ratchet.levers.proposals import Proposer
 from ratchet.levers.retrieval import RUNGS, RetrievalLever, RetrievalRung
-from ratchet.levers.tune import TuneLever, forgotten
+from ratchet.levers.tune import TuneLever, forgotten, untuned
 from ratchet.levers.variants import WRITTEN, candidate_in, files_in, matching, variants_in
 
 __all__ = [
@@ -34,5 +34,7 @@ __all__ = [
     "leak_in",
     "matching",
     "telling",
+    "unlearnt_of",
+    "untuned",
     "variants_in",
 ]

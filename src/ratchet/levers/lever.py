@@ -1,16 +1,19 @@
 """What it is to be a lever: from the champion and the evidence to candidates that may beat it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ratchet.core import Budget, Candidate, Example, Record, Task
+from ratchet.core import Budget, Candidate, Example, Record, Task, content_id
 from ratchet.measure import Bench
 from ratchet.models import ModelPool
 from ratchet.tuning import TuningProgress
 
-__all__ = ["Evidence", "Lever", "LeverEstimate", "Watcher"]
+__all__ = ["Evidence", "Lever", "LeverEstimate", "Watcher", "unlearnt_of"]
+
+UNLEARNT, FEWEST, MOST = 0.1, 20, 100
+"""The share of train that no weights are trained on, and how many examples that is at least and about at most."""
 
 
 class Watcher(Protocol):
@@ -39,12 +42,39 @@ class Evidence:
     """The folder that relative names of local models are meant from."""
     tried: frozenset[str] = field(default_factory=frozenset)
     """Ids of candidates that were on the ladder already."""
+    unlearnt: frozenset[str] = frozenset()
+    """Ids of train examples that no weights are trained on: how a fine-tune answers them tells how it answers new ones."""
     watch: Watcher | None = None
+
+    @property
+    def learnable(self) -> list[Example]:
+        """Return the train examples that weights may be trained on."""
+        return [example for example in self.train if example.id not in self.unlearnt]
 
     def say(self, text: str) -> None:
         """Tell the watcher, if there is one."""
         if self.watch:
             self.watch.says(text)
+
+
+def unlearnt_of(train: Sequence[Example]) -> frozenset[str]:
+    """Return the ids of train examples that no weights are to be trained on, whole groups of them.
+
+    The same ones however train is ordered, and nearly the same ones as it grows. None where train is so small that they would be few.
+    """
+    wanted = min(MOST, int(UNLEARNT * len(train)))
+    if wanted < FEWEST:
+        return frozenset()
+    groups: dict[str, list[str]] = {}
+    for example in train:
+        groups.setdefault(example.group or example.id, []).append(example.id)
+    chosen: set[str] = set()
+    for name in sorted(groups, key=lambda one: content_id("g", one)):
+        if len(chosen) >= wanted:
+            break
+        if len(chosen) + len(groups[name]) <= 2 * wanted:
+            chosen.update(groups[name])
+    return frozenset(chosen)
 
 
 class LeverEstimate(Record):

@@ -68,11 +68,11 @@ class TuneLever:
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return time and memory after a short calibration, or the provider's price by an estimate of the tokens."""
         plain = self._variants(champion, evidence)
-        calls = len(evidence.train) if self._distil else 0
+        calls = len(evidence.learnable) if self._distil else 0
         if not champion.model.startswith("local:"):
             tokens = round(
                 sum(
-                    estimated_tokens(conversations_of(Prompt(evidence.task, c), evidence.train))
+                    estimated_tokens(conversations_of(Prompt(evidence.task, c), evidence.learnable))
                     for c in plain
                 )
                 * max(1, round(self._settings.epochs))
@@ -85,7 +85,7 @@ class TuneLever:
             cost = None if price is None else tokens * price / 1e6
             return LeverEstimate(candidates=len(plain), calls=calls, cost_usd=cost, note=note)
         base = local_folder(champion.model, evidence.root)
-        data = await self._data(plain[0], evidence, evidence.train)
+        data = await self._data(plain[0], evidence, evidence.learnable)
         found = await asyncio.to_thread(estimate_training, base, data, self._settings)
         note = (
             f"{found.steps} steps, {found.tokens:,} tokens, about {found.memory_gb:.1f} GB"
@@ -107,7 +107,7 @@ class TuneLever:
             raise TuningError(
                 f"the references of task {evidence.task.name!r} say what an answer must be like, and are none that could be learnt; learn a teacher's with --distil"
             )
-        rows = await self._taught(evidence, budget) if self._distil else evidence.train
+        rows = await self._taught(evidence, budget) if self._distil else evidence.learnable
         for plain in self._variants(champion, evidence):
             if budget.is_spent():
                 return
@@ -133,7 +133,9 @@ class TuneLever:
             count = min(MOST_SCORED, max(1, round(self._settings.validation * len(rows))))
             rows, held = rows[count:], rows[:count]
         kind = KINDS[self._settings.weights]
-        evidence.say(f"tune: {kind} on {len(rows)} examples{pruned(plain, evidence)}")
+        kept = len(evidence.unlearnt)
+        left = f"; {kept} more are left out, so that it can be diagnosed" if kept else ""
+        evidence.say(f"tune: {kind} on {len(rows)} examples{pruned(plain, evidence)}{left}")
         result = await asyncio.to_thread(
             train_on,
             self._launch,
@@ -244,12 +246,12 @@ class TuneLever:
                 f"task {evidence.task.name!r} names no teacher to learn from; set models.teacher in its file"
             )
         shown = starting_candidate(evidence.task, teacher)
-        found = await accepted(self.name, shown, evidence, evidence.train, budget)
+        found = await accepted(self.name, shown, evidence, evidence.learnable, budget)
         if not found:
             raise TuningError(
                 f"the metric accepts none of the answers of {teacher}; there is nothing to learn from it"
             )
-        known = {example.id: example for example in evidence.train}
+        known = {example.id: example for example in evidence.learnable}
         return [known[t.example_id].model_copy(update={"reference": t.answer}) for t in found]
 
 
