@@ -100,6 +100,24 @@ def test_what_cannot_be(engine: sa.Engine) -> None:
     roll_back(engine, "desk")
     with pytest.raises(UsageError, match="has no canary"):
         canary_test(engine, current(engine, "desk"))
-    with pytest.raises(UsageError, match="nothing to go back to"):
+    with pytest.raises(UsageError, match="has nothing before"):
         roll_back(engine, "desk")
+    engine.dispose()
+
+
+def test_rolling_back_twice_never_returns_to_what_was_taken_back(engine: sa.Engine) -> None:
+    """Old, new, newer: back to new, back to old, with the task that each was served for; then there is nothing left."""
+    newer = Candidate(model="local:m", system="newer", user="{{text}}")
+    renamed = TASK.model_copy(update={"instructions": "Say it."})
+    promote(engine, TASK, NEW, name="desk")
+    promote(engine, renamed, newer, name="desk")
+
+    first, second = roll_back(engine, "desk"), roll_back(engine, "desk")
+
+    assert (first.candidate, first.task) == (NEW, TASK)
+    assert second.candidate == OLD
+    with pytest.raises(UsageError, match="has nothing before"):
+        roll_back(engine, "desk")
+    assert promote(engine, TASK, newer, name="desk").candidate == newer
+    assert roll_back(engine, "desk").candidate == OLD
     engine.dispose()

@@ -27,5 +27,7 @@ class Release(Record):
     canary: Candidate | None = None
     """Another candidate that answers a share of the requests."""
     share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    returns_to: Annotated[int, Field(ge=1)] | None = None
+    """The number of the promotion that a rollback goes back to."""
     why: str = ""
     """What this promotion stands on, in words: a verdict, or what people said."""

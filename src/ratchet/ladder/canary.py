@@ -3,6 +3,7 @@
 Proven worse it is rolled back, proven better it takes over; both are promotions like any other, with the evidence written down.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,18 +57,37 @@ def roll_back(engine: sa.Engine, name: str, *, why: str = "by hand") -> Release:
     last = current(engine, name)
     if last.canary is not None:
         return next_release(engine, last, why=f"canary {last.canary.id} rolled back: {why}")
-    earlier = [one for one in found if one.candidate.id != last.candidate.id]
-    if not earlier:
-        raise UsageError(f"{name!r} has served nothing but {last.candidate.id}; there is nothing to go back to")  # fmt: skip
-    back = earlier[-1].candidate
-    return next_release(engine, last, candidate=back, why=f"{last.candidate.id} rolled back: {why}")
+    stands = standing(found)
+    if len(stands) == 1:
+        raise UsageError(f"{name!r} has nothing before {last.candidate.id} to go back to")
+    back = stands[-2]
+    return next_release(
+        engine,
+        last,
+        candidate=back.candidate,
+        task=back.task,
+        returns_to=back.number,
+        why=f"{last.candidate.id} rolled back: {why}",
+    )
+
+
+def standing(found: Sequence[Release]) -> list[Release]:
+    """Return the releases that were not taken back, each where its candidate or task began to be served."""
+    stands: list[Release] = []
+    for one in found:
+        if one.returns_to is not None:
+            stands = [before for before in stands if before.number <= one.returns_to]
+        elif not stands or (stands[-1].candidate.id, stands[-1].task) != (one.candidate.id, one.task):  # fmt: skip
+            stands.append(one)
+    return stands
 
 
 def next_release(engine: sa.Engine, before: Release, **parts: Any) -> Release:
-    known = {"candidate": before.candidate, "canary": None, "share": 0.0, **parts}
+    fresh = {"canary": None, "share": 0.0, "returns_to": None}
     release = before.model_copy(
         update={
-            **known,
+            **fresh,
+            **parts,
             "number": before.number + 1,
             "who": login_name(),
             "at": datetime.now(UTC).isoformat(timespec="microseconds"),
