@@ -3,12 +3,14 @@
 import asyncio
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from ratchet.core.errors import ReplyError, TaskError, UnknownModelError
 from ratchet.models import NANO, ChatRequest, ModelPool
+from ratchet.models.local import load_base
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.local
@@ -128,6 +130,14 @@ def test_unknown_folders_are_refused(tmp_path):
 
     with pytest.raises(UnknownModelError, match=r"config\.json"):
         pool.model("local:nothing-here")
+
+
+def test_several_threads_load_at_once():
+    """Each gets a model with its weights, on a device."""
+    with ThreadPoolExecutor(4) as threads:
+        loaded = list(threads.map(lambda _: load_base(NANO), range(8)))
+
+    assert {str(model.device.type) for model, _ in loaded} <= {"cpu", "cuda"}
 
 
 def test_nano_loads_with_plain_transformers():

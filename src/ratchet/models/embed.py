@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.core.errors import UnknownModelError
+from ratchet.models.loading import LOADING
 
 __all__ = ["Embedder", "LocalEmbedder", "minilm_folder"]
 
@@ -91,7 +92,8 @@ class LocalEmbedder:
             on_gpu = torch.cuda.is_available()
             # where the machine multiplies in bfloat16 it is three times as fast, and the vectors' cosine is 1.0000
             self._halved = on_gpu or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - torch names no other way to ask
-            model = AutoModel.from_pretrained(self._folder, local_files_only=True).eval()
+            with LOADING:
+                model = AutoModel.from_pretrained(self._folder, local_files_only=True).eval()
             self._model = model.to("cuda" if on_gpu else "cpu")
             self._longest = longest_of(self._folder, self._tokenizer, model)
         order = sorted(range(len(texts)), key=lambda k: len(texts[k]))

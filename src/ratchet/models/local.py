@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.core.errors import UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest
+from ratchet.models.loading import LOADING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault(
@@ -71,12 +72,13 @@ def load_base(
         tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="left"
         )
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            local_files_only=True,
-            dtype=dtype or (torch.bfloat16 if on_gpu else torch.float32),
-            quantization_config=quantized,
-        )
+        with LOADING:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder,
+                local_files_only=True,
+                dtype=dtype or (torch.bfloat16 if on_gpu else torch.float32),
+                quantization_config=quantized,
+            )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UnknownModelError(
             f"{folder} cannot be loaded by transformers: {str(error).splitlines()[0]}"

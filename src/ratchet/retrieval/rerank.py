@@ -11,6 +11,7 @@ from typing import Any
 
 from ratchet.core import Passage
 from ratchet.core.errors import UnknownModelError
+from ratchet.models.loading import LOADING
 from ratchet.retrieval.search import FUSED, Found
 
 __all__ = ["CrossEncoder", "fused", "newest"]
@@ -72,9 +73,10 @@ class CrossEncoder:
 
         if self._model is None:
             self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
-            self._model = AutoModelForSequenceClassification.from_pretrained(
-                self._folder, local_files_only=True
-            ).eval()
+            with LOADING:
+                self._model = AutoModelForSequenceClassification.from_pretrained(
+                    self._folder, local_files_only=True
+                ).eval()
         longest = min(self._tokenizer.model_max_length, self._model.config.max_position_embeddings)
         scores: list[float] = []
         for start in range(0, len(texts), BATCH):

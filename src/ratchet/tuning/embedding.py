@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.core.errors import TuningError, UsageError
+from ratchet.models.loading import LOADING
 
 __all__ = ["FEWEST_PAIRS", "train_embedding"]
 
@@ -68,7 +69,8 @@ def train_embedding(
 
     half = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(half, ignore_errors=True)
-    model = SentenceTransformer(str(base), local_files_only=True)
+    with LOADING:
+        model = SentenceTransformer(str(base), local_files_only=True)
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(
