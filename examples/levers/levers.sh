@@ -17,3 +17,7 @@ step ratchet climb staff --levers retrieval --knowledge handbook --embedding ''
 step ratchet climb form --levers demos --nearest ''
 step ratchet climb words --levers prompt
 step ratchet climb records --levers decoding --start tasks/records/free.yaml
+step ratchet climb words --levers tune --weights full --epochs 3 --yes
+mkdir -p tasks && sed 's/^name: words/name: other/' tasks/words.yaml > tasks/other.yaml
+step ratchet import words.jsonl --task other
+step ratchet climb other --levers model --models "$(ratchet show champion --task words --json | python -c 'import json, sys; print(json.load(sys.stdin)["candidate"]["model"])')"

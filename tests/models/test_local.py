@@ -10,7 +10,6 @@ import pytest
 
 from ratchet.core.errors import ReplyError, TaskError, UnknownModelError
 from ratchet.models import NANO, ChatRequest, ModelPool
-from ratchet.models.local import load_base
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.local
@@ -134,6 +133,8 @@ def test_unknown_folders_are_refused(tmp_path):
 
 def test_several_threads_load_at_once():
     """Each gets a model with its weights, on a device."""
+    from ratchet.models.local import load_base
+
     with ThreadPoolExecutor(4) as threads:
         loaded = list(threads.map(lambda _: load_base(NANO), range(8)))
 
