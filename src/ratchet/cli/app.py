@@ -19,6 +19,7 @@ from ratchet.cli import (
     judging,
     knowledge,
     measuring,
+    people,
     serving,
     tasks,
     tuning,
@@ -65,6 +66,7 @@ for module in (
     tuning,
     adapters,
     serving,
+    people,
     wheeling,
 ):
     module.add_to(app)

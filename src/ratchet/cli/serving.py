@@ -10,6 +10,7 @@ import typer
 from ratchet.cli.measuring import Json
 
 if TYPE_CHECKING:
+    from ratchet.gateway.http import Application
     from ratchet.store.requests import LoggedRequest
 
 __all__ = ["add_to"]
@@ -122,14 +123,14 @@ def serve(
     workers: Annotated[
         bool, typer.Option(help="Run fine-tuning jobs here; without it, start `ratchet work`.")
     ] = True,
+    page: Annotated[bool, typer.Option(help="Serve the web page too.")] = True,
 ) -> None:
-    """Serve releases and models behind an OpenAI-compatible endpoint, and log what passes."""
-    from ipaddress import ip_address
-
+    """Serve releases and models behind an OpenAI-compatible endpoint, log what passes, and show the web page on the same port."""
     from ratchet.cli.show import out
     from ratchet.core.errors import UsageError
     from ratchet.store import find_workspace, load_releases
     from ratchet.store.keys import load_keys
+    from ratchet.store.people import load_people
 
     try:
         import uvicorn
@@ -142,20 +143,29 @@ def serve(
         ) from error
     workspace = find_workspace(Path())
     engine = workspace.database
-    has_keys = bool(load_keys(engine))
-    if not has_keys and host != "localhost" and not ip_address(host).is_loopback:
+    has_keys, alone = bool(load_keys(engine)), is_loopback(host)
+    if not has_keys and not alone:
         raise UsageError(
             f"{host} can be reached by others, and there are no API keys yet: make one with `ratchet keys add NAME`, or serve on 127.0.0.1"
         )
     configure_traces()
     queue = Queue(workspace)
     gateway = make_gateway(workspace, queue)
+    served_app: Application = gateway
+    if page:
+        from ratchet.web import make_page
+
+        served_app = make_page(workspace, gateway, alone=alone)
     who = "with keys" if has_keys else "for this machine alone (no keys)"
     served = {release.name: release for release in load_releases(engine)}
     logging = {
         "fast": "the log is fast: a kill loses the last twentieth of a second of it",
         "durable": "the log is durable: no reply ends before it is in it",
     }[workspace.settings.serve.log]
+    if page:
+        people = load_people(engine)
+        whose = f"{len(people)} people may log in" if people else "for this machine alone, no login" if alone else "closed until there is an admin: ratchet people add NAME --role admin"  # fmt: skip
+        out.print(f"the page: http://{host}:{port}/, {whose}")
     out.print(f"serving on http://{host}:{port}/v1, {who}; {logging}")
     for one in served.values():
         out.print(
@@ -170,13 +180,39 @@ def serve(
         worker.start()
     try:
         uvicorn.run(
-            gateway, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
+            served_app, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
             timeout_graceful_shutdown=60, server_header=False, proxy_headers=False,
         )  # fmt: skip
     finally:
         if worker:
             worker.stop()
         queue.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address.
+
+    Raises: UsageError if it is none.
+    """
+    from ipaddress import ip_address
+    from socket import gaierror, gethostbyname
+
+    from ratchet.core.errors import UsageError
+
+    try:
+        return ip_address(gethostbyname(host) if not is_address(host) else host).is_loopback
+    except gaierror as error:
+        raise UsageError(f"--host {host!r} is no address of this machine: {error}") from error
+
+
+def is_address(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def work(

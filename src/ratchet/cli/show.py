@@ -2,10 +2,12 @@
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ratchet.core import Diagnosis, Json, Opening, Step
+from ratchet.core.running import PROGRESS
 from ratchet.ladder import (
     COLUMNS,
     FIGURES,
@@ -88,7 +91,10 @@ class Bars(Watching):
         self._title = "measuring"
         self._bar: int | None = None
         self._kind = ""
-        self._next = 0.0
+        self._next = self._began = 0.0
+        told = os.environ.get(PROGRESS)
+        self._file = Path(told) if told else None
+        """Where the page reads how far it is."""
 
     def says(self, text: str) -> None:
         """Start a bar of that title with the next event."""
@@ -151,8 +157,20 @@ class Bars(Watching):
         if self._bar is None or kind != self._kind:
             self._end()
             self._kind = kind
+            self._began = time.time()
             self._bar = self._progress.add_task(self._title, total=total, note=note)
         self._progress.update(self._bar, completed=done, total=total, note=note)  # type: ignore[arg-type]  # a TaskID is an int
+        if self._file:
+            told = {
+                "title": self._title,
+                "done": done,
+                "total": total,
+                "note": note,
+                "began": self._began,
+            }
+            half = self._file.with_suffix(".part")
+            half.write_text(json.dumps(told), "utf-8")
+            half.replace(self._file)
 
     def _end(self) -> None:
         if self._bar is not None:

@@ -5,7 +5,10 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["run_sync"]
+__all__ = ["PROGRESS", "run_sync"]
+
+PROGRESS = "RATCHET_PROGRESS"
+"""The environment variable that names the file into which a command writes how far it is."""
 
 T = TypeVar("T")
 

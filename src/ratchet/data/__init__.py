@@ -2,6 +2,7 @@
 
 from ratchet.data.adding import Added, add_examples
 from ratchet.data.duplicates import near_duplicates, word_grams
+from ratchet.data.editing import as_version, restore
 from ratchet.data.guess import Guess, guess_columns, guess_task
 from ratchet.data.importing import ImportReport, to_examples
 from ratchet.data.rows import BadRow, Row, good_rows, read_rows
@@ -15,12 +16,14 @@ __all__ = [
     "Leak",
     "Row",
     "add_examples",
+    "as_version",
     "find_leaks",
     "good_rows",
     "guess_columns",
     "guess_task",
     "near_duplicates",
     "read_rows",
+    "restore",
     "split_examples",
     "to_examples",
     "word_grams",

@@ -136,6 +136,12 @@ class Gateway:
         }
         await self._access.read()
 
+    @property
+    def pool(self) -> ModelPool:
+        """Return the models, once the server runs."""
+        assert self._pool is not None
+        return self._pool
+
     async def stop(self) -> None:
         """Write the log to its end, and let go of the models."""
         self._open.close()

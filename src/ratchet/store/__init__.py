@@ -4,7 +4,9 @@ from ratchet.store.database import open_database
 from ratchet.store.datasets import (
     Dataset,
     add_dataset,
+    browse_examples,
     latest_dataset,
+    load_datasets,
     load_examples,
     stream_examples,
 )
@@ -59,6 +61,7 @@ __all__ = [
     "add_opening",
     "add_release",
     "add_step",
+    "browse_examples",
     "candidate_of",
     "candidate_text",
     "clear_steps",
@@ -68,6 +71,7 @@ __all__ = [
     "keep_candidate",
     "latest_dataset",
     "load_candidate",
+    "load_datasets",
     "load_diagnoses",
     "load_examples",
     "load_grades",

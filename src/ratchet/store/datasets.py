@@ -1,8 +1,9 @@
 """Dataset versions: an immutable list of examples with their splits, newest version last."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
@@ -12,7 +13,15 @@ from ratchet.store.database import connect, transaction
 from ratchet.store.tables import datasets, examples
 from ratchet.store.trials import now
 
-__all__ = ["Dataset", "add_dataset", "latest_dataset", "load_examples", "stream_examples"]
+__all__ = [
+    "Dataset",
+    "add_dataset",
+    "browse_examples",
+    "latest_dataset",
+    "load_datasets",
+    "load_examples",
+    "stream_examples",
+]
 
 BATCH = 1000
 """Rows that are written or read at a time."""
@@ -36,7 +45,7 @@ def add_dataset(
     source: str,
     places: Sequence[tuple[str, Split | None]] | None = None,
 ) -> Dataset:
-    """Store a new version, whole or not at all; the same examples in the same splits are the version that is there.
+    """Store a new version, whole or not at all; the same examples in the same splits as the newest are the newest.
 
     Args:
         engine: The database.
@@ -52,11 +61,13 @@ def add_dataset(
     identity = content_id("d", [task, places])
     with transaction(engine) as connection:
         known = connection.execute(sa.select(datasets).where(datasets.c.id == identity)).first()
-        if known:
-            return Dataset(known.id, known.task, known.version, known.source, known.rows)
         last = connection.execute(
             sa.select(sa.func.max(datasets.c.version)).where(datasets.c.task == task)
         ).scalar()
+        if known and known.version == last:
+            return dataset_of(known)
+        if known:  # an earlier version comes back: it is the newest now, and the earlier one stays
+            identity = content_id("d", [task, places, last])
         dataset = Dataset(identity, task, (last or 0) + 1, source, len(places))
         connection.execute(sa.insert(datasets).values(**dataset._asdict(), created_at=now()))
         write_rows(connection, dataset, rows, places)
@@ -83,6 +94,10 @@ def write_rows(
             f"{dataset.source} changed while it was read, near example {written + 1} of {len(places)}; "
             "nothing was kept: import it again once nothing writes to it"
         )
+
+
+def dataset_of(row: Any) -> Dataset:
+    return Dataset(row.id, row.task, row.version, row.source, row.rows)
 
 
 def example_row(dataset_id: str, position: int, row: Example) -> dict[str, object]:
@@ -112,7 +127,62 @@ def latest_dataset(engine: sa.Engine, task: str) -> Dataset:
         raise DataError(
             f"task {task!r} has no examples yet; add some with: ratchet import FILE --task {task}"
         )
-    return Dataset(row.id, row.task, row.version, row.source, row.rows)
+    return dataset_of(row)
+
+
+def load_datasets(engine: sa.Engine, task: str) -> list[tuple[Dataset, str]]:
+    """Return the versions of a task's examples, the newest first, each with the time of its making."""
+    query = sa.select(datasets).where(datasets.c.task == task).order_by(datasets.c.version.desc())
+    with connect(engine) as connection:
+        return [(dataset_of(row), row.created_at) for row in connection.execute(query)]
+
+
+def browse_examples(
+    engine: sa.Engine,
+    dataset: Dataset,
+    *,
+    text: str = "",
+    split: Split | None = None,
+    ids: Sequence[str] | None = None,
+    offset: int = 0,
+    limit: int = 50,
+    order: Literal["position", "split", "body"] = "position",
+    descending: bool = False,
+) -> tuple[list[Example], int]:
+    """Return a page of a version, and how many examples there are in all; the database filters, sorts and cuts.
+
+    Args:
+        engine: The database.
+        dataset: The version.
+        text: Only examples in which these words stand, each of them, capitals aside (those of English, in SQLite).
+        split: Only this split.
+        ids: Only these.
+        offset: How many to pass over.
+        limit: How many to return, at most.
+        order: By place in the file, split, or text.
+        descending: The other way round.
+    """
+    where = [examples.c.dataset_id == dataset.id]
+    for word in text.split():
+        escaped = json.dumps(word, ensure_ascii=False)[1:-1]
+        where.append(examples.c.body.icontains(escaped, autoescape=True))
+    if split:
+        where.append(examples.c.split == split)
+    if ids is not None:
+        where.append(examples.c.example_id.in_(ids))
+    column = examples.c[order]
+    query = (
+        sa.select(examples.c.body)
+        .where(*where)
+        .order_by(column.desc() if descending else column, examples.c.position)
+        .offset(offset)
+        .limit(limit)
+    )
+    count = sa.select(sa.func.count()).select_from(examples).where(*where)
+    with connect(engine) as connection:
+        total = dataset.rows if len(where) == 1 else connection.execute(count).scalar_one()
+        rows = [Example.model_validate_json(row.body) for row in connection.execute(query)]
+    return rows, total
 
 
 def load_examples(engine: sa.Engine, dataset: Dataset, split: Split | None = None) -> list[Example]:

@@ -18,7 +18,14 @@ from ratchet.store.database import add_rows, connect, transaction
 from ratchet.store.redact import clean, redacted
 from ratchet.store.tables import bodies, feedback, requests
 
-__all__ = ["LoggedRequest", "RequestWriter", "add_feedback", "has_request", "read_requests"]
+__all__ = [
+    "LoggedRequest",
+    "RequestWriter",
+    "add_feedback",
+    "count_requests",
+    "has_request",
+    "read_requests",
+]
 
 
 BATCH, PAUSE_S, AGAIN_S = 1000, 0.05, 1.0
@@ -185,6 +192,16 @@ def spoken_of(
     with connect(engine) as connection:
         for row in connection.execute(query):
             yield row.candidate_id, row.end_user, orjson.loads(row.body)
+
+
+def count_requests(engine: sa.Engine, model: str, since: float) -> tuple[int, int]:
+    """Return how many requests to a name came since a moment, and how many of them failed."""
+    query = sa.select(
+        sa.func.count(), sa.func.sum(sa.case((requests.c.status >= 400, 1), else_=0))
+    ).where(requests.c.model == model, requests.c.at > since)
+    with connect(engine) as connection:
+        count, failed = connection.execute(query).one()
+    return int(count), int(failed or 0)
 
 
 def has_request(engine: sa.Engine, request_id: str) -> bool:

@@ -48,6 +48,7 @@ __all__ = [
     "candidates",
     "datasets",
     "diagnoses",
+    "edits",
     "examples",
     "feedback",
     "files",
@@ -57,9 +58,11 @@ __all__ = [
     "keys",
     "metadata",
     "openings",
+    "people",
     "races",
     "releases",
     "requests",
+    "runs",
     "scores",
     "steps",
     "trials",
@@ -313,4 +316,41 @@ vectors = Table(
     Column("passage_id", String(20), primary_key=True),
     Column("embedding", String(200), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("role", String(10), nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(20), primary_key=True),
+    Column("task", String(200), nullable=False, index=True),
+    Column("words", Text, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Column("pid", Integer),
+    Column("code", Integer),
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("task", String(200), nullable=False, index=True),
+    Column("example_id", String(20), nullable=False),
+    Column("what", String(12), nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("version", Integer),
 )

@@ -1,0 +1,88 @@
+"""The page and the gateway on one port: what is not the API's goes to the page."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ratchet.gateway import Gateway
+from ratchet.gateway.http import Application, Receive, Scope, Send
+from ratchet.store import Workspace
+
+__all__ = ["make_page"]
+
+API = ("/v1/", "/healthz", "/metrics")
+
+
+def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Application:
+    """Return the server with both faces.
+
+    Args:
+        workspace: What the page shows.
+        gateway: Answers the API.
+        alone: Whether only this machine can reach the server.
+    """
+    os.environ.setdefault("NICEGUI_STORAGE_PATH", str(workspace.files / "page"))
+    from fastapi import FastAPI
+    from nicegui import ui
+
+    from ratchet.web import (
+        compare,
+        examples,
+        knowledge,
+        ladder,
+        people,
+        playground,
+        rating,
+        release,
+        runs,
+        tasks,
+        tune,
+    )
+    from ratchet.web.frame import Page
+
+    page = Page(workspace, lambda: gateway.pool, alone=alone)
+    for module in (tasks, examples, playground, compare, ladder, tune, knowledge, rating, release, runs, people):  # fmt: skip
+        module.add_to(page)
+    inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    ui.run_with(
+        inner,
+        title="Ratchet",
+        favicon="⚙",
+        dark=None,
+        storage_secret=secret_of(workspace.files / "page.secret"),
+        session_middleware_kwargs={"same_site": "strict", "max_age": 14 * 86_400},
+        show_welcome_message=False,
+        reconnect_timeout=30,
+    )
+
+    async def both(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await live(inner, gateway, scope, receive, send)
+        elif scope["type"] == "http" and (scope["path"].startswith(API) or scope["path"] == "/v1"):
+            await gateway(scope, receive, send)
+        else:
+            await inner(scope, receive, send)
+
+    return both
+
+
+async def live(inner: Any, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+    """Start the gateway, then the page; end them the other way round."""
+
+    async def told(message: Any) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            await gateway.stop()
+        await send(message)
+
+    await gateway.start()
+    await inner(scope, receive, told)
+
+
+def secret_of(path: Path) -> str:
+    """Return what sessions are signed with: made once, for the owner's eyes."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    return path.read_text("utf-8")

@@ -1,0 +1,136 @@
+"""Compare: the verdict in words first, then the chart, then the examples that each side wins."""
+
+import asyncio
+from difflib import SequenceMatcher
+from html import escape
+
+from nicegui import ui
+
+from ratchet.core import Candidate, Verdict
+from ratchet.core.errors import UsageError
+from ratchet.core.records import written
+from ratchet.ladder import Changed, changed_by
+from ratchet.measure import Measurement, compare, recall
+from ratchet.store import load_trials
+from ratchet.web.frame import Page, hint, points, table, title
+from ratchet.web.playground import choices_of
+from ratchet.workbench import Workbench
+
+__all__ = ["add_to", "diffed"]
+
+SHOWN = 20
+
+
+def add_to(page: Page) -> None:
+    """Add the views of this file."""
+
+    @page.view("/tasks/{task}/compare", "Compare")
+    async def compare_(task: str, a: str = "champion", b: str = "") -> None:
+        bench = await page.bench(task)
+        choices = choices_of(bench)
+        title("Compare", "Two candidates on the same dev examples: is one better, and how sure is that?")  # fmt: skip
+        with ui.row().classes("items-end w-full"):
+            first = ui.select(choices, value=a if a in choices else "champion", label="A").classes("grow")  # fmt: skip
+            second = ui.select(choices, value=b if b in choices else None, label="B, the challenger").classes("grow")  # fmt: skip
+
+            def go() -> None:
+                if not second.value:
+                    raise UsageError("choose a challenger")
+                ui.navigate.to(f"/tasks/{task}/compare?a={first.value}&b={second.value}")
+
+            page.button("Compare", go, role="viewer", icon="balance")
+        if b:
+            await Comparison(page, bench).show(a, b)
+
+
+class Comparison:
+    """What is known of two candidates."""
+
+    def __init__(self, page: Page, bench: Workbench) -> None:
+        self._page, self._bench = page, bench
+
+    async def show(self, a: str, b: str) -> None:
+        """Show the verdict, or what must be measured first."""
+        first, second = [await asyncio.to_thread(self._bench.candidate, name) for name in (a, b)]
+        if first.id == second.id:
+            raise UsageError("these two are the same candidate")
+        one, other = [await asyncio.to_thread(self._known, named) for named in (first, second)]
+        task, dev = self._bench.task.name, len(self._bench.split("dev"))
+        lacking = sum(dev - measured.n for measured in (one, other))
+        if lacking:
+            ui.label(f"{lacking:,} answers are missing for a verdict.")
+            self._page.button("Measure both", lambda: self._page.begin(task, "ab", task, "--a", a, "--b", b), icon="play_arrow")  # fmt: skip
+            hint("ab", task, "--a", a, "--b", b)
+            if not (one.n and other.n):
+                return
+        verdict = compare(one, other, margin=self._bench.task.margin)
+        ui.label(spoken(verdict)).classes("text-xl said").props('role="status"')
+        ui.echart(chart(verdict, one, other)).classes("w-full h-56").props(f'role="img" aria-label="{escape(verdict.sentence)}"')  # fmt: skip
+        rows = [[label, points(m.score), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
+        table(["", "score", "95 % interval", "examples", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip
+        ui.label(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.2g}").classes("soft")  # fmt: skip
+        trials = load_trials(self._bench.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id, task_id=self._bench.task.asking_id)  # fmt: skip
+        differing = changed_by(verdict, trials, self._bench.split("dev"), SHOWN)
+        won = [c for c in differing if gain(c) > 0]
+        for name, some in ((f"B won {verdict.wins}", won), (f"B lost {verdict.losses}", [c for c in differing if c not in won])):  # fmt: skip
+            with ui.expansion(f"{name}, the {len(some)} largest first", value=bool(some)).classes("w-full"):  # fmt: skip
+                for changed in some:
+                    show_change(changed)
+
+    def _known(self, candidate: Candidate) -> Measurement:
+        return recall(self._bench.bench(), candidate, self._bench.split("dev"), split="dev")
+
+
+def spoken(verdict: Verdict) -> str:
+    """Return a verdict in words for A and B."""
+    words = verdict.sentence.replace("The challenger", "B")
+    if verdict.decision == "no evidence" and verdict.visible:
+        words += f" With {verdict.n} examples a difference of {100 * verdict.visible:.0f} points would be seen."  # fmt: skip
+    return words
+
+
+def chart(verdict: Verdict, one: Measurement, other: Measurement) -> dict[str, object]:
+    """Return the two scores and the difference, each with its interval."""
+    rows = [
+        ("A", 100 * one.score, 100 * one.interval.low, 100 * one.interval.high),
+        ("B", 100 * other.score, 100 * other.interval.low, 100 * other.interval.high),
+        ("B − A", 100 * verdict.effect, 100 * verdict.interval.low, 100 * verdict.interval.high),
+    ]
+    lines = [{"type": "line", "symbol": "none", "lineStyle": {"width": 3}, "data": [[low, name], [high, name]], "silent": True} for name, _, low, high in rows]  # fmt: skip
+    return {
+        "animation": False,
+        "grid": {"left": 60, "right": 30, "top": 10, "bottom": 30},
+        "xAxis": {"type": "value", "name": "points"},
+        "yAxis": {"type": "category", "data": [name for name, *_ in reversed(rows)]},
+        "series": [{"type": "scatter", "symbolSize": 12, "data": [[value, name] for name, value, *_ in rows]}, *lines],
+    }  # fmt: skip
+
+
+def gain(changed: Changed) -> float:
+    """Return what the challenger gains on an example."""
+    before, after = changed.before.score, changed.after.score
+    return (after.value if after else 0.0) - (before.value if before else 0.0)
+
+
+def show_change(changed: Changed) -> None:
+    """Show one example: what went in, what was right, what A and B said and how they differ."""
+    with ui.column().classes("w-full border-b pb-2 gap-1"):
+        ui.label(" ".join(written(v) for v in changed.example.inputs.values())[:600]).classes("said")  # fmt: skip
+        ui.label(f"right: {written(changed.example.reference)[:600]}").classes("soft said")
+        ui.html(diffed(changed.before.output, changed.after.output), sanitize=False).classes("said mono")  # fmt: skip
+        for name, trial in (("A", changed.before), ("B", changed.after)):
+            if trial.score and trial.score.feedback:
+                ui.label(f"{name}: {points(trial.score.value)} points; {trial.score.feedback[:600]}").classes("soft said text-sm")  # fmt: skip
+
+
+def diffed(old: str, new: str) -> str:
+    """Return the change from one text to another, word by word, as HTML in which both are text."""
+    a, b = old[:4000].split(" "), new[:4000].split(" ")
+    parts = []
+    for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        out, fresh = escape(" ".join(a[i:j])), escape(" ".join(b[k:m]))
+        if tag == "equal":
+            parts.append(out)
+            continue
+        parts += [f"<del>{out}</del>"] * bool(out) + [f"<ins>{fresh}</ins>"] * bool(fresh)
+    return " ".join(parts)

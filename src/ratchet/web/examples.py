@@ -1,0 +1,310 @@
+"""Examples: a table that the database pages, edits that wait until they are a version, and the versions."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Callable
+
+from nicegui import events, ui
+
+from ratchet.core import Example, Json, Task
+from ratchet.core.errors import UsageError
+from ratchet.core.records import written
+from ratchet.data import as_version, restore
+from ratchet.data.importing import reference
+from ratchet.store import browse_examples, latest_dataset, load_datasets, load_examples
+from ratchet.store.edits import Edit, add_edit, drop_edits, load_edits
+from ratchet.web.frame import Page, hint, title
+from ratchet.web.runs import when
+
+__all__ = ["add_to", "guarded_cell"]
+
+ROWS, LONGEST, HISTORY = 25, 300, 30
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def add_to(page: Page) -> None:
+    """Add the views of this file."""
+
+    @page.view("/tasks/{task}/examples", "Examples")
+    async def examples_(task: str) -> None:
+        bench = await page.bench(task)
+        Examples(page, bench.task).show()
+
+
+class Examples:
+    """The examples of a task."""
+
+    def __init__(self, page: Page, task: Task) -> None:
+        self._page, self._task = page, task
+        self._engine = page.workspace.database
+        self._shown: dict[str, Example] = {}
+
+    def show(self) -> None:
+        """Show the view."""
+        dataset = latest_dataset(self._engine, self._task.name)
+        title("Examples", f"{dataset.rows:,} of version {dataset.version}, {dataset.source}")
+        self._waiting()
+        with ui.row().classes("w-full items-end"):
+            self._text = ui.input("Search in all columns", on_change=self._again).props("clearable debounce=250 outlined dense").classes("grow")  # fmt: skip
+            self._split = ui.select({"": "all splits", "train": "train", "dev": "dev", "test": "test"}, value="", label="Split", on_change=self._again).classes("w-32")  # fmt: skip
+            self._page.button("Add a row", self._add, icon="add")
+            self._page.button("Import more", self._more, icon="upload", flat=True)
+            ui.button("Export", icon="download", on_click=self._page.does(self._export, role="viewer")).props("flat no-caps")  # fmt: skip
+            ui.button("Versions", icon="history", on_click=self._versions).props("flat no-caps")
+            self._page.button("Check", lambda: self._page.begin(self._task.name, "check", self._task.name), flat=True)  # fmt: skip
+            self._page.button("More like these", self._synthesis, icon="auto_awesome", flat=True)
+        names = self._task.input_names
+        columns = [{"name": "split", "label": "split", "field": "split", "align": "left", "sortable": True}]  # fmt: skip
+        columns += [{"name": f"in_{n}", "label": n, "field": f"in_{n}", "align": "left"} for n in names]  # fmt: skip
+        columns += [{"name": n, "label": n, "field": n, "align": "left"} for n in ("answer", "state")]  # fmt: skip
+        self._table = ui.table(columns=columns, rows=[], row_key="id", pagination={"page": 1, "rowsPerPage": ROWS, "rowsNumber": 0, "sortBy": "position", "descending": False})  # fmt: skip
+        self._table.classes("w-full").props('flat bordered dense wrap-cells aria-label="Examples" :rows-per-page-options="[25,50,100]"')  # fmt: skip
+        self._table.on("request", lambda e: self._look(e.args["pagination"]))
+        self._table.on("rowClick", lambda e: self._open(e.args[1]["id"]), args=[None, ["id"], None])
+        ui.label("Click a row to correct it, comment on it, or mark it as reviewed.").classes("soft")  # fmt: skip
+        self._look(self._table.pagination)
+
+    # --- the table ---
+
+    def _again(self) -> None:
+        self._look({**self._table.pagination, "page": 1})
+
+    def _look(self, pages: dict[str, Json]) -> None:
+        """Show a page of the table."""
+        size = pages["rowsPerPage"] or ROWS
+        found, total = browse_examples(
+            self._engine,
+            latest_dataset(self._engine, self._task.name),
+            text=str(self._text.value or ""),
+            split=self._split.value or None,
+            offset=(pages["page"] - 1) * size,
+            limit=size,
+            order="split" if pages.get("sortBy") == "split" else "position",
+            descending=bool(pages.get("descending")),
+        )
+        states = states_of(load_edits(self._engine, self._task.name))
+        self._shown = {one.id: one for one in found}
+        self._table.rows = [
+            {
+                "id": one.id,
+                "split": one.split,
+                **{f"in_{name}": str(written(value))[:LONGEST] for name, value in one.inputs.items()},
+                "answer": str(written(one.reference))[:LONGEST],
+                "state": states.get(one.id, ""),
+            }
+            for one in found
+        ]  # fmt: skip
+        self._table.pagination = {**pages, "rowsPerPage": size, "rowsNumber": total}
+
+    # --- what waits ---
+
+    def _waiting(self) -> None:
+        made = [e for e in load_edits(self._engine, self._task.name, waiting=True) if e.what in ("changed", "added", "removed")]  # fmt: skip
+        if not made:
+            return
+        names = ", ".join(sorted({one.who for one in made}))
+        with ui.card().classes("w-full border-l-4 border-amber-600"), ui.row().classes("items-center w-full"):  # fmt: skip
+            ui.label(f"{len(made)} changes by {names} wait to become the next version.").classes("grow")  # fmt: skip
+            self._page.button("Save as a version", self._save, icon="save")
+            self._page.button("Discard mine", lambda: self._discard(made), flat=True)
+
+    async def _save(self) -> None:
+        with self._page.workspace.held():
+            dataset, lost = await asyncio.to_thread(as_version, self._engine, self._task, who=self._page.who)  # fmt: skip
+        words = f"version {dataset.version} has {dataset.rows:,} examples"
+        if lost:
+            words += f"; {len(lost)} changes still wait, as somebody else changed the same examples first"  # fmt: skip
+        ui.notify(words, type="warning" if lost else "positive", multi_line=True)
+        self._stay()
+
+    def _discard(self, made: list[Edit]) -> None:
+        drop_edits(self._engine, self._task.name, [e.id for e in made if e.who == self._page.who])
+        self._stay()
+
+    def _stay(self) -> None:
+        ui.navigate.to(f"/tasks/{self._task.name}/examples")
+
+    # --- one example ---
+
+    def _open(self, example_id: str) -> None:
+        example = self._shown[example_id]
+        history = load_edits(self._engine, self._task.name, example_id=example_id, limit=HISTORY)
+        waiting = next((e for e in history if e.what == "changed" and e.version is None), None)
+        now = Example.model_validate(waiting.body["example"]) if waiting else example
+        with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-3xl"):
+            ui.label(f"{example.split} · {example.source or example.id}").classes("soft")
+            if waiting and waiting.who != self._page.who:
+                ui.label(f"{waiting.who} has changed this example, and that waits to be saved; yours would take its place.").classes("text-amber-800").props('role="alert"')  # fmt: skip
+            read = self._fields(now)
+            said = ui.textarea("Comment").classes("w-full").props("outlined rows=2")
+
+            def change() -> None:
+                if example.split == "test" and not self._page.may("admin"):
+                    raise UsageError("the test split is sealed; an admin may correct it")
+                latest = load_edits(self._engine, self._task.name, example_id=example_id, limit=HISTORY)  # fmt: skip
+                newer = next((e for e in latest if e.what == "changed" and e.version is None), None)
+                if newer and (waiting is None or newer.id != waiting.id) and newer.who != self._page.who:  # fmt: skip
+                    raise UsageError(f"{newer.who} changed this example while you did: {written(newer.body['example'].get('reference'))[:LONGEST]}. Close, open it again, and look")  # fmt: skip
+                made = read().model_copy(update={"name": example.name, "group": example.group, "knowledge": example.knowledge, "source": example.source})  # fmt: skip
+                if made.id == example.id:
+                    raise UsageError("nothing is changed")
+                add_edit(self._engine, self._task.name, example_id, "changed", self._page.who, {"example": made.plain()})  # fmt: skip
+                self._stay()
+
+            def note(what: str) -> Callable[[], None]:
+                def noted() -> None:
+                    body = {"text": str(said.value)} if said.value else {}
+                    if what == "comment" and not body:
+                        raise UsageError("write the comment first")
+                    add_edit(self._engine, self._task.name, example_id, what, self._page.who, body)  # type: ignore[arg-type]
+                    dialog.close()
+                    self._again()
+
+                return noted
+
+            with ui.row():
+                self._page.button("Keep the change", change, icon="check")
+                self._page.button("Mark as reviewed", note("reviewed"), flat=True)
+                self._page.button("Comment", note("comment"), flat=True)
+                self._page.button("Remove", note("removed"), flat=True)
+                ui.button("Close", on_click=dialog.close).props("flat no-caps")
+            for one in history:
+                text = one.body.get("text") or (written(one.body["example"]["reference"])[:LONGEST] if "example" in one.body else "")  # fmt: skip
+                state = "waits" if one.version is None and one.what in ("changed", "removed", "added") else ""  # fmt: skip
+                ui.label(f"{when(one.at)} {one.who}: {one.what} {state} {text}").classes("soft said text-sm")  # fmt: skip
+
+    def _fields(self, example: Example | None) -> Callable[[], Example]:
+        """Show an example's parts to write in; return what reads them."""
+        boxes = {
+            name: ui.textarea(name, value="" if example is None else written(example.inputs.get(name))).classes("w-full").props("outlined autogrow")
+            for name in self._task.input_names
+        }  # fmt: skip
+        form = self._task.answer
+        was = "" if example is None else written(example.reference)
+        answer: ui.textarea | ui.select
+        if form.kind == "label":
+            answer = ui.select(list(form.labels), value=was or None, label="the right answer").classes("w-full")  # fmt: skip
+        else:
+            answer = ui.textarea("the right answer", value=was).classes("w-full").props("outlined autogrow")  # fmt: skip
+
+        def read() -> Example:
+            try:
+                inputs = {name: read_as(str(box.value or ""), None if example is None else example.inputs.get(name)) for name, box in boxes.items()}  # fmt: skip
+                right = reference(self._task, str(answer.value or ""), "the right answer")
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+            return Example(inputs=inputs, reference=right, source=f"written by {self._page.who}")
+
+        return read
+
+    def _add(self) -> None:
+        with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-3xl"):
+            read = self._fields(None)
+
+            def add() -> None:
+                made = read()
+                add_edit(self._engine, self._task.name, made.id, "added", self._page.who, {"example": made.plain()})  # fmt: skip
+                self._stay()
+
+            with ui.row():
+                self._page.button("Add", add)
+                ui.button("Close", on_click=dialog.close).props("flat no-caps")
+
+    # --- files and versions ---
+
+    def _more(self) -> None:
+        folder = self._page.workspace.files / "page" / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+
+        async def took(event: events.UploadEventArguments) -> None:
+            path = folder / event.file.name.replace("/", "_")
+            await event.file.save(path)
+            self._page.begin(self._task.name, "import", str(path), "--task", self._task.name, "--skip-bad")  # fmt: skip
+
+        with ui.dialog(value=True), ui.card():
+            ui.label("A file with the same columns; rows that are there already are kept once.")
+            ui.upload(auto_upload=True, on_upload=took)
+            hint("import", "FILE", "--task", self._task.name)
+
+    async def _export(self) -> None:
+        dataset = latest_dataset(self._engine, self._task.name)
+        content = await asyncio.to_thread(lambda: csv_of(load_examples(self._engine, dataset), self._task))  # fmt: skip
+        ui.download(content, f"{self._task.name}-{dataset.version}.csv", "text/csv")
+
+    def _versions(self) -> None:
+        found = load_datasets(self._engine, self._task.name)
+        newest = {one.id for one in load_examples(self._engine, found[0][0])}
+        with ui.dialog(value=True), ui.card().classes("w-full max-w-4xl"):
+            for dataset, at in found[:HISTORY]:
+                ids = {one.id for one in load_examples(self._engine, dataset)}
+                diff = "the newest" if dataset is found[0][0] else f"{len(ids - newest)} that the newest lacks, {len(newest - ids)} fewer"  # fmt: skip
+                with ui.row().classes("w-full items-center"):
+                    ui.label(f"{dataset.version}: {dataset.rows:,} examples, {at[:16]}, {dataset.source}; {diff}").classes("grow said")  # fmt: skip
+                    if dataset is not found[0][0]:
+
+                        async def back(dataset=dataset) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+                            await asyncio.to_thread(
+                                restore, self._engine, dataset, who=self._page.who
+                            )
+                            self._stay()
+
+                        self._page.button("Restore", back, flat=True)
+
+    def _synthesis(self) -> None:
+        with ui.dialog(value=True), ui.card().classes("w-full max-w-xl"):
+            title("More examples", "A model writes them; nothing counts before a person has taken it.")  # fmt: skip
+            kinds = {"alike": "like these", "rare": "of the rarest answers", "reverse": "an input for a given answer"}  # fmt: skip
+            kind = ui.select(kinds, value="alike", label="What kind").classes("w-full")
+            settings = self._page.workspace.settings.models
+            model = ui.input("By which model", value=self._task.models.teacher or settings.teacher or settings.default).classes("w-full")  # fmt: skip
+            count = ui.number("How many", value=10, min=1, max=200, precision=0)
+
+            def begin() -> None:
+                self._page.begin(self._task.name, "synth", self._task.name, f"--kind={kind.value}", f"--model={model.value}", f"--count={int(count.value)}")  # fmt: skip
+
+            self._page.button("Write some", begin)
+            hint("synth", self._task.name)
+
+
+def states_of(found: list[Edit]) -> dict[str, str]:
+    """Return what is to be said of examples, by id: the newest word of each."""
+    states: dict[str, str] = {}
+    for one in found:
+        waits = one.version is None and one.what in ("changed", "removed")
+        word = f"{one.what}, waits ({one.who})" if waits else f"{one.what} by {one.who}"
+        states.setdefault(one.example_id, word)
+    return states
+
+
+def read_as(text: str, was: Json) -> Json:
+    """Return what is written in a box: text, or where something else was there, JSON of its kind."""
+    if was is None or isinstance(was, str):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"expected JSON, as {written(was)[:60]!r}; got {text[:60]!r}") from error
+
+
+def csv_of(examples: list[Example], task: Task) -> bytes:
+    """Return examples as CSV; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([*task.input_names, "answer", "split", "source"])
+    for one in examples:
+        cells = [*(written(one.inputs[name]) for name in task.input_names), written(one.reference)]
+        writer.writerow([guarded_cell(str(cell)) for cell in (*cells, one.split, one.source)])
+    return out.getvalue().encode()
+
+
+def guarded_cell(text: str) -> str:
+    """Return a cell that no spreadsheet runs; a plain number stays one."""
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text

@@ -1,0 +1,221 @@
+"""The frame of every view: who is there, where one can go, what goes wrong, and the command that does the same."""
+
+import asyncio
+import shlex
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
+from nicegui import app, ui
+
+from ratchet.core.errors import RatchetError, UsageError
+from ratchet.jobs.commands import start_run, unfinished
+from ratchet.models import ModelPool
+from ratchet.store import Workspace, latest_dataset
+from ratchet.store.people import Person, Role, load_people
+from ratchet.workbench import Workbench
+
+__all__ = ["Page", "hint", "points", "table", "title"]
+
+VIEWS = {
+    "examples": "Examples",
+    "playground": "Playground",
+    "compare": "Compare",
+    "ladder": "Ladder",
+    "tune": "Fine-tunes",
+    "knowledge": "Knowledge",
+    "rating": "Rating",
+    "release": "Release and log",
+}
+HEAD = """
+<style>
+  body { font-family: system-ui, sans-serif; }
+  .mono { font-family: ui-monospace, monospace; font-size: 0.85rem; overflow-wrap: anywhere; }
+  .said { white-space: pre-wrap; overflow-wrap: anywhere; }
+  ins { background: #1b7f3b33; text-decoration: none; } del { background: #b0202033; }
+  .q-table td { max-width: 28rem; white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
+  .body--dark a { color: #8ab4f8; } .soft { color: #5f6368; } .body--dark .soft { color: #bdc1c6; }
+  *:focus-visible { outline: 3px solid #1a73e8; outline-offset: 1px; }
+</style>
+"""
+BENCHES = 8
+"""Tasks that are kept open."""
+Handler = Callable[..., Any]
+
+
+class Page:
+    """What all views share.
+
+    Args:
+        workspace: The workspace that is shown.
+        pool: Returns the models of the running server.
+        alone: Whether only this machine can reach the server: then nobody has to log in until there are people.
+    """
+
+    def __init__(self, workspace: Workspace, pool: Callable[[], ModelPool], *, alone: bool) -> None:
+        self.workspace, self.pool, self.alone = workspace, pool, alone
+        self._benches: dict[str, tuple[object, Workbench]] = {}
+        self._opening = asyncio.Lock()
+
+    # --- who ---
+
+    def person(self) -> Person | None:
+        """Return who is there; on a machine without people, its user."""
+        people = load_people(self.workspace.database)
+        if not people:
+            return Person(name="you", role="admin", digest="", created_at=0.0) if self.alone else None  # fmt: skip
+        name, digest = app.storage.user.get("name"), app.storage.user.get("digest")
+        return next((p for p in people if (p.name, p.digest) == (name, digest)), None)
+
+    def may(self, role: Role) -> bool:
+        """Return whether the one who is there may do what takes that role."""
+        person = self.person()
+        return person is not None and person.may(role)
+
+    @property
+    def who(self) -> str:
+        """Return the name of who is there."""
+        person = self.person()
+        return person.name if person else "nobody"
+
+    # --- views ---
+
+    def view(self, path: str, name: str, *, role: Role = "viewer") -> Callable[[Handler], Handler]:
+        """Make a function the view at `path`, for whoever has that role; what it raises of ours is shown in its place."""
+
+        def made(show: Handler) -> Handler:
+            @wraps(show)
+            async def shown(*args: Any, **parts: Any) -> None:
+                person = self.person()
+                if person is None:
+                    ui.navigate.to("/login")
+                    return
+                with self.frame(person, parts.get("task"), path):
+                    if not person.may(role):
+                        ui.label(f"This takes the role {role}; you are {person.role}.")
+                        return
+                    await self.safely(show, *args, **parts)
+
+            ui.page(path, title=f"{name} · Ratchet")(shown)
+            return shown
+
+        return made
+
+    @contextmanager
+    def frame(self, person: Person, task: str | None, path: str) -> Iterator[None]:
+        """Put a view into the header, the ways to go, and a column."""
+        ui.add_head_html(HEAD)
+        ui.html('<a href="#main" class="sr-only">Skip to the content</a>', sanitize=False)
+        dark = ui.dark_mode(app.storage.user.get("dark"))
+
+        def turn() -> None:
+            dark.value = not dark.value
+            app.storage.user["dark"] = dark.value
+
+        with ui.header().classes("items-center gap-4 bg-slate-800 text-white flex-wrap"):
+            ui.link("Ratchet", "/").classes("text-white text-lg font-bold no-underline")
+            with ui.row().classes("gap-3 items-center flex-wrap").props('role="navigation" aria-label="Main"'):  # fmt: skip
+                if task:
+                    ui.link(task, f"/tasks/{task}/examples").classes("text-white font-medium")
+                    for key, words in VIEWS.items():
+                        here = path.endswith(f"/{key}")
+                        look = "text-white" + (" underline font-bold" if here else " no-underline opacity-90")  # fmt: skip
+                        link = ui.link(words, f"/tasks/{task}/{key}").classes(look)
+                        link.props('aria-current="page"') if here else None
+            ui.space()
+            ui.link("Jobs", "/runs").classes("text-white no-underline")
+            ui.link("People and keys", "/people").classes("text-white no-underline")
+            who = person.name if person.digest else "this machine alone, no login"
+            ui.label(who).classes("text-sm")
+            if person.digest:
+                ui.link("Log out", "/logout").classes("text-white text-sm")
+            ui.button(icon="contrast", on_click=turn).props('flat dense round color=white aria-label="Dark or light"')  # fmt: skip
+        with ui.column().classes("w-full max-w-screen-xl mx-auto p-4 gap-4").props('id="main" role="main"'):  # fmt: skip
+            yield
+
+    async def safely(self, work: Handler, *args: Any, **parts: Any) -> Any:
+        """Do something; an error of ours is told beside where it happened, and nothing else is lost."""
+        try:
+            done = work(*args, **parts)
+            return await done if isinstance(done, Awaitable) else done
+        except RatchetError as error:
+            ui.notify(str(error), type="negative", multi_line=True, timeout=0, close_button="Close")
+            with ui.card().classes("w-full border-l-4 border-red-600").props('role="alert"'):
+                ui.label(str(error)).classes("said")
+            return None
+
+    def does(self, work: Handler, *, role: Role = "editor") -> Handler:
+        """Make a function what a button does: for whoever has the role, and with errors told."""
+
+        async def handled(*args: Any) -> None:
+            try:
+                if not self.may(role):
+                    raise UsageError(f"this takes the role {role}")
+                done = work(*args) if iscoroutinefunction(work) or args else work()
+                if isinstance(done, Awaitable):
+                    await done
+            except RatchetError as error:
+                ui.notify(str(error), type="negative", multi_line=True, timeout=15_000, close_button="Close")  # fmt: skip
+
+        return handled
+
+    # --- work ---
+
+    async def bench(self, task: str) -> Workbench:
+        """Return a task with its newest examples, opened once as long as nothing changes.
+
+        Raises: TaskError or DataError if it is not there, or has no examples.
+        """
+        path = self.workspace.task_path(task)
+        async with self._opening:
+            stamp = (path.stat().st_mtime_ns if path.exists() else 0, latest_dataset(self.workspace.database, task))  # fmt: skip
+            known = self._benches.get(task)
+            if known is None or known[0] != stamp:
+                opened = await asyncio.to_thread(Workbench.open, task, self.workspace.root)
+                self._benches[task] = (stamp, opened)
+                while len(self._benches) > BENCHES:
+                    self._benches.pop(next(iter(self._benches)))
+            return self._benches[task][1]
+
+    def begin(self, task: str, *words: str) -> None:
+        """Start a command as a job, and go where one can watch it."""
+        made = start_run(self.workspace, task, words, self.who)
+        ui.navigate.to(f"/runs/{made.id}")
+
+    def working(self, task: str) -> str | None:
+        """Return the id of a run that works on a task."""
+        found = [one.id for one in unfinished(self.workspace) if one.task == task]
+        return found[0] if found else None
+
+    def button(self, text: str, work: Handler, *, icon: str | None = None, role: Role = "editor", flat: bool = False) -> ui.button:  # fmt: skip
+        """Show a button; greyed out for whom it is not."""
+        shown = ui.button(text, on_click=self.does(work, role=role), icon=icon)
+        shown.props("no-caps" + (" flat" if flat else ""))
+        shown.set_enabled(self.may(role))
+        return shown
+
+
+def hint(*words: str) -> ui.label:
+    """Show the command that does the same."""
+    return ui.label(f"$ ratchet {shlex.join(words)}").classes("mono soft")
+
+
+def title(text: str, said: str = "") -> None:
+    """Show the title of a view, and a line under it."""
+    ui.label(text).classes("text-2xl font-semibold").props('role="heading" aria-level="1"')
+    if said:
+        ui.label(said).classes("soft")
+
+
+def points(share: float) -> str:
+    """Return a share as points of 100."""
+    return f"{100 * share:.1f}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, label: str) -> ui.table:
+    """Show rows of text under their columns; text from anywhere stays text."""
+    named = [{"name": str(k), "label": name, "field": str(k), "align": "left"} for k, name in enumerate(columns)]  # fmt: skip
+    body = [{"id": n, **{str(k): str(cell) for k, cell in enumerate(row)}} for n, row in enumerate(rows)]  # fmt: skip
+    return ui.table(columns=named, rows=body, row_key="id").classes("w-full").props(f'flat bordered dense wrap-cells aria-label="{label}" hide-pagination :rows-per-page-options="[0]"')  # fmt: skip

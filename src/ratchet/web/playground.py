@@ -1,0 +1,218 @@
+"""Playground: write a candidate, see the very messages that it sends, try it beside others, keep it."""
+
+import asyncio
+import re
+
+from nicegui import ui
+
+from ratchet.answer import Prompt, gather
+from ratchet.core import Candidate, Example, Task
+from ratchet.core.errors import RatchetError, UsageError
+from ratchet.core.records import written
+from ratchet.ladder import cost_text
+from ratchet.measure import Measurement, evaluate
+from ratchet.store import candidate_text, measured_candidates, write_text
+from ratchet.web.frame import Page, hint, points, title
+from ratchet.workbench import Workbench
+
+__all__ = ["add_to", "choices_of"]
+
+MOST, TWENTY = 4, 20
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def add_to(page: Page) -> None:
+    """Add the views of this file."""
+
+    @page.view("/tasks/{task}/playground", "Playground")
+    async def playground_(task: str) -> None:
+        bench = await page.bench(task)
+        await Playground(page, bench).show()
+
+
+def choices_of(bench: Workbench) -> dict[str, str]:
+    """Return the candidates that one can choose: the champion, the start, the files, and those of the ladder."""
+    found = {"champion": f"champion: {bench.champion().note or bench.champion().id}", "start": "the plain start"}  # fmt: skip
+    folder = bench.workspace.root / "tasks" / bench.task.name if bench.workspace else None
+    for path in sorted(folder.glob("*.yaml")) if folder and folder.is_dir() else []:
+        found[str(path)] = f"{path.stem} (file)"
+    for step in bench.steps():
+        for name, what in [(step.candidate_id, step.what), *((one.candidate_id, one.what) for one in step.losers)]:  # fmt: skip
+            found.setdefault(name, f"{what} ({step.lever}, rung {step.number})")
+    for candidate in measured_candidates(bench.engine, bench.task.asking_id):
+        found.setdefault(candidate.id, candidate.note or candidate.id)
+    return found
+
+
+class Playground:
+    """One candidate that is written, and up to three beside it."""
+
+    def __init__(self, page: Page, bench: Workbench) -> None:
+        self._page, self._bench = page, bench
+        self._task: Task = bench.task
+        self._base = bench.champion()
+        self._examples = bench.split("dev")[:200] or bench.examples[:200]
+
+    async def show(self) -> None:
+        """Show the view."""
+        title(
+            "Playground", "What you write here is a candidate: the whole of what a model is sent."
+        )
+        with ui.row().classes("w-full no-wrap gap-6"):
+            with ui.column().classes("w-1/2"):
+                choices = choices_of(self._bench)
+                self._from = ui.select(choices, value="champion", label="Begin from", on_change=self._page.does(self._begin, role="viewer")).classes("w-full")  # fmt: skip
+                fields = " ".join(f"{{{{{name}}}}}" for name in self._task.input_names)
+                ui.label(f"Fields: {fields} {{{{instructions}}}} {{{{labels}}}} {{{{schema}}}}").classes("mono soft")  # fmt: skip
+                self._model = ui.input("Model", value=self._base.model, on_change=self._look).classes("w-full")  # fmt: skip
+                self._system = self._area("System")
+                self._user = self._area("User")
+                self._answer = self._area("How a reply holds the answer")
+                with ui.row():
+                    self._heat = ui.number("Temperature", min=0, max=2, step=0.1, on_change=self._look)  # fmt: skip
+                    self._most = ui.number("Tokens at most", min=1, precision=0, on_change=self._look)  # fmt: skip
+                with ui.row().classes("items-end"):
+                    self._name = ui.input("Name")
+                    self._page.button("Save as a candidate", self._save, icon="save")
+            with ui.column().classes("w-1/2"):
+                labels = {k: f"{k + 1}. {' '.join(map(written, one.inputs.values()))[:90]}" for k, one in enumerate(self._examples)}  # fmt: skip
+                self._example = ui.select(labels, value=0, label="Example", with_input=True, on_change=self._look).classes("w-full")  # fmt: skip
+                self._said = ui.column().classes("w-full gap-1").props('aria-label="The messages as they are sent"')  # fmt: skip
+        others = {k: v for k, v in choices_of(self._bench).items() if k != "champion"}
+        with ui.row().classes("items-end w-full"):
+            self._beside = ui.select({"champion": "the champion", **others}, value=[], multiple=True, label=f"Beside it (up to {MOST - 1})").props("use-chips").classes("min-w-80")  # fmt: skip
+            self._page.button("Run on this example", lambda: self._run(1), icon="play_arrow")
+            self._page.button(f"Run on {TWENTY}", lambda: self._run(TWENTY), icon="fast_forward", flat=True)  # fmt: skip
+        self._out = ui.column().classes("w-full")
+        self._put(self._base)
+        await self._look()
+
+    def _area(self, name: str) -> ui.codemirror | ui.textarea:
+        box = ui.textarea(name, on_change=self._look).classes("w-full mono")
+        box.props(f'outlined autogrow debounce=300 aria-label="{name}"')
+        return box
+
+    def _put(self, candidate: Candidate) -> None:
+        self._base = candidate
+        self._model.value, self._system.value, self._user.value = candidate.model, candidate.system, candidate.user  # fmt: skip
+        self._answer.value = candidate.answer
+        self._heat.value, self._most.value = candidate.decoding.temperature, candidate.decoding.max_tokens  # fmt: skip
+
+    async def _begin(self) -> None:
+        self._put(await asyncio.to_thread(self._bench.candidate, str(self._from.value)))
+        await self._look()
+
+    def _written(self) -> Candidate:
+        """Return the candidate as it is written now."""
+        try:
+            return self._base.changed(
+                model=str(self._model.value),
+                system=str(self._system.value or ""),
+                user=str(self._user.value or ""),
+                answer=str(self._answer.value or "{{answer}}"),
+                adapter=self._base.adapter if self._model.value == self._base.model else None,
+                decoding={**self._base.decoding.model_dump(), "temperature": float(self._heat.value or 0), "max_tokens": int(self._most.value or 512)},
+                note="from the playground",
+            )  # fmt: skip
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    @property
+    def _chosen(self) -> Example:
+        return self._examples[int(self._example.value or 0)]
+
+    async def _look(self) -> None:
+        """Show the messages as they would be sent, and what they take."""
+        self._said.clear()
+        with self._said:
+            try:
+                candidate = self._written()
+                prompt, pool = Prompt(self._task, candidate), self._page.pool()
+                request = (await gather(prompt, self._chosen, pool)).request
+                model = pool.model(candidate.model)
+                tokens, _ = await asyncio.to_thread(model.count_tokens, request)
+            except RatchetError as error:
+                ui.label(str(error)).classes("text-red-700 said").props('role="alert"')
+                return
+            for message in request.messages:
+                ui.label(str(message["role"])).classes("soft text-sm")
+                ui.label(str(message.get("content") or message.get("tool_calls"))).classes("said mono border rounded p-2 w-full")  # fmt: skip
+            ui.label(f"≈ {tokens:,} tokens go in").classes("soft")
+            ui.label(f"right answer: {written(self._chosen.reference)[:400]}").classes("said soft")
+
+    async def _run(self, count: int) -> None:
+        """Ask the written candidate and those beside it, side by side."""
+        first = int(self._example.value or 0)
+        examples = self._examples[first : first + 1] if count == 1 else self._examples[:count]
+        names = list(self._beside.value)[: MOST - 1]
+        asked = [self._written()] + [
+            await asyncio.to_thread(self._bench.candidate, n) for n in names
+        ]
+        for one in asked:
+            self._bench.check_fits(one)
+        self._out.clear()
+        with self._out, ui.row().classes("w-full no-wrap gap-4"):
+            shown = [self._column(one, number) for number, one in enumerate(asked)]
+        await asyncio.gather(*(self._answers(one, examples, place) for one, place in zip(asked, shown, strict=True)))  # fmt: skip
+
+    def _column(self, candidate: Candidate, number: int) -> ui.column:
+        with ui.column().classes("grow basis-0"):
+            ui.label("as written" if number == 0 else candidate.note or candidate.id).classes("font-semibold")  # fmt: skip
+            place = ui.column().classes("w-full gap-1").props('aria-live="polite"')
+            with place:
+                ui.spinner()
+        return place
+
+    async def _answers(self, candidate: Candidate, examples: list[Example], place: ui.column) -> None:  # fmt: skip
+        """Ask one candidate, and show each answer as it comes."""
+        scores: list[float] = []
+        cost = 0.0
+        place.clear()
+        with place:
+            mean = ui.label("").classes("text-lg")
+        for start in range(0, len(examples), 4):
+            some = examples[start : start + 4]
+            try:
+                measured = await self._measured(candidate, some)
+            except RatchetError as error:
+                with place:
+                    ui.label(str(error)).classes("text-red-700 said").props('role="alert"')
+                return
+            cost += measured.spend.cost_usd or 0.0
+            trials = {trial.example_id: trial for trial in measured.read()}
+            with place:
+                for example in some:
+                    trial = trials.get(example.id)
+                    if trial is None:
+                        ui.label("no reply").classes("text-red-700")
+                        continue
+                    score = trial.score.value if trial.score else 0.0
+                    scores.append(score)
+                    look = "border-green-600" if score >= 1 else "border-red-600"
+                    with ui.column().classes(f"w-full border-l-4 {look} pl-2 gap-0"):
+                        if len(examples) > 1:
+                            ui.label(" ".join(map(written, example.inputs.values()))[:160]).classes("soft text-sm said")  # fmt: skip
+                        ui.label(trial.output).classes("said")
+                        ui.label(f"{points(score)} points, {trial.latency_s:.2f} s, {trial.usage.prompt_tokens} + {trial.usage.completion_tokens} tokens").classes("soft text-sm")  # fmt: skip
+            mean.set_text(f"{points(sum(scores) / max(1, len(scores)))} points on {len(scores)}; {cost_text(cost)}")  # fmt: skip
+
+    async def _measured(self, candidate: Candidate, examples: list[Example]) -> Measurement:
+        pool = self._page.pool()
+        bench = self._bench.bench(pool=pool)
+        return await evaluate(bench, candidate, pool.model(candidate.model), examples)
+
+    def _save(self) -> None:
+        """Write the candidate into the task's folder, where the lever `prompt` finds it."""
+        name = str(self._name.value or "").strip().lower()
+        if not NAME.fullmatch(name):
+            raise UsageError("give it a name of letters, digits, - and _")
+        candidate = self._written()
+        self._bench.check_fits(candidate)
+        path = self._page.workspace.root / "tasks" / self._task.name / f"{name}.yaml"
+        if path.exists():
+            raise UsageError(f"there is a candidate {name!r} already; choose another name")
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, candidate_text(candidate.changed(note=name)))
+        ui.notify(f"saved; compare it with the champion under Compare, or: ratchet ab {self._task.name} --b tasks/{self._task.name}/{name}.yaml", type="positive", multi_line=True)  # fmt: skip
+        with self._out:
+            hint("ab", self._task.name, "--a", "champion", "--b", f"tasks/{self._task.name}/{name}.yaml")  # fmt: skip

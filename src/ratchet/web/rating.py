@@ -1,0 +1,124 @@
+"""Rating: people grade answers without knowing whose they are; what they say feeds judges, rankings and corrected scores."""
+
+import asyncio
+from random import Random
+
+import numpy as np
+from nicegui import events, ui
+
+from ratchet.core import Example, Grade, Trial
+from ratchet.core.records import written
+from ratchet.judging import Judging
+from ratchet.measure.agreement import krippendorff_alpha
+from ratchet.metrics import JudgeMetric
+from ratchet.store import measured_candidates
+from ratchet.web.frame import Page, hint, title
+from ratchet.workbench import Workbench
+
+__all__ = ["add_to", "agreement_of"]
+
+KEYS = "1234567890"
+
+
+def add_to(page: Page) -> None:
+    """Add the views of this file."""
+
+    @page.view("/tasks/{task}/rating", "Rating", role="viewer")
+    async def rating_(task: str) -> None:
+        bench = await page.bench(task)
+        await Rating(page, bench).show()
+
+
+class Rating:
+    """Answers of several candidates, shuffled, without names."""
+
+    def __init__(self, page: Page, bench: Workbench) -> None:
+        self._page, self._bench = page, bench
+        metric = bench.metric
+        self._scale = list(metric.grades) if isinstance(metric, JudgeMetric) else ["fail", "pass"]
+        self._left: list[tuple[Example, Trial]] = []
+
+    async def show(self) -> None:
+        """Show the view."""
+        title("Rating", "Grade answers without knowing whose they are. Keys: the numbers grade, s skips.")  # fmt: skip
+        self._left = await asyncio.to_thread(self._ungraded)
+        self._told = ui.label("").classes("soft")
+        self._place = ui.column().classes("w-full")
+        with ui.row().classes("flex-wrap"):
+            for number, grade in enumerate(self._scale):
+                self._page.button(f"{KEYS[number]}  {grade}", lambda g=number: self._grade(g))
+            self._page.button("s  skip", self._skip, flat=True)
+        ui.keyboard(on_key=self._page.does(self._key))
+        hint("grade", self._bench.task.name)
+        self._next()
+
+    def _ungraded(self) -> list[tuple[Example, Trial]]:
+        judging = Judging(self._bench)
+        done = {(g.candidate_id, g.example_id) for g in judging.grades() if g.who == self._page.who}
+        found = [
+            (example, trial)
+            for candidate in measured_candidates(self._bench.engine, self._bench.task.asking_id)
+            for example, trial in judging.answers(candidate)
+            if (candidate.id, example.id) not in done and trial.failure is None
+        ]
+        Random(self._page.who).shuffle(found)
+        return found
+
+    def _next(self) -> None:
+        grades = Judging(self._bench).grades()
+        people = sorted({g.who for g in grades})
+        alpha = agreement_of(grades)
+        agreed = "" if alpha is None else f"; they agree to a Krippendorff's alpha of {alpha:.2f}"
+        self._told.set_text(f"{len(self._left):,} answers are left for you; {len(grades):,} grades by {', '.join(people) or 'nobody'}{agreed}")  # fmt: skip
+        self._place.clear()
+        with self._place:
+            if not self._left:
+                ui.label("Nothing is left to grade: measure a candidate first, or come back later.")
+                return
+            example, trial = self._left[0]
+            for name, value in example.inputs.items():
+                ui.label(f"{name}: {written(value)}").classes("said")
+            ui.label(written(trial.answer)).classes("said text-lg border rounded p-3 w-full").props('aria-label="The answer to grade"')  # fmt: skip
+            with ui.expansion("The right answer"):
+                ui.label(written(example.reference)).classes("said")
+
+    def _grade(self, place: int) -> None:
+        if not self._left:
+            return
+        example, trial = self._left.pop(0)
+        grade = Grade(
+            candidate_id=trial.candidate_id,
+            task_id=trial.task_id,
+            example_id=example.id,
+            who=self._page.who,
+            grade=self._scale[place],
+            value=place / (len(self._scale) - 1),
+        )
+        Judging(self._bench).add_grades([grade])
+        self._next()
+
+    def _skip(self) -> None:
+        self._left = self._left[1:] + self._left[:1]
+        self._next()
+
+    def _key(self, event: events.KeyEventArguments) -> None:
+        if not event.action.keydown or event.action.repeat:
+            return
+        name = str(event.key.name)
+        if name == "s":
+            self._skip()
+        elif name in KEYS and KEYS.index(name) < len(self._scale):
+            self._grade(KEYS.index(name))
+
+
+def agreement_of(grades: list[Grade]) -> float | None:
+    """Return Krippendorff's alpha of the people who graded; None for one person, or nothing that two have graded."""
+    people = sorted({g.who for g in grades})
+    places = {key: n for n, key in enumerate(dict.fromkeys((g.candidate_id, g.example_id) for g in grades))}  # fmt: skip
+    if len(people) < 2:  # one agrees with himself
+        return None
+    table = np.full((len(people), len(places)), np.nan)
+    for grade in grades:
+        table[people.index(grade.who), places[(grade.candidate_id, grade.example_id)]] = grade.value
+    both = (~np.isnan(table)).sum(0) > 1
+    return float(krippendorff_alpha(table, level="ordinal")) if both.any() else None

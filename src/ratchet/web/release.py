@@ -1,0 +1,160 @@
+"""Releases and the log: what is served under which name, what passes, what people say, and what becomes of it."""
+
+import time
+from datetime import datetime
+
+from nicegui import ui
+
+from ratchet.core import Json
+from ratchet.ladder import canary_test, cost_text, roll_back, start_canary
+from ratchet.store import load_releases
+from ratchet.store.requests import LoggedRequest, add_feedback, read_requests
+from ratchet.web.frame import Page, hint, table, title
+from ratchet.workbench import Workbench
+
+__all__ = ["add_to"]
+
+SHOWN, LONGEST, EVERY_S = 50, 300, 3.0
+
+
+def add_to(page: Page) -> None:
+    """Add the views of this file."""
+
+    @page.view("/tasks/{task}/release", "Release and log")
+    async def release_(task: str) -> None:
+        bench = await page.bench(task)
+        title("Release", "The champion under a name, behind an OpenAI-compatible endpoint.")
+        releases(page, bench)
+        title("Log", "What passed, the newest first.")
+        Log(page, bench).show()
+
+
+def releases(page: Page, bench: Workbench) -> None:
+    """Show what is served, its canary and its history, with the ways to change it."""
+    task, engine = bench.task.name, page.workspace.database
+    found = [one for one in load_releases(engine) if one.task.name == task]
+    champion = bench.champion()
+    if not found:
+        ui.label(f"Nothing is served yet. The champion is {champion.note or champion.id}.")
+    names = list(dict.fromkeys(one.name for one in found)) or [task]
+    for name in names:
+        of_name = [one for one in found if one.name == name]
+        last = of_name[-1] if of_name else None
+        if last:
+            ui.label(f"{name}: release {last.number}, {last.candidate.id} on {last.candidate.model}").classes("text-lg")  # fmt: skip
+        with ui.row().classes("items-end"):
+
+            def serve(name: str = name) -> None:
+                made = bench.promote(name=name)
+                ui.notify(f"{made.name} is {made.candidate.id} now", type="positive")
+                ui.navigate.to(f"/tasks/{task}/release")
+
+            page.button("Serve the champion", serve, icon="rocket_launch")
+            if last:
+                share = ui.number("Share of a canary, %", value=10, min=1, max=99).classes("w-40")
+
+                def canary(name: str = name, share: ui.number = share) -> None:
+                    start_canary(engine, champion, name=name, share=float(share.value) / 100)
+                    ui.navigate.to(f"/tasks/{task}/release")
+
+                def back(name: str = name) -> None:
+                    roll_back(engine, name, why=f"by {page.who}, on the page")
+                    ui.navigate.to(f"/tasks/{task}/release")
+
+                page.button("Send a share to the champion", canary, flat=True)
+                page.button("Roll back", back, flat=True)
+                page.button("Has anything drifted?", lambda: page.begin(task, "drift", task), flat=True)  # fmt: skip
+        if last and last.canary:
+            test = canary_test(engine, last)
+            ui.label(f"canary {last.canary.id} gets {100 * last.share:.0f} %: {test.word}, {test.wins} wins and {test.losses} losses by feedback")  # fmt: skip
+        rows = [[one.number, one.candidate.id, one.at[:16], one.who, one.why] for one in reversed(of_name)]  # fmt: skip
+        if rows:
+            table(["release", "candidate", "when", "who", "why"], rows, label="History")
+    hint("promote", task)
+    ui.label(f'curl http://…/v1/chat/completions -d \'{{"model": "{names[0]}", "messages": [{{"role": "user", "content": "…"}}]}}\'').classes("mono soft")  # fmt: skip
+
+
+class Log:
+    """The live log of a task's releases."""
+
+    def __init__(self, page: Page, bench: Workbench) -> None:
+        self._page, self._bench = page, bench
+        self._names = list(dict.fromkeys(one.name for one in load_releases(page.workspace.database) if one.task.name == bench.task.name))  # fmt: skip
+        self._shown: dict[str, LoggedRequest] = {}
+
+    def show(self) -> None:
+        """Show it."""
+        if not self._names:
+            ui.label("Nothing is served, so nothing has passed.")
+            return
+        with ui.row().classes("items-end w-full"):
+            self._name = ui.select(self._names, value=self._names[0], label="Release", on_change=self._look).classes("w-40")  # fmt: skip
+            self._failed = ui.checkbox("only failed", on_change=self._look)
+            self._text = ui.input("Search", on_change=self._look).props("clearable debounce=300 dense outlined")  # fmt: skip
+            task = self._bench.task.name
+            self._page.button("Make a dataset of what people vouch for", lambda: self._page.begin(task, "import", "--from-logs", str(self._name.value), "--task", task), icon="playlist_add")  # fmt: skip
+        hint("import", "--from-logs", self._names[0], "--task", self._bench.task.name)
+        columns = [{"name": n, "label": n, "field": n, "align": "left"} for n in ("when", "status", "inputs", "reply", "tokens", "cost", "s", "feedback")]  # fmt: skip
+        self._table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full")
+        self._table.props('flat bordered dense wrap-cells aria-label="Log"')
+        self._table.on("rowClick", lambda e: self._open(e.args[1]["id"]), args=[None, ["id"], None])
+        self._look()
+        ui.timer(EVERY_S, self._look)
+
+    def _look(self) -> None:
+        found = list(read_requests(self._page.workspace.database, model=str(self._name.value), failed=bool(self._failed.value), limit=SHOWN))  # fmt: skip
+        wanted = str(self._text.value or "").casefold()
+        self._shown = {one.id: one for one in found if wanted in str(one.body).casefold()}
+        self._table.rows = [row_of(one) for one in self._shown.values()]
+
+    def _open(self, request_id: str) -> None:
+        one = self._shown[request_id]
+        with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-3xl"):
+            ui.label(f"{one.id} · {one.status} · {one.latency_s:.2f} s").classes("soft")
+            ui.label(inputs_of(one)).classes("said")
+            ui.label(reply_of(one)).classes("said border rounded p-2 w-full")
+            right = ui.textarea("The answer that would have been right").classes("w-full").props("outlined autogrow")  # fmt: skip
+
+            def say(body: dict[str, Json]) -> None:
+                add_feedback(self._page.workspace.database, f"fb-{time.time_ns():x}", one.id, time.time(), {**body, "who": self._page.who})  # fmt: skip
+                dialog.close()
+                self._look()
+
+            with ui.row():
+                self._page.button("Good", lambda: say({"thumb": "up"}), icon="thumb_up", flat=True)
+                self._page.button("Bad", lambda: say({"thumb": "down"}), icon="thumb_down", flat=True)  # fmt: skip
+                self._page.button("This is right", lambda: say({"answer": str(right.value)}), flat=True)  # fmt: skip
+                ui.button("Close", on_click=dialog.close).props("flat no-caps")
+
+
+def row_of(one: LoggedRequest) -> dict[str, Json]:
+    """Return a request as a row of the table."""
+    said = ", ".join(f"{name} {value}" for each in one.feedback for name, value in each.items())
+    return {
+        "id": one.id,
+        "when": datetime.fromtimestamp(one.at).astimezone().strftime("%m-%d %H:%M:%S"),
+        "status": one.status,
+        "inputs": inputs_of(one)[:LONGEST],
+        "reply": reply_of(one)[:LONGEST],
+        "tokens": f"{one.prompt_tokens} + {one.completion_tokens}",
+        "cost": cost_text(one.cost_usd),
+        "s": f"{one.latency_s:.2f}",
+        "feedback": said or one.problem or "",
+    }
+
+
+def inputs_of(one: LoggedRequest) -> str:
+    """Return what went in, as text."""
+    inputs = one.body.get("inputs")
+    if isinstance(inputs, dict):
+        return "\n".join(str(value) for value in inputs.values())
+    request = one.body.get("request")
+    messages = request.get("messages", []) if isinstance(request, dict) else []
+    return str(messages[-1].get("content", "")) if messages else ""
+
+
+def reply_of(one: LoggedRequest) -> str:
+    """Return what came out, as text."""
+    replies = one.body.get("replies") or [{}]
+    first = replies[0]
+    return str(first.get("text") or "".join(call["arguments"] for call in first.get("tool_calls", ())))  # fmt: skip

@@ -1,0 +1,113 @@
+"""Jobs: what runs, how far it is, what it says; stop it, or run it again."""
+
+import shlex
+import time
+from datetime import datetime
+
+from nicegui import ui
+
+from ratchet.jobs.commands import again, output_of, progress_of, settled, stop_run
+from ratchet.store.runs import Run, load_runs
+from ratchet.web.frame import Page, hint, title
+
+__all__ = ["add_to", "watch"]
+
+EVERY_S = 1.0
+LOOKS = {"succeeded": "positive", "failed": "negative", "stopped": "warning", "running": "primary", "waiting": "grey"}  # fmt: skip
+
+
+def add_to(page: Page) -> None:
+    """Add the views of this file."""
+
+    @page.view("/runs", "Jobs")
+    def runs_() -> None:
+        title(
+            "Jobs", "Everything long. A job outlives this page and its server; one runs at a time."
+        )
+
+        @ui.refreshable
+        def listed() -> None:
+            found = [settled(page.workspace, one.id) for one in load_runs(page.workspace.database, limit=100)]  # fmt: skip
+            if not found:
+                ui.label("Nothing has run yet.")
+            for one in found:
+                with ui.row().classes("w-full items-center gap-3 border-b py-1"):
+                    ui.badge(one.state, color=LOOKS[one.state])
+                    ui.link(f"ratchet {shlex.join(one.words)}", f"/runs/{one.id}").classes("mono grow")  # fmt: skip
+                    ui.label(f"{one.who}, {when(one.created_at)}, {lasted(one)}").classes("soft")
+
+        listed()
+        ui.timer(2.0, listed.refresh)
+
+    @page.view("/runs/{run_id}", "Job")
+    def run_(run_id: str) -> None:
+        run = settled(page.workspace, run_id)
+        title(f"Job on {run.task}" if run.task else "Job", f"started by {run.who}, {when(run.created_at)}")  # fmt: skip
+        hint(*run.words)
+        watch(page, run_id)
+        with ui.row():
+            if run.task:
+                ui.link("To the ladder", f"/tasks/{run.task}/ladder")
+                ui.link("To the examples", f"/tasks/{run.task}/examples")
+
+
+def watch(page: Page, run_id: str) -> None:
+    """Show a run as it goes on."""
+    badge = ui.badge("").props('role="status" aria-live="polite"')
+    bar = ui.linear_progress(0, show_value=False).props('aria-label="Progress"')
+    told = ui.label("").classes("soft")
+    said = ui.label("").classes("mono said w-full border rounded p-3 max-h-96 overflow-auto")
+    said.props('tabindex=0 role="log" aria-label="What it says"')
+
+    def stop() -> None:
+        stop_run(page.workspace, run_id)
+        ui.notify("stopping; what was bought is kept")
+
+    def once_more() -> None:
+        made = again(page.workspace, settled(page.workspace, run_id), page.who)
+        ui.navigate.to(f"/runs/{made.id}")
+
+    with ui.row():
+        stopping = page.button("Stop", stop, icon="stop")
+        anew = page.button("Run again", once_more, icon="replay")
+
+    def look() -> None:
+        run = settled(page.workspace, run_id)
+        far = progress_of(page.workspace, run_id)
+        done, total = float(far.get("done") or 0), float(far.get("total") or 0)
+        badge.set_text(run.state)
+        badge.props(f"color={LOOKS[run.state]}")
+        said.set_text(output_of(page.workspace, run_id) or "nothing yet")
+        bar.set_value(1.0 if run.is_done else done / total if total else 0.0)
+        told.set_text(lasted(run) if run.is_done or not total else words(far, run))
+        stopping.set_visibility(not run.is_done)
+        anew.set_visibility(run.is_done)
+        if run.is_done:
+            timer.deactivate()
+
+    timer = ui.timer(EVERY_S, look)
+
+
+def words(far: dict[str, object], run: Run) -> str:
+    """Return how far a run is, in words, with the time that the part under way still takes."""
+    done, total, began = (float(str(far.get(name) or 0)) for name in ("done", "total", "began"))
+    left = (time.time() - began) * (total - done) / done if done else 0.0
+    eta = f", about {span(left)} left of this part" if done < total and done else ""
+    return f"{far.get('title')}: {done:,.0f} of {total:,.0f}; {far.get('note')}; {lasted(run)}{eta}"
+
+
+def lasted(run: Run) -> str:
+    """Return how long a run took, or has taken."""
+    if run.started_at is None:
+        return "waits for its turn" if run.state == "waiting" else ""
+    return span((run.ended_at or time.time()) - run.started_at)
+
+
+def span(seconds: float) -> str:
+    """Return a time in words."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def when(at: float) -> str:
+    """Return a moment in words."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,221 @@
+"""Tasks: what there is, and a new one from a file, a pasted table or the example."""
+
+import asyncio
+import re
+import shutil
+import time
+from pathlib import Path
+
+from nicegui import events, ui
+
+from ratchet.core import Task
+from ratchet.core.errors import DataError, RatchetError, UsageError
+from ratchet.data import Guess, Row, good_rows, guess_columns, guess_task
+from ratchet.jobs.commands import output_of, settled, start_run
+from ratchet.ladder import current, score_text
+from ratchet.store import latest_dataset, load_releases, load_steps
+from ratchet.store.requests import count_requests
+from ratchet.web.frame import Page, hint, table, title
+
+__all__ = ["add_to"]
+
+EXAMPLE = Path(__file__).with_name("example")
+GUESSED_FROM, SHOWN, PREVIEW = 2000, 5, 200
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+DAY_S = 86_400.0
+
+
+def add_to(page: Page) -> None:
+    """Add the views of this file."""
+
+    @page.view("/", "Tasks")
+    def tasks_() -> None:
+        names = page.workspace.task_names()
+        title("Tasks", "What a model must do, with examples and a way to score an answer.")
+        with ui.row():
+            page.button("New task", lambda: ui.navigate.to("/new"), icon="add")
+            if "pii" not in names:
+                page.button("Try the example task", lambda: example(page), icon="school")
+        if not names:
+            ui.label("No task yet. Bring a CSV with a question and an answer in each row, or begin with the example.")  # fmt: skip
+        with ui.row().classes("w-full gap-4"):
+            for name in names:
+                card(page, name)
+
+    @page.view("/new", "New task", role="editor")
+    def new() -> None:
+        Wizard(page).show()
+
+
+def card(page: Page, name: str) -> None:
+    """Show a task: its champion's score, what it took, its last rung, traffic and alarms."""
+    engine = page.workspace.database
+    steps = load_steps(engine, name)
+    champion = next((one for one in reversed(steps) if one.kept), None)
+    served = [one for one in load_releases(engine) if one.task.name == name]
+    with ui.card().classes("w-80"):
+        ui.link(name, f"/tasks/{name}/examples").classes("text-lg font-semibold")
+        try:
+            task, dataset = page.workspace.load_task(name), latest_dataset(engine, name)
+        except RatchetError as error:
+            ui.label(str(error)).classes("text-red-700 text-sm")
+            return
+        ui.label(f"{dataset.rows:,} examples, version {dataset.version}; answers of kind {task.answer.kind}").classes("soft text-sm")  # fmt: skip
+        if champion:
+            ui.label(score_text(champion)).classes("text-3xl")
+            cost = sum(one.spend.cost_usd or 0 for one in steps)
+            ui.label(f"champion: {champion.what}; ${cost:.2f} spent").classes("text-sm")
+            last = steps[-1]
+            ui.label(f"last rung: {last.lever}, {'kept' if last.kept else 'dropped'}").classes("text-sm")  # fmt: skip
+        else:
+            ui.label("not measured yet").classes("soft")
+        for release in {one.name for one in served}:
+            count, failed = count_requests(engine, release, time.time() - DAY_S)
+            ui.label(f"release {release}: {count:,} requests in 24 hours").classes("text-sm")
+            if failed:
+                ui.label(f"{failed:,} of them failed").classes("text-sm text-red-700").props('role="alert"')  # fmt: skip
+            if current(engine, release).canary:
+                ui.label("a canary is out").classes("text-sm text-amber-800")
+        if working := page.working(name):
+            ui.link("a job is at work", f"/runs/{working}").classes("text-sm")
+
+
+def example(page: Page) -> None:
+    """Make the example task: personal data in messages, for the small model that ships with Ratchet."""
+    tasks = page.workspace.root / "tasks"
+    (tasks / "pii").mkdir(parents=True, exist_ok=True)
+    shutil.copy(EXAMPLE / "pii.yaml", tasks / "pii.yaml")
+    shutil.copy(EXAMPLE / "listed.yaml", tasks / "pii" / "listed.yaml")
+    page.begin("pii", "import", str(EXAMPLE / "messages.jsonl"), "--task", "pii")
+
+
+class Wizard:
+    """A new task in one view: a file or a pasted table, what was guessed of it, and what it will be."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._file: Path | None = None
+        self._rows: list[Row] = []
+        self._guess: Guess | None = None
+
+    def show(self) -> None:
+        """Show it."""
+        title("New task", "1. Bring examples: each row has what goes in, and the right answer.")
+        with ui.row().classes("w-full items-start"):
+            ui.upload(label="CSV, TSV, JSONL, JSON or Parquet", auto_upload=True, on_upload=self.took).props('accept=".csv,.tsv,.jsonl,.json,.parquet" flat bordered').classes("w-96")  # fmt: skip
+            with ui.column().classes("grow"):
+                self._pasted = ui.textarea("… or paste a table here, with its header").classes("w-full").props("outlined rows=5")  # fmt: skip
+                self._page.button("Use what I pasted", self.took_text, flat=True)
+        self._rest = ui.column().classes("w-full")
+
+    async def took(self, event: events.UploadEventArguments) -> None:
+        """Take an uploaded file."""
+        path = self._folder() / f"{time.time_ns()}-{Path(event.file.name).name}"
+        await event.file.save(path)
+        await self._page.safely(self.guessed, path, Path(event.file.name).stem)
+
+    async def took_text(self) -> None:
+        """Take a pasted table: with tabs as from a spreadsheet, or commas, or JSON lines."""
+        text = str(self._pasted.value or "").strip()
+        if not text:
+            raise UsageError("paste a table first: a header, and a row for each example")
+        kind = "jsonl" if text.startswith("{") else "tsv" if "\t" in text.splitlines()[0] else "csv"
+        path = self._folder() / f"{time.time_ns()}-pasted.{kind}"
+        path.write_text(text + "\n", "utf-8")
+        await self.guessed(path, "mytask")
+
+    def _folder(self) -> Path:
+        folder = self._page.workspace.files / "page" / "files"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def guessed(self, path: Path, name: str) -> None:
+        """Show what the columns seem to be; all of it can be changed."""
+
+        def first() -> list[Row]:
+            found = []
+            for row in good_rows(path, skip_bad=True, skipped=[]):
+                found.append(row)
+                if len(found) >= GUESSED_FROM:
+                    break
+            return found
+
+        self._file, self._rows = path, await asyncio.to_thread(first)
+        if not self._rows:
+            raise DataError(f"{name}: no row can be read")
+        columns = list(dict.fromkeys(key for row in self._rows for key in row.values))
+        try:
+            guess = guess_columns(self._rows)
+        except DataError as error:
+            guess = Guess(inputs=(columns[0],), answer=columns[-1], reasons=(str(error),))
+        self._rest.clear()
+        with self._rest:
+            title("2. What goes in, what comes out", "Guessed from the first rows; change what is wrong.")  # fmt: skip
+            for reason in guess.reasons:
+                ui.label(reason).classes("text-amber-800")
+            clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "mytask"
+            with ui.row().classes("items-end"):
+                self._name = ui.input("Name of the task", value=clean)
+                self._inputs = ui.select(columns, value=list(guess.inputs), multiple=True, label="What goes in").props("use-chips").classes("min-w-64")  # fmt: skip
+                self._answer = ui.select(columns, value=guess.answer, label="The right answer").classes("min-w-40")  # fmt: skip
+                self._group = ui.select({"": "none", **{c: c for c in columns}}, value=guess.group or "", label="Rows that belong together").classes("min-w-40")  # fmt: skip
+            self._told = ui.column().classes("w-full")
+            for one in (self._inputs, self._answer, self._group):
+                one.on_value_change(self.told)
+            self.told()
+            self._page.button("Make the task", self.make, icon="check")
+            self._state = ui.label("").classes("said").props('role="status"')
+
+    def told(self) -> None:
+        """Show the form of the answers and a preview, for the columns that are chosen now."""
+        self._told.clear()
+        with self._told:
+            try:
+                guess, task = self.chosen()
+            except RatchetError as error:
+                ui.label(str(error)).classes("text-red-700")
+                return
+            labels = f": {', '.join(task.answer.labels[:12])}" if task.answer.labels else ""
+            ui.label(f"The answer is of kind {task.answer.kind}{labels}. It is scored by {task.metric.name}, and answered by {task.models.student}.")  # fmt: skip
+            rows = [[str(row.values.get(c, ""))[:PREVIEW] for c in (*guess.inputs, guess.answer)] for row in self._rows[:SHOWN]]  # fmt: skip
+            table([*guess.inputs, f"→ {guess.answer}"], rows, label="The first rows")
+            again = len(self._rows) - len({repr([row.values.get(c) for c in guess.inputs]) for row in self._rows})  # fmt: skip
+            if again:
+                ui.label(f"{again:,} of the first {len(self._rows):,} rows have inputs that stood there before: the same answer is kept once, another one is told of as a conflict").classes("text-amber-800")  # fmt: skip
+
+    def chosen(self) -> tuple[Guess, Task]:
+        """Return what is chosen, as columns and as a task."""
+        settings = self._page.workspace.settings.models
+        inputs = [c for c in self._inputs.value if c != self._answer.value]
+        if not inputs:
+            raise UsageError("choose at least one column that goes in")
+        guess = guess_columns(self._rows, inputs=inputs, answer=self._answer.value, group=self._group.value or None)  # fmt: skip
+        return guess, guess_task("new", self._rows, guess, model=settings.default, teacher=settings.teacher)  # fmt: skip
+
+    async def make(self) -> None:
+        """Import the file by the command that does it, and go to the examples."""
+        name = str(self._name.value).strip()
+        if not NAME.fullmatch(name):
+            raise UsageError("a task's name is letters, digits, - and _")
+        if name in self._page.workspace.task_names():
+            raise UsageError(f"there is a task {name!r} already; choose another name")
+        guess, _ = self.chosen()
+        words = ["import", str(self._file), "--task", name, *(f"--input={c}" for c in guess.inputs), f"--answer={guess.answer}", "--skip-bad"]  # fmt: skip
+        if guess.group:
+            words.append(f"--group={guess.group}")
+        made = start_run(self._page.workspace, name, words, self._page.who)
+        with self._rest:
+            hint(*words[:1], str(self._file.name if self._file else ""), *words[2:])
+
+        def look() -> None:
+            found = settled(self._page.workspace, made.id)
+            self._state.set_text(output_of(self._page.workspace, made.id) or "reading …")
+            if found.state == "succeeded":
+                timer.deactivate()
+                ui.navigate.to(f"/tasks/{name}/examples")
+            elif found.is_done:
+                timer.deactivate()
+                self._state.classes("text-red-700")
+
+        with self._rest:
+            timer = ui.timer(0.3, look)
