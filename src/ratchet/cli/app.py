@@ -21,6 +21,7 @@ from ratchet.cli import (
     measuring,
     people,
     serving,
+    synthesis,
     tasks,
     tuning,
     wheeling,
@@ -54,6 +55,7 @@ def root(
 
 for module in (
     tasks,
+    synthesis,
     measuring,
     exchanging,
     knowledge,

@@ -26,12 +26,14 @@ from ratchet.ladder.report import (
     score_text,
 )
 from ratchet.ladder.story import Story, json_report, markdown_report
+from ratchet.ladder.synthesis import KINDS, synthesise
 from ratchet.ladder.wheel import Passed, Queued, drift_since, passed_of, queue_of
 
 __all__ = [
     "ALPHA",
     "COLUMNS",
     "FIGURES",
+    "KINDS",
     "QUICK",
     "Ask",
     "Changed",
@@ -84,4 +86,5 @@ __all__ = [
     "score_text",
     "settle_canaries",
     "start_canary",
+    "synthesise",
 ]

@@ -13,7 +13,7 @@ from ratchet.store.tables import edits
 
 __all__ = ["Edit", "EditKind", "add_edit", "drop_edits", "load_edits", "settle_edits"]
 
-EditKind = Literal["changed", "added", "removed", "reviewed", "comment"]
+EditKind = Literal["changed", "added", "removed", "reviewed", "comment", "suggested"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
         title="Ratchet",
         favicon="⚙",
         dark=None,
+        language="en-US",
         storage_secret=secret_of(workspace.files / "page.secret"),
         session_middleware_kwargs={"same_site": "strict", "max_age": 14 * 86_400},
         show_welcome_message=False,

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from nicegui import events, ui
 
@@ -15,7 +16,7 @@ from ratchet.data import as_version, restore
 from ratchet.data.importing import reference
 from ratchet.store import browse_examples, latest_dataset, load_datasets, load_examples
 from ratchet.store.edits import Edit, add_edit, drop_edits, load_edits
-from ratchet.web.frame import Page, hint, title
+from ratchet.web.frame import Page, chooser, hint, title
 from ratchet.web.runs import when
 
 __all__ = ["add_to", "guarded_cell"]
@@ -44,8 +45,12 @@ class Examples:
     def show(self) -> None:
         """Show the view."""
         dataset = latest_dataset(self._engine, self._task.name)
-        title("Examples", f"{dataset.rows:,} of version {dataset.version}, {dataset.source}")
+        title(
+            "Examples",
+            f"{dataset.rows:,} of version {dataset.version}, {Path(dataset.source).name}",
+        )
         self._waiting()
+        self._suggested()
         with ui.row().classes("w-full items-end"):
             self._text = ui.input("Search in all columns", on_change=self._again).props("clearable debounce=250 outlined dense").classes("grow")  # fmt: skip
             self._split = ui.select({"": "all splits", "train": "train", "dev": "dev", "test": "test"}, value="", label="Split", on_change=self._again).classes("w-32")  # fmt: skip
@@ -109,6 +114,32 @@ class Examples:
             ui.label(f"{len(made)} changes by {names} wait to become the next version.").classes("grow")  # fmt: skip
             self._page.button("Save as a version", self._save, icon="save")
             self._page.button("Discard mine", lambda: self._discard(made), flat=True)
+
+    def _suggested(self) -> None:
+        """Show what a model wrote, to be taken or not."""
+        found = [e for e in load_edits(self._engine, self._task.name, waiting=True) if e.what == "suggested"]  # fmt: skip
+        if not found:
+            return
+        with ui.expansion(f"{len(found)} examples that a model wrote wait for a person", value=True).classes("w-full border rounded"):  # fmt: skip
+            for one in found[:ROWS]:
+                example = Example.model_validate(one.body["example"])
+
+                def take(one: Edit = one) -> None:
+                    drop_edits(self._engine, self._task.name, [one.id])
+                    add_edit(self._engine, self._task.name, one.example_id, "added", self._page.who, one.body)  # fmt: skip
+                    self._stay()
+
+                def leave(one: Edit = one) -> None:
+                    drop_edits(self._engine, self._task.name, [one.id])
+                    self._stay()
+
+                with ui.row().classes("w-full items-center no-wrap border-b"):
+                    with ui.column().classes("grow gap-0"):
+                        ui.label(" ".join(map(written, example.inputs.values()))[:LONGEST]).classes("said")  # fmt: skip
+                        ui.label(f"→ {written(example.reference)[:LONGEST]}").classes("said soft")
+                        ui.label(example.source).classes("soft text-sm")
+                    self._page.button("Take it", take, icon="check")
+                    self._page.button("Leave it", leave, flat=True)
 
     async def _save(self) -> None:
         with self._page.workspace.held():
@@ -225,7 +256,7 @@ class Examples:
 
         with ui.dialog(value=True), ui.card():
             ui.label("A file with the same columns; rows that are there already are kept once.")
-            ui.upload(auto_upload=True, on_upload=took)
+            chooser("Choose a file", took)
             hint("import", "FILE", "--task", self._task.name)
 
     async def _export(self) -> None:
@@ -241,7 +272,7 @@ class Examples:
                 ids = {one.id for one in load_examples(self._engine, dataset)}
                 diff = "the newest" if dataset is found[0][0] else f"{len(ids - newest)} that the newest lacks, {len(newest - ids)} fewer"  # fmt: skip
                 with ui.row().classes("w-full items-center"):
-                    ui.label(f"{dataset.version}: {dataset.rows:,} examples, {at[:16]}, {dataset.source}; {diff}").classes("grow said")  # fmt: skip
+                    ui.label(f"{dataset.version}: {dataset.rows:,} examples, {at[:16]}, {Path(dataset.source).name}; {diff}").classes("grow said")  # fmt: skip
                     if dataset is not found[0][0]:
 
                         async def back(dataset=dataset) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
@@ -254,7 +285,7 @@ class Examples:
 
     def _synthesis(self) -> None:
         with ui.dialog(value=True), ui.card().classes("w-full max-w-xl"):
-            title("More examples", "A model writes them; nothing counts before a person has taken it.")  # fmt: skip
+            title("More examples", "A model writes them; nothing counts before a person has taken it.", level=2)  # fmt: skip
             kinds = {"alike": "like these", "rare": "of the rarest answers", "reverse": "an input for a given answer"}  # fmt: skip
             kind = ui.select(kinds, value="alike", label="What kind").classes("w-full")
             settings = self._page.workspace.settings.models

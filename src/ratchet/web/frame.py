@@ -8,7 +8,7 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any
 
-from nicegui import app, ui
+from nicegui import app, events, ui
 
 from ratchet.core.errors import RatchetError, UsageError
 from ratchet.jobs.commands import start_run, unfinished
@@ -17,7 +17,7 @@ from ratchet.store import Workspace, latest_dataset
 from ratchet.store.people import Person, Role, load_people
 from ratchet.workbench import Workbench
 
-__all__ = ["Page", "hint", "points", "table", "title"]
+__all__ = ["BLUE", "GREEN", "RED", "Page", "chooser", "hint", "points", "table", "title"]
 
 VIEWS = {
     "examples": "Examples",
@@ -32,14 +32,17 @@ VIEWS = {
 HEAD = """
 <style>
   body { font-family: system-ui, sans-serif; }
+  .q-loading-bar { display: none; }
   .mono { font-family: ui-monospace, monospace; font-size: 0.85rem; overflow-wrap: anywhere; }
   .said { white-space: pre-wrap; overflow-wrap: anywhere; }
   ins { background: #1b7f3b33; text-decoration: none; } del { background: #b0202033; }
   .q-table td { max-width: 28rem; white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
-  .body--dark a { color: #8ab4f8; } .soft { color: #5f6368; } .body--dark .soft { color: #bdc1c6; }
+  main a, #main a { color: #1a5fb4; } .body--dark #main a { color: #8ab4f8; } .soft { color: #5f6368; } .body--dark .soft { color: #bdc1c6; }
   *:focus-visible { outline: 3px solid #1a73e8; outline-offset: 1px; }
 </style>
 """
+BLUE, GREEN, RED = "#1a5fb4", "#1b7f3b", "#b02020"
+"""Dark enough for white letters on them."""
 BENCHES = 8
 """Tasks that are kept open."""
 Handler = Callable[..., Any]
@@ -107,6 +110,7 @@ class Page:
     def frame(self, person: Person, task: str | None, path: str) -> Iterator[None]:
         """Put a view into the header, the ways to go, and a column."""
         ui.add_head_html(HEAD)
+        ui.colors(primary=BLUE, positive=GREEN, negative=RED)
         ui.html('<a href="#main" class="sr-only">Skip to the content</a>', sanitize=False)
         dark = ui.dark_mode(app.storage.user.get("dark"))
 
@@ -197,14 +201,31 @@ class Page:
         return shown
 
 
+def chooser(text: str, took: Callable[[events.UploadEventArguments], Awaitable[None]], *, accept: str = "", multiple: bool = False) -> None:  # fmt: skip
+    """Show a button that takes files; they travel as they are chosen."""
+    told = ui.label("").classes("soft").props('role="status"')
+
+    async def taken(event: events.UploadEventArguments) -> None:
+        told.set_text(f"{event.file.name}: {event.file.size() / 2**20:.1f} MB")
+        await took(event)
+        hidden.reset()
+
+    hidden = ui.upload(auto_upload=True, multiple=multiple, on_upload=taken).classes("hidden")
+    hidden.props(f'accept="{accept}"' if accept else "")
+    hidden.on("start", lambda: told.set_text("on its way …"))
+    button = ui.button(text, icon="upload").props("no-caps")
+    button.on("click", js_handler=f"() => getElement({hidden.id}).$refs.qRef.pickFiles()")
+
+
 def hint(*words: str) -> ui.label:
     """Show the command that does the same."""
     return ui.label(f"$ ratchet {shlex.join(words)}").classes("mono soft")
 
 
-def title(text: str, said: str = "") -> None:
-    """Show the title of a view, and a line under it."""
-    ui.label(text).classes("text-2xl font-semibold").props('role="heading" aria-level="1"')
+def title(text: str, said: str = "", *, level: int = 1) -> None:
+    """Show the title of a view, or of a part of it, and a line under it."""
+    size = "text-2xl" if level == 1 else "text-xl mt-4"
+    ui.label(text).classes(f"{size} font-semibold").props(f'role="heading" aria-level="{level}"')
     if said:
         ui.label(said).classes("soft")
 

@@ -9,7 +9,7 @@ from ratchet.core.errors import RatchetError, UsageError
 from ratchet.retrieval import Library
 from ratchet.retrieval.search import Mode
 from ratchet.store.knowledge import list_knowledge, load_passages
-from ratchet.web.frame import Page, hint, table, title
+from ratchet.web.frame import Page, chooser, hint, table, title
 
 __all__ = ["add_to"]
 
@@ -48,7 +48,8 @@ def upload(page: Page, task: str) -> None:
             await event.file.save(path)
             ui.notify(f"{path.name} is here; add more, or take them in")
 
-        ui.upload(label="md, txt, html, pdf, docx, csv, jsonl, sqlite", multiple=True, auto_upload=True, on_upload=page.does(took))  # fmt: skip
+        chooser("Choose documents", page.does(took), multiple=True)
+        ui.label("md, txt, html, pdf, docx, csv, jsonl, sqlite").classes("soft")
 
         def add() -> None:
             place = folder / str(name.value)
@@ -62,7 +63,7 @@ def upload(page: Page, task: str) -> None:
 
 def search(page: Page, names: list[str]) -> None:
     """Show a query through each way of searching, side by side."""
-    title("Try a query")
+    title("Try a query", level=2)
     with ui.row().classes("items-end w-full"):
         name = ui.select(names, value=names[0], label="Knowledge").classes("w-40")
         query = ui.input("Query").classes("grow")

@@ -13,7 +13,7 @@ from ratchet.ladder import COLUMNS, Prospects, html_report, rung_cells
 from ratchet.levers import DecodingLever, DemosLever, Lever, ModelLever, PromptLever, TuneLever
 from ratchet.measure import standings
 from ratchet.store import load_steps
-from ratchet.web.frame import Page, hint, points, table, title
+from ratchet.web.frame import GREEN, RED, Page, hint, points, table, title
 from ratchet.web.runs import watch
 from ratchet.workbench import Workbench
 
@@ -71,8 +71,8 @@ def rungs(page: Page, task: str) -> None:
                 "xAxis": {"type": "category", "data": [f"{s.number} {s.lever} {'✓' if s.kept else '✗'}" for s in steps]},
                 "yAxis": {"type": "value", "min": 0, "max": 100},
                 "series": [
-                    {"type": "scatter", "symbolSize": 13, "data": [{"value": round(100 * s.score, 1), "itemStyle": {"color": "#1b7f3b" if s.kept else "#b02020"}} for s in steps]},
-                    *[{"type": "line", "symbol": "none", "silent": True, "lineStyle": {"width": 3, "color": "#1b7f3b" if s.kept else "#b02020"}, "data": [[k, 100 * s.interval.low], [k, 100 * s.interval.high]]} for k, s in enumerate(steps)],
+                    {"type": "scatter", "symbolSize": 13, "data": [{"value": round(100 * s.score, 1), "itemStyle": {"color": GREEN if s.kept else RED}} for s in steps]},
+                    *[{"type": "line", "symbol": "none", "silent": True, "lineStyle": {"width": 3, "color": GREEN if s.kept else RED}, "data": [[k, 100 * s.interval.low], [k, 100 * s.interval.high]]} for k, s in enumerate(steps)],
                 ],
             }
         ).classes("w-full h-56").props(f'role="img" aria-label="{len(steps)} rungs, the best at {points(best)} points"')  # fmt: skip
@@ -85,7 +85,7 @@ def rungs(page: Page, task: str) -> None:
 
 def show_diagnosis(found: Diagnosis) -> None:
     """Show why answers fail, and the task on its two axes."""
-    title("Why answers fail", f"{found.failures} of {found.n} train answers of the champion; found by experiment.")  # fmt: skip
+    title("Why answers fail", f"{found.failures} of {found.n} train answers of the champion; found by experiment.", level=2)  # fmt: skip
     rows = [[s.cause, CAUSES[s.cause], s.count, f"{100 * s.share:.0f} %", f"{100 * s.interval.low:.0f} to {100 * s.interval.high:.0f} %"] for s in found.shares]  # fmt: skip
     table(["cause", "how it shows", "failures", "share", "interval"], rows, label="Causes")
     ui.label(f"What it must know: {100 * found.knows:.0f} % of the failures. How it must act: {100 * found.acts:.0f} %.")  # fmt: skip
@@ -105,7 +105,7 @@ def show_diagnosis(found: Diagnosis) -> None:
 async def next_step(page: Page, bench: Workbench, found: Diagnosis | None) -> None:
     """Show what promises most now, with a button."""
     task = bench.task.name
-    title("Next best step")
+    title("Next best step", level=2)
     if found is None:
         ui.label("A diagnosis tells which lever the failures point to.")
         page.button("Diagnose the champion", lambda: page.begin(task, "diagnose", task), icon="biotech")  # fmt: skip
@@ -127,10 +127,10 @@ async def next_step(page: Page, bench: Workbench, found: Diagnosis | None) -> No
 
 def start_climb(page: Page, task: str) -> None:
     """Show what starts a climb."""
-    title("Climb by itself", "Diagnose, try what promises most, keep what is proven, and again, within a budget.")  # fmt: skip
+    title("Climb by itself", "Diagnose, try what promises most, keep what is proven, and again, within a budget.", level=2)  # fmt: skip
     with ui.row().classes("items-end"):
-        dollars = ui.number("Budget in dollars", value=5, min=0, step=1)
-        target = ui.number("Target in points", min=0, max=100)
+        dollars = ui.number("Budget in dollars", value=5, min=0, step=1).classes("w-40")
+        target = ui.number("Target in points", min=0, max=100).classes("w-40")
         levers = ui.select(list(LEVERS), value=[], multiple=True, label="Only these levers, in order").classes("min-w-64")  # fmt: skip
 
         def climb() -> None:
@@ -151,8 +151,8 @@ def front(bench: Workbench) -> None:
         found = standings(bench.measured())
     except UsageError:  # nothing is measured yet
         return
-    title("Quality, cost and latency")
-    data = [{"name": escape(s.measured.candidate.note or s.measured.candidate.id), "value": [round(s.measured.tokens_a_call, 1), round(100 * s.measured.score, 1)], "itemStyle": {"color": "#1b7f3b" if s.dominated_by is None else "#888888"}} for s in found]  # fmt: skip
+    title("Quality, cost and latency", level=2)
+    data = [{"name": escape(s.measured.candidate.note or s.measured.candidate.id), "value": [round(s.measured.tokens_a_call, 1), round(100 * s.measured.score, 1)], "itemStyle": {"color": GREEN if s.dominated_by is None else "#888888"}} for s in found]  # fmt: skip
     ui.echart(
         {
             "animation": False,

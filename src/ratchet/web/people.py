@@ -123,7 +123,7 @@ def who_may(page: Page, known: list[Person]) -> None:
 def who_may_ask(page: Page) -> None:
     """Show the keys to the API, and what makes and ends them."""
     engine = page.workspace.database
-    title("API keys", "Shown once, kept as hashes. From the first key on the API asks everyone for one.")  # fmt: skip
+    title("API keys", "Shown once, kept as hashes. From the first key on the API asks everyone for one.", level=2)  # fmt: skip
     keys, now = load_keys(engine), time.time()
     rows = [(k.name, ", ".join(k.scopes), when(k.created_at), "good" if k.is_good(now) else "ended") for k in keys]  # fmt: skip
     table(["name", "scopes", "made", "state"], rows, label="Keys")

@@ -51,6 +51,7 @@ class Playground:
         self._page, self._bench = page, bench
         self._task: Task = bench.task
         self._base = bench.champion()
+        self._looks = 0
         self._examples = bench.split("dev")[:200] or bench.examples[:200]
 
     async def show(self) -> None:
@@ -69,7 +70,7 @@ class Playground:
                 self._user = self._area("User")
                 self._answer = self._area("How a reply holds the answer")
                 with ui.row():
-                    self._heat = ui.number("Temperature", min=0, max=2, step=0.1, on_change=self._look)  # fmt: skip
+                    self._heat = ui.number("Temperature", min=0, max=2, step=0.1, on_change=self._look).classes("w-32")  # fmt: skip
                     self._most = ui.number("Tokens at most", min=1, precision=0, on_change=self._look)  # fmt: skip
                 with ui.row().classes("items-end"):
                     self._name = ui.input("Name")
@@ -123,16 +124,21 @@ class Playground:
 
     async def _look(self) -> None:
         """Show the messages as they would be sent, and what they take."""
+        self._looks += 1
+        turn, problem = self._looks, ""
+        try:
+            candidate = self._written()
+            prompt, pool = Prompt(self._task, candidate), self._page.pool()
+            request = (await gather(prompt, self._chosen, pool)).request
+            tokens, _ = await asyncio.to_thread(pool.model(candidate.model).count_tokens, request)
+        except RatchetError as error:
+            problem = str(error)
+        if turn != self._looks:  # something was written meanwhile, and is looked at already
+            return
         self._said.clear()
         with self._said:
-            try:
-                candidate = self._written()
-                prompt, pool = Prompt(self._task, candidate), self._page.pool()
-                request = (await gather(prompt, self._chosen, pool)).request
-                model = pool.model(candidate.model)
-                tokens, _ = await asyncio.to_thread(model.count_tokens, request)
-            except RatchetError as error:
-                ui.label(str(error)).classes("text-red-700 said").props('role="alert"')
+            if problem:
+                ui.label(problem).classes("text-red-700 said").props('role="alert"')
                 return
             for message in request.messages:
                 ui.label(str(message["role"])).classes("soft text-sm")

@@ -25,7 +25,7 @@ def add_to(page: Page) -> None:
         bench = await page.bench(task)
         title("Release", "The champion under a name, behind an OpenAI-compatible endpoint.")
         releases(page, bench)
-        title("Log", "What passed, the newest first.")
+        title("Log", "What passed, the newest first.", level=2)
         Log(page, bench).show()
 
 

@@ -15,7 +15,7 @@ from ratchet.jobs.commands import output_of, settled, start_run
 from ratchet.ladder import current, score_text
 from ratchet.store import latest_dataset, load_releases, load_steps
 from ratchet.store.requests import count_requests
-from ratchet.web.frame import Page, hint, table, title
+from ratchet.web.frame import Page, chooser, hint, table, title
 
 __all__ = ["add_to"]
 
@@ -86,7 +86,8 @@ def example(page: Page) -> None:
     (tasks / "pii").mkdir(parents=True, exist_ok=True)
     shutil.copy(EXAMPLE / "pii.yaml", tasks / "pii.yaml")
     shutil.copy(EXAMPLE / "listed.yaml", tasks / "pii" / "listed.yaml")
-    page.begin("pii", "import", str(EXAMPLE / "messages.jsonl"), "--task", "pii")
+    shutil.copy(EXAMPLE / "messages.jsonl", tasks / "pii" / "messages.jsonl")
+    page.begin("pii", "import", "tasks/pii/messages.jsonl", "--task", "pii")
 
 
 class Wizard:
@@ -102,7 +103,9 @@ class Wizard:
         """Show it."""
         title("New task", "1. Bring examples: each row has what goes in, and the right answer.")
         with ui.row().classes("w-full items-start"):
-            ui.upload(label="CSV, TSV, JSONL, JSON or Parquet", auto_upload=True, on_upload=self.took).props('accept=".csv,.tsv,.jsonl,.json,.parquet" flat bordered').classes("w-96")  # fmt: skip
+            with ui.column():
+                chooser("Choose a file", self.took, accept=".csv,.tsv,.jsonl,.json,.parquet")
+                ui.label("CSV, TSV, JSONL, JSON or Parquet").classes("soft")
             with ui.column().classes("grow"):
                 self._pasted = ui.textarea("… or paste a table here, with its header").classes("w-full").props("outlined rows=5")  # fmt: skip
                 self._page.button("Use what I pasted", self.took_text, flat=True)
@@ -150,7 +153,7 @@ class Wizard:
             guess = Guess(inputs=(columns[0],), answer=columns[-1], reasons=(str(error),))
         self._rest.clear()
         with self._rest:
-            title("2. What goes in, what comes out", "Guessed from the first rows; change what is wrong.")  # fmt: skip
+            title("2. What goes in, what comes out", "Guessed from the first rows; change what is wrong.", level=2)  # fmt: skip
             for reason in guess.reasons:
                 ui.label(reason).classes("text-amber-800")
             clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "mytask"
