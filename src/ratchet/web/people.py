@@ -33,6 +33,10 @@ class Doorkeeper:
             tries.popleft()
         return tries[0] + WITHIN_S - now if len(tries) >= TRIES else 0.0
 
+    def left(self, *keys: str) -> int:
+        """Return how many tries are left before one must wait."""
+        return min(max(0, TRIES - len(self._failed[key])) for key in keys)
+
     def failed(self, *keys: str) -> None:
         """Take note of a try that failed."""
         for key in keys:
@@ -58,12 +62,13 @@ def add_to(page: Page) -> None:
             address = str(ui.context.client.ip)
             wait = door.waits(f"name {name.value}", f"address {address}")
             if wait > 0:
-                ui.notify(f"too many tries; try again in {wait:.0f} s", type="negative")
+                told.set_text(f"too many tries; try again in {wait:.0f} s")
                 return
             person = await asyncio.to_thread(verified, engine, str(name.value), str(password.value))
             if person is None:
                 door.failed(f"name {name.value}", f"address {address}")
-                ui.notify("no such name, or another password", type="negative")
+                left = door.left(f"name {name.value}", f"address {address}")
+                told.set_text(f"no such name, or another password; {left} more tries")
                 return
             app.storage.user.update(name=person.name, digest=person.digest)
             ui.navigate.to("/")
@@ -74,6 +79,7 @@ def add_to(page: Page) -> None:
             password = ui.input("Password", password=True, password_toggle_button=True).classes("w-full")  # fmt: skip
             password.props("autocomplete=current-password").on("keydown.enter", enter)
             ui.button("Log in", on_click=enter).props("no-caps").classes("w-full")
+            told = ui.label("").classes("text-red-700").props('role="alert"')
 
     @ui.page("/logout")
     def logout() -> None:

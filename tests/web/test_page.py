@@ -1,0 +1,261 @@
+"""The page, in real Chromium: from a file to a served, proven better model, and what may go wrong on the way."""
+
+import json
+import re
+import time
+import urllib.request
+from pathlib import Path
+from random import Random
+
+import pytest
+
+pytestmark = pytest.mark.local
+SHOTS = Path(__file__).parents[2] / "docs" / "page"
+WORDS = ["ka", "lo", "mi", "ne", "tu", "ra", "bel", "dor", "fin", "gus", "pol", "zan"]
+
+
+def words_csv(path, count=240):
+    """Write a task of words, of which the first is wanted; `local:nano` does it once it is told to."""
+    rng = Random(0)
+    rows = [[rng.choice(WORDS) + rng.choice(WORDS) for _ in range(4)] for _ in range(count)]
+    path.write_text("words,answer\n" + "".join(f"{' '.join(r)},{r[0]}\n" for r in rows))
+    return path
+
+
+def shot(page, name):
+    """Keep a picture for the documentation, where one is asked for."""
+    import os
+
+    if os.environ.get("RATCHET_SHOTS"):
+        SHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+def done(page, state="succeeded"):
+    """Wait until the job that is shown has ended."""
+    page.wait_for_url("**/runs/*")
+    page.get_by_role("status").filter(has_text=re.compile(state)).wait_for(timeout=240_000)
+
+
+def choose(page, label, text):
+    """Choose from a list."""
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option").filter(has_text=text).first.click()
+    page.keyboard.press("Escape")
+
+
+def test_from_a_file_to_a_served_and_proven_model(server, person, tmp_path):
+    """The whole way of somebody who never opens a terminal."""
+    page = person()
+    began = time.monotonic()
+    page.goto(server.url)
+    page.get_by_text("New task").wait_for()
+    assert time.monotonic() - began < 10
+    page.get_by_text("New task").click()
+    page.wait_for_url("**/new")
+    page.set_input_files("input[type=file]", words_csv(tmp_path / "words.csv"))
+    page.get_by_text("Make the task").wait_for()
+    assert "The answer is of kind text" in page.content()
+    shot(page, "wizard")
+    page.get_by_text("Make the task").click()
+    page.wait_for_url("**/tasks/words/examples")
+    page.get_by_text("1-25 of 240").wait_for()
+    shot(page, "examples")
+
+    page.get_by_role("link", name="Playground").click()
+    page.get_by_text("tokens go in").wait_for()
+    page.get_by_label("System", exact=True).fill("Give the first word.")
+    page.get_by_text("Give the first word.", exact=True).last.wait_for()
+    page.get_by_text("Run on this example").click()
+    page.get_by_text(re.compile(r"points on 1;")).wait_for()
+    page.get_by_label("Name", exact=True).fill("told")
+    page.get_by_text("Save as a candidate").click()
+    page.get_by_text("saved; compare it").wait_for()
+    shot(page, "playground")
+
+    page.get_by_role("link", name="Compare").click()
+    choose(page, "B, the challenger", "told (file)")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("answers are missing for a verdict").wait_for()
+    page.get_by_text("Measure both").click()
+    done(page)
+    page.go_back()
+    page.reload()
+    page.get_by_text(re.compile("B is better: ")).first.wait_for()
+    shot(page, "compare")
+
+    page.get_by_role("link", name="Ladder").click()
+    choose(page, "Only these levers, in order", "prompt")
+    page.get_by_role("button", name="Climb").click()
+    done(page)
+    page.get_by_text("To the ladder").click()
+    page.get_by_role("cell", name="✓ kept").nth(1).wait_for()
+    shot(page, "ladder")
+
+    page.get_by_role("link", name="Release and log").click()
+    page.get_by_text("Serve the champion").click()
+    page.get_by_text("words: release 1").wait_for()
+    request = urllib.request.Request(f"{server.url}/v1/chat/completions", json.dumps({"model": "words", "messages": [{"role": "user", "content": "kalo mine"}]}).encode(), {"content-type": "application/json"})  # fmt: skip
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        assert json.load(reply)["choices"][0]["message"]["content"]
+    page.get_by_text("kalo mine").wait_for()
+    page.get_by_text("kalo mine").click()
+    page.get_by_text("Good").click()
+    page.get_by_text("thumb up").wait_for()
+    shot(page, "release")
+    page.goto(server.url)
+    page.get_by_text("1 requests in 24 hours").wait_for()
+    shot(page, "tasks")
+
+
+def test_two_people_edit_the_same_row(server, person, tmp_path):
+    """Roles hold; the second editor is told of the first; nothing is lost; each version may come back."""
+    server.ratchet("import", str(words_csv(tmp_path / "words.csv")), "--task", "words")
+    admin = person()
+    admin.goto(f"{server.url}/people")
+    admin.get_by_label("Name", exact=True).fill("ann")
+    admin.get_by_label("Password").fill("correct horse")
+    admin.get_by_text("Add, or change").click()
+    admin.get_by_role("cell", name="ann").wait_for()
+    for name, role in (("bob", "editor"), ("cyd", "viewer")):
+        admin.get_by_label("Name", exact=True).fill(name)
+        admin.get_by_label("Password").fill("battery staple")
+        choose(admin, "Role", role)
+        admin.get_by_text("Add, or change").click()
+        admin.get_by_role("cell", name=name).wait_for()
+
+    bob, cyd = person(), person()
+    for page, name in ((bob, "bob"), (cyd, "cyd")):
+        page.goto(f"{server.url}/tasks/words/examples")
+        page.wait_for_url("**/login")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill("battery staple")
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"{server.url}/")
+        page.goto(f"{server.url}/tasks/words/examples")
+    cyd.get_by_text("1-25 of 240").wait_for()
+    assert cyd.get_by_role("button", name="Add a row").is_disabled()
+    cyd.goto(f"{server.url}/people")
+    cyd.get_by_text("This takes the role admin; you are viewer.").wait_for()
+
+    admin.goto(f"{server.url}/tasks/words/examples")
+    rows = [page.get_by_role("row").filter(has_text="train").first for page in (admin, bob)]
+    assert rows[0].inner_text() == rows[1].inner_text()
+    for row in rows:
+        row.click()
+    for page, words in ((admin, "ann's answer"), (bob, "bob's answer")):
+        page.get_by_label("the right answer").fill(words)
+    admin.get_by_text("Keep the change").click()
+    admin.get_by_text("1 changes by ann wait").wait_for()
+    bob.get_by_text("Keep the change").click()
+    bob.get_by_text("ann changed this example while you did: ann's answer").wait_for()
+
+    admin.get_by_text("Save as a version").click()
+    admin.get_by_text("240 of version 2, edited by ann").wait_for()
+    admin.get_by_label("Search in all columns").fill("ann's answer")
+    admin.get_by_text("1-1 of 1").wait_for()
+    admin.get_by_text("Versions").click()
+    admin.get_by_role("button", name="Restore").click()
+    admin.get_by_text("240 of version 3, version 1, restored by ann").wait_for()
+
+
+def test_a_climb_outlives_a_reload_a_second_tab_and_its_server(server, person, tmp_path):
+    """Killed in the middle, the server finds it where it is; it may be stopped, and run again."""
+    server.ratchet("import", str(words_csv(tmp_path / "words.csv", 2400)), "--task", "words")
+    page = person()
+    page.goto(f"{server.url}/tasks/words/ladder")
+    choose(page, "Only these levers, in order", "decoding")
+    page.get_by_role("button", name="Climb").click()
+    page.get_by_role("status").filter(has_text="running").wait_for()
+    page.reload()
+    page.get_by_role("status").filter(has_text="running").wait_for()
+    other = page.context.new_page()
+    other.goto(f"{server.url}/runs")
+    other.get_by_text("ratchet climb words").wait_for()
+
+    server.kill()
+    server.start()
+    page.goto(page.url)
+    page.get_by_role("status").filter(has_text="running").wait_for()
+    page.get_by_text(re.compile(r"measuring .* of \d+;", re.DOTALL)).wait_for()
+    page.get_by_role("button", name="Stop").click()
+    done(page, "stopped")
+    page.get_by_text("Run again").click()
+    page.get_by_role("status").filter(has_text="running").wait_for()
+    page.get_by_role("button", name="Stop").click()
+    done(page, "stopped")
+    assert "KeyboardInterrupt" not in page.content()
+
+
+def test_what_is_bad_is_named_and_never_run(server, person, tmp_path):
+    """HTML, scripts and formulas are text; a template that does not parse, and a model that is not there, are told of beside it."""
+    nasty = '<img src=x onerror="document.title=1">'
+    rows = "".join(f'"{nasty} {n}","=1+{n}"\n' for n in range(40))
+    (tmp_path / "nasty.csv").write_text("text,answer\n" + rows.replace('onerror="document.title=1"', 'onerror=""document.title=1""'))  # fmt: skip
+    server.ratchet("import", "nasty.csv", "--task", "nasty", "--input", "text", "--answer", "answer")  # fmt: skip
+    page = person()
+    page.goto(f"{server.url}/tasks/nasty/examples")
+    page.get_by_text(nasty).first.wait_for()
+    with page.expect_download() as download:
+        page.get_by_text("Export").click()
+    exported = Path(download.value.path()).read_text()
+    assert "'=1+7" in exported
+    page.goto(f"{server.url}/tasks/nasty/playground")
+    page.get_by_text("tokens go in").wait_for()
+    assert page.title() == "Playground · Ratchet"
+    page.get_by_label("User", exact=True).fill("{{#each}} {{nothing}}")
+    page.get_by_role("alert").wait_for()
+    page.get_by_label("User", exact=True).fill("{{text}}")
+    page.get_by_label("Model", exact=True).fill("nowhere/gone")
+    page.get_by_role("alert").filter(has_text="nowhere").wait_for()
+    page.goto(f"{server.url}/tasks/none/examples")
+    page.get_by_role("alert").wait_for()
+    page.goto(f"{server.url}/new")
+    page.set_input_files("input[type=file]", {"name": "empty.csv", "mimeType": "text/csv", "buffer": b"a,b\n"})  # fmt: skip
+    page.get_by_role("alert").filter(has_text="no row can be read").wait_for()
+
+
+def test_whoever_guesses_passwords_must_wait(server, person):
+    """Five tries in five minutes; a right one does not help then."""
+    server.ratchet("people", "list")
+    page = person()
+    page.goto(f"{server.url}/people")
+    page.get_by_label("Name", exact=True).fill("ann")
+    page.get_by_label("Password").fill("correct horse")
+    page.get_by_text("Add, or change").click()
+    page.get_by_role("cell", name="ann").wait_for()
+    other = person()
+    other.goto(server.url)
+    other.wait_for_url("**/login")
+    for n in range(5):
+        other.get_by_label("Name").fill("ann")
+        other.get_by_label("Password").fill(f"wrong {n}")
+        other.get_by_role("button", name="Log in").click()
+        other.get_by_text(f"no such name, or another password; {4 - n} more tries").wait_for()
+    other.get_by_label("Password").fill("correct horse")
+    other.get_by_role("button", name="Log in").click()
+    other.get_by_text("too many tries").wait_for()
+
+
+def test_every_view_can_be_used_by_everyone(server, person, tmp_path):
+    """Axe finds nothing serious on any view, dark or light; rating fits a phone."""
+    import axe_playwright_python
+
+    axe = next(Path(axe_playwright_python.__file__).parent.rglob("axe.min.js")).read_text()
+    server.ratchet("import", str(words_csv(tmp_path / "words.csv", 60)), "--task", "words")
+    page = person()
+    views = ["/", "/new", "/runs", "/people", *(f"/tasks/words/{v}" for v in ("examples", "playground", "compare", "ladder", "tune", "knowledge", "rating", "release"))]  # fmt: skip
+    found = []
+    for turn in range(2):
+        for view in views:
+            page.goto(server.url + view)
+            page.wait_for_timeout(700)
+            page.evaluate(axe)
+            broken = page.evaluate("axe.run()")["violations"]
+            found += [(turn, view, one["id"], one["nodes"][0]["html"][:120]) for one in broken if one["impact"] in ("serious", "critical")]  # fmt: skip
+        page.get_by_label("Dark or light").click()
+    assert found == []
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.goto(f"{server.url}/tasks/words/rating")
+    page.get_by_text("1  fail").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
