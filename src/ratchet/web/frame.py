@@ -37,7 +37,7 @@ HEAD = """
   .said { white-space: pre-wrap; overflow-wrap: anywhere; }
   ins { background: #1b7f3b33; text-decoration: none; } del { background: #b0202033; }
   .q-table td { max-width: 28rem; white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
-  main a, #main a { color: #1a5fb4; }   .body--dark main .q-btn--flat, .body--dark #main .q-btn--flat, .body--dark .q-dialog .q-btn--flat, .body--dark .q-field--focused .text-primary { color: #8ab4f8 !important; }
+  main a, #main a { color: #1a5fb4; }   .body--dark .q-btn--flat, .body--dark .q-field { --q-primary: #8ab4f8; }
   .body--dark .text-red-700 { color: #ff9a8f; } .body--dark .text-amber-800 { color: #ffc46b; }
   .body--dark #main a { color: #8ab4f8; } .soft { color: #5f6368; } .body--dark .soft { color: #bdc1c6; }
   *:focus-visible { outline: 3px solid #1a73e8; outline-offset: 1px; }
