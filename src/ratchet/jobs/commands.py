@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,12 +41,15 @@ def start_run(workspace: Workspace, task: str, words: Sequence[str], who: str) -
     folder = folder_of(workspace)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{run.id}.log").open("w") as log:
-        subprocess.Popen(  # noqa: S603 - our own program; its words are a list, and no shell reads them
+        process = subprocess.Popen(  # noqa: S603 - our own program; its words are a list, and no shell reads them
             [sys.executable, "-m", "ratchet.jobs.commands", str(workspace.root), run.id],
             cwd=workspace.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", PROGRESS: str(folder / f"{run.id}.json")},
             start_new_session=True,
         )  # fmt: skip
+    threading.Thread(
+        target=process.wait, name=run.id, daemon=True
+    ).start()  # nobody else takes note of its end
     return run
 
 

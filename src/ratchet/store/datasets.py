@@ -60,13 +60,16 @@ def add_dataset(
         places = [(row.id, row.split) for row in rows]
     identity = content_id("d", [task, places])
     with transaction(engine) as connection:
-        known = connection.execute(sa.select(datasets).where(datasets.c.id == identity)).first()
         last = connection.execute(
             sa.select(sa.func.max(datasets.c.version)).where(datasets.c.task == task)
         ).scalar()
-        if known and known.version == last:
-            return dataset_of(known)
-        if known:  # an earlier version comes back: it is the newest now, and the earlier one stays
+        # an earlier version that comes back is the newest one then, under a name of its own, and the earlier one stays
+        names = (identity, content_id("d", [task, places, (last or 1) - 1]))
+        known = connection.execute(sa.select(datasets).where(datasets.c.id.in_(names))).all()
+        for one in known:
+            if one.version == last:
+                return dataset_of(one)
+        if any(one.id == identity for one in known):
             identity = content_id("d", [task, places, last])
         dataset = Dataset(identity, task, (last or 0) + 1, source, len(places))
         connection.execute(sa.insert(datasets).values(**dataset._asdict(), created_at=now()))
