@@ -102,6 +102,7 @@ def test_from_a_file_to_a_served_and_proven_model(server, person, tmp_path):
     page.get_by_text("kalo mine").click()
     page.get_by_text("Good").click()
     page.get_by_text("thumb up").wait_for()
+    page.get_by_role("dialog").wait_for(state="detached")
     shot(page, "release")
     page.goto(server.url)
     page.get_by_text("1 requests in 24 hours").wait_for()

@@ -12,13 +12,13 @@ from ratchet.core.records import written
 from ratchet.ladder import Changed, changed_by
 from ratchet.measure import Measurement, compare, recall
 from ratchet.store import load_trials
-from ratchet.web.frame import Page, hint, points, table, title
+from ratchet.web.frame import BLUE, Page, hint, points, table, title
 from ratchet.web.playground import choices_of
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to", "diffed"]
 
-SHOWN = 20
+SHOWN = 10
 
 
 def add_to(page: Page) -> None:
@@ -96,13 +96,13 @@ def chart(verdict: Verdict, one: Measurement, other: Measurement) -> dict[str, o
         ("B", 100 * other.score, 100 * other.interval.low, 100 * other.interval.high),
         ("B − A", 100 * verdict.effect, 100 * verdict.interval.low, 100 * verdict.interval.high),
     ]
-    lines = [{"type": "line", "symbol": "none", "lineStyle": {"width": 3}, "data": [[low, name], [high, name]], "silent": True} for name, _, low, high in rows]  # fmt: skip
+    lines = [{"type": "line", "symbol": "none", "lineStyle": {"width": 3, "color": BLUE}, "data": [[low, name], [high, name]], "silent": True} for name, _, low, high in rows]  # fmt: skip
     return {
         "animation": False,
         "grid": {"left": 60, "right": 30, "top": 10, "bottom": 30},
         "xAxis": {"type": "value", "name": "points"},
         "yAxis": {"type": "category", "data": [name for name, *_ in reversed(rows)]},
-        "series": [{"type": "scatter", "symbolSize": 12, "data": [[value, name] for name, value, *_ in rows]}, *lines],
+        "series": [{"type": "scatter", "symbolSize": 12, "itemStyle": {"color": BLUE}, "data": [[value, name] for name, value, *_ in rows]}, *lines],
     }  # fmt: skip
 
 

@@ -133,8 +133,7 @@ class Page:
             ui.space()
             ui.link("Jobs", "/runs").classes("text-white no-underline")
             ui.link("People and keys", "/people").classes("text-white no-underline")
-            who = person.name if person.digest else "this machine alone, no login"
-            ui.label(who).classes("text-sm")
+            ui.label(person.name if person.digest else "no login").classes("text-sm").tooltip("" if person.digest else "only this machine can reach the page")  # fmt: skip
             if person.digest:
                 ui.link("Log out", "/logout").classes("text-white text-sm")
             ui.button(icon="contrast", on_click=turn).props('flat dense round color=white aria-label="Dark or light"')  # fmt: skip

@@ -2,22 +2,24 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator, Callable
 
 from nicegui import ui
 
 from ratchet.answer import Prompt, gather
 from ratchet.core import Candidate, Example, Task
-from ratchet.core.errors import RatchetError, UsageError
+from ratchet.core.errors import RatchetError, ReplyError, UsageError
 from ratchet.core.records import written
 from ratchet.ladder import cost_text
 from ratchet.measure import Measurement, evaluate
+from ratchet.models import ChatModel, ChatReply, ChatRequest
 from ratchet.store import candidate_text, measured_candidates, write_text
 from ratchet.web.frame import Page, hint, points, title
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to", "choices_of"]
 
-MOST, TWENTY = 4, 20
+MOST, TWENTY, AT_ONCE = 4, 20, 4
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -42,6 +44,32 @@ def choices_of(bench: Workbench) -> dict[str, str]:
     for candidate in measured_candidates(bench.engine, bench.task.asking_id):
         found.setdefault(candidate.id, candidate.note or candidate.id)
     return found
+
+
+class Heard:
+    """A model whose replies somebody listens to as they come.
+
+    Args:
+        model: Who answers.
+        emit: Gets each piece.
+    """
+
+    def __init__(self, model: ChatModel, emit: Callable[[str], object]) -> None:
+        self._model, self._emit = model, emit
+        self.name, self.concurrency = model.name, model.concurrency
+        self.count_tokens, self.price, self.close = model.count_tokens, model.price, model.close
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
+        """Yield the pieces, then the reply."""
+        return self._model.stream(request)
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Return the reply, and let its pieces be heard."""
+        async for piece in self._model.stream(request):
+            if isinstance(piece, ChatReply):
+                return piece
+            self._emit(piece)
+        raise ReplyError(f"{self.name} ended without a reply", kind="malformed")
 
 
 class Playground:
@@ -176,10 +204,12 @@ class Playground:
         place.clear()
         with place:
             mean = ui.label("").classes("text-lg")
-        for start in range(0, len(examples), 4):
-            some = examples[start : start + 4]
+            coming = ui.label("").classes("said soft")
+        for start in range(0, len(examples), AT_ONCE):
+            some = examples[start : start + AT_ONCE]
             try:
-                measured = await self._measured(candidate, some)
+                measured = await self._measured(candidate, some, coming if len(examples) == 1 else None)  # fmt: skip
+                coming.set_text("")
             except RatchetError as error:
                 with place:
                     ui.label(str(error)).classes("text-red-700 said").props('role="alert"')
@@ -202,10 +232,13 @@ class Playground:
                         ui.label(f"{points(score)} points, {trial.latency_s:.2f} s, {trial.usage.prompt_tokens} + {trial.usage.completion_tokens} tokens").classes("soft text-sm")  # fmt: skip
             mean.set_text(f"{points(sum(scores) / max(1, len(scores)))} points on {len(scores)}; {cost_text(cost)}")  # fmt: skip
 
-    async def _measured(self, candidate: Candidate, examples: list[Example]) -> Measurement:
+    async def _measured(self, candidate: Candidate, examples: list[Example], coming: ui.label | None) -> Measurement:  # fmt: skip
+        """Return the answers, each kept as a trial; those to one example are shown as they come."""
         pool = self._page.pool()
-        bench = self._bench.bench(pool=pool)
-        return await evaluate(bench, candidate, pool.model(candidate.model), examples)
+        model: ChatModel = pool.model(candidate.model)
+        if coming is not None:
+            model = Heard(model, lambda piece: coming.set_text(coming.text + piece))
+        return await evaluate(self._bench.bench(pool=pool), candidate, model, examples)
 
     def _save(self) -> None:
         """Write the candidate into the task's folder, where the lever `prompt` finds it."""

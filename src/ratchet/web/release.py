@@ -1,5 +1,6 @@
 """Releases and the log: what is served under which name, what passes, what people say, and what becomes of it."""
 
+import json
 import time
 from datetime import datetime
 
@@ -71,7 +72,9 @@ def releases(page: Page, bench: Workbench) -> None:
         if rows:
             table(["release", "candidate", "when", "who", "why"], rows, label="History")
     hint("promote", task)
-    ui.label(f'curl http://…/v1/chat/completions -d \'{{"model": "{names[0]}", "messages": [{{"role": "user", "content": "…"}}]}}\'').classes("mono soft")  # fmt: skip
+    request = ui.context.client.request
+    body = json.dumps({"model": names[0], "messages": [{"role": "user", "content": "…"}]}, ensure_ascii=False)  # fmt: skip
+    ui.label(f"$ curl {request.base_url}v1/chat/completions -H 'content-type: application/json' -d '{body}'").classes("mono soft said")  # fmt: skip
 
 
 class Log:
