@@ -11,6 +11,7 @@ from ratchet.core import Budget, Candidate, Example, Grade, Trial
 from ratchet.core.errors import UsageError
 from ratchet.ladder import judge_named
 from ratchet.measure import (
+    Bout,
     Calibration,
     Duels,
     Measurement,
@@ -23,6 +24,7 @@ from ratchet.measure import (
 from ratchet.metrics import JudgeMetric, pairing_task
 from ratchet.models import ModelPool
 from ratchet.store import add_grades, find_candidate, load_grades, load_trials
+from ratchet.store.choices import load_choices
 from ratchet.workbench import Workbench
 
 __all__ = ["Judging"]
@@ -78,6 +80,16 @@ class Judging:
         self.bench.watching.says(f"{judge}: judging pairs of answers")
         duels = self.bench.with_pool(work)
         return rank(duels.bouts, len(measured)), measured, duels
+
+    def choices(self) -> tuple[list[Rating], list[str]]:
+        """Return the candidates ranked by which of two answers people found better, and their ids by position.
+
+        Raises: DataError if nobody has chosen yet.
+        """
+        found = load_choices(self.bench.engine, self.bench.task.asking_id)
+        names = sorted({name for one in found for name in (one.first, one.second)})
+        bouts = [Bout(names.index(one.first), names.index(one.second), one.result, one.example_id) for one in found]  # fmt: skip
+        return rank(bouts, len(names)), names
 
     def grades(self) -> list[Grade]:
         """Return people's grades of answers to this task."""

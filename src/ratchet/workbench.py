@@ -402,10 +402,12 @@ class Workbench:
 
         return self.with_pool(work)
 
-    def promote(self, candidate: str | None = None, *, name: str | None = None) -> Release:
+    def promote(
+        self, candidate: str | None = None, *, name: str | None = None, who: str | None = None
+    ) -> Release:
         """Serve a candidate (by default the champion) under a name, by default the task's."""
         chosen = self.candidate(candidate)
-        return promote(self.engine, self.task, chosen, name=name or self.task.name)
+        return promote(self.engine, self.task, chosen, name=name or self.task.name, who=who)
 
     def openings(self) -> list[Opening]:
         """Return who opened the test split, when, and what it showed."""
@@ -429,7 +431,9 @@ class Workbench:
     def ground(self, pool: ModelPool, budget: Budget | None = None) -> Ground:
         """Return what levers and the ladder work on."""
         watching: Watcher = self.watching
-        dataset = content_id("d", sorted(e.id for e in self.examples if e.split != "test"))
+        dataset = content_id(
+            "d", sorted((e.id, e.split) for e in self.examples if e.split != "test")
+        )
         evidence = Evidence(
             task=self.task,
             train=self.split("train"),

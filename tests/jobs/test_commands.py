@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -56,19 +57,48 @@ def test_a_command_runs_and_says_how_it_ended(workspace):
 
 
 def test_one_that_waits_can_be_stopped_and_one_that_is_killed_has_failed(workspace):
-    """The supervisor is killed with its child: the run is no longer said to go on."""
+    """The supervisor is killed alone: its command still holds the run; killed too, the run has failed at once."""
     held = start_run(workspace, "t", ["work"], "ann")  # it never ends by itself
-    for _ in range(300):
-        if settled(workspace, held.id).state == "running":
-            break
-        time.sleep(0.1)
+    until(lambda: settled(workspace, held.id).state == "running")
     waiting = start_run(workspace, "t", ["keys", "list"], "ann")
+    until((workspace.files / "runs" / f"{waiting.id}.lock").exists)
     stop_run(workspace, waiting.id)
     assert ended(workspace, waiting).state == "stopped"
-    pid = settled(workspace, held.id).pid
-    os.killpg(pid, signal.SIGKILL)
-    time.sleep(20 - (time.time() - held.created_at) if time.time() - held.created_at < 20 else 0)
+    until(lambda: len(group_of(held.pid)) > 1)
 
+    os.kill(held.pid, signal.SIGKILL)
+    time.sleep(0.5)
+    assert settled(workspace, held.id).state == "running"
+    os.killpg(held.pid, signal.SIGKILL)
     found = ended(workspace, held)
 
     assert (found.state, found.code) == ("failed", -1)
+
+
+def test_one_that_goes_on_stops_as_by_ctrl_c(workspace):
+    """And says so."""
+    held = start_run(workspace, "t", ["work"], "ann")
+    until(lambda: "waiting for jobs" in output_of(workspace, held.id))
+    stop_run(workspace, held.id)
+    assert ended(workspace, held).state == "stopped"
+
+
+def until(is_so):
+    """Wait for something."""
+    for _ in range(600):
+        if is_so():
+            return
+        time.sleep(0.1)
+    raise AssertionError
+
+
+def group_of(leader):
+    """Return the processes of a group."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        found += [path.parent.name] * (int(fields[2]) == leader)
+    return found

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from random import Random
@@ -134,7 +135,7 @@ def test_two_people_edit_the_same_row(server, person, tmp_path):
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(f"{server.url}/")
         page.goto(f"{server.url}/tasks/words/examples")
-    cyd.get_by_text("1-25 of 240").wait_for()
+    cyd.get_by_text("1-25 of 192").wait_for()  # the test split is sealed
     assert cyd.get_by_role("button", name="Add a row").is_disabled()
     cyd.goto(f"{server.url}/people")
     cyd.get_by_text("This takes the role admin; you are viewer.").wait_for()
@@ -208,12 +209,43 @@ def test_what_is_bad_is_named_and_never_run(server, person, tmp_path):
     page.get_by_role("alert").wait_for()
     page.get_by_label("User", exact=True).fill("{{text}}")
     page.get_by_label("Model", exact=True).fill("nowhere/gone")
+    page.keyboard.press("Tab")
     page.get_by_role("alert").filter(has_text="nowhere").wait_for()
     page.goto(f"{server.url}/tasks/none/examples")
     page.get_by_role("alert").wait_for()
     page.goto(f"{server.url}/new")
     page.set_input_files("input[type=file]", {"name": "empty.csv", "mimeType": "text/csv", "buffer": b"a,b\n"})  # fmt: skip
     page.get_by_role("alert").filter(has_text="no row can be read").wait_for()
+
+
+def test_other_sites_get_nothing(server, person, tmp_path):
+    """Another host name, another origin, a file as a candidate, a folder as knowledge, a report of nothing."""
+    server.ratchet("import", str(words_csv(tmp_path / "words.csv")), "--task", "words")
+
+    def asked(path, **headers):
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(server.url + path, headers=headers), timeout=10
+            ) as reply:
+                return reply.status, dict(reply.headers)
+        except urllib.error.HTTPError as error:
+            return error.code, dict(error.headers)
+
+    assert asked("/people", Host="evil.example")[0] == 403
+    assert asked("/v1/models", Host="evil.example")[0] == 403
+    status, headers = asked("/")
+    assert (status, headers["x-frame-options"]) == (200, "DENY")
+    assert asked("/tasks/none/report")[0] == 404
+    assert asked("/_nicegui_ws/socket.io/?EIO=4&transport=polling", Origin="http://evil.example")[
+        0
+    ] in (200, 400, 403)
+    page = person()
+    page.goto(f"{server.url}/tasks/words/compare?a=/etc/passwd.txt&b=champion")
+    page.get_by_role("alert").filter(has_text="there is no such candidate").wait_for()
+    page.goto(f"{server.url}/tasks/words/knowledge")
+    page.get_by_label("Name of the knowledge").fill("../../tasks")
+    page.set_input_files("input[type=file]", {"name": "x.md", "mimeType": "text/plain", "buffer": b"# X"})  # fmt: skip
+    page.get_by_text("a name of knowledge is lower-case letters").wait_for()
 
 
 def test_whoever_guesses_passwords_must_wait(server, person):
@@ -236,6 +268,44 @@ def test_whoever_guesses_passwords_must_wait(server, person):
     other.get_by_label("Password").fill("correct horse")
     other.get_by_role("button", name="Log in").click()
     other.get_by_text("too many tries").wait_for()
+
+
+def test_people_rate_and_documents_are_searched(server, person, tmp_path):
+    """By keys, without names; the ranking follows; a document is cut, searched, and its hit rate measured."""
+    server.ratchet("import", str(words_csv(tmp_path / "words.csv")), "--task", "words")
+    (tmp_path / "told.yaml").write_text("system: Give the first word.\nnote: told\n")
+    server.ratchet("ab", "words", "--a", "start", "--b", "told.yaml")
+    page = person()
+    page.goto(f"{server.url}/tasks/words/rating")
+    page.get_by_text("96 answers are left for you").wait_for()
+    page.keyboard.press("2")
+    page.get_by_text("95 answers are left for you; 1 grades by you").wait_for()
+    page.get_by_text("Two side by side").click()
+    page.get_by_text("pairs are left for you").wait_for()
+    for _ in range(3):
+        count = int(re.search(r"(\d+) pairs are left", page.content()).group(1))
+        words = page.locator("#main").inner_text()
+        first = re.search(r"words: (\w+)", words).group(1)
+        page.keyboard.press(
+            "1" if page.get_by_label("The left answer").inner_text() == first else "2"
+        )
+        page.get_by_text(f"{count - 1} pairs are left").wait_for()
+    page.get_by_text("How they stand").click()
+    page.get_by_role("cell", name="told").wait_for()
+    assert page.get_by_role("row").filter(has_text="told").inner_text().split()[-3:] == ["3", "0", "0"]  # fmt: skip
+
+    page.goto(f"{server.url}/tasks/words/knowledge")
+    (tmp_path / "cats.md").write_text(
+        "# Cats\n\nCats sleep sixteen hours a day.\n\n# Dogs\n\nDogs bark.\n"
+    )
+    page.set_input_files("input[type=file]", tmp_path / "cats.md")
+    page.get_by_text("cats.md is here").wait_for()
+    page.get_by_text("Take them in").click()
+    done(page)
+    page.goto(f"{server.url}/tasks/words/knowledge")
+    page.get_by_label("Query").fill("how long do they sleep")
+    page.get_by_role("button", name="Search").click()
+    page.get_by_text(re.compile("1. Cats: Cats sleep sixteen hours")).first.wait_for()
 
 
 def test_every_view_can_be_used_by_everyone(server, person, tmp_path):

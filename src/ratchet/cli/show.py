@@ -79,6 +79,8 @@ def without_nan(value: Json) -> Json:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+LOSSES = 500
+"""Steps of a training run whose losses the page is told of, at most."""
 LEAST_PAUSE_S = 0.1
 """A bar moves at most ten times a second, however fast the answers come."""
 
@@ -92,6 +94,7 @@ class Bars(Watching):
         self._bar: int | None = None
         self._kind = ""
         self._next = self._began = 0.0
+        self._losses: list[list[float]] = []
         told = os.environ.get(PROGRESS)
         self._file = Path(told) if told else None
         """Where the page reads how far it is."""
@@ -126,6 +129,9 @@ class Bars(Watching):
         held = (
             "" if progress.validation_loss is None else f"validation {progress.validation_loss:.3f}"
         )
+        if progress.loss is not None:
+            self._losses.append([progress.step, progress.loss])
+            del self._losses[:-LOSSES]
         scored = "" if progress.score is None else f"score {100 * progress.score:.1f}"
         self._move("trains", progress.step, progress.steps, scored or loss or held)
 
@@ -167,6 +173,7 @@ class Bars(Watching):
                 "total": total,
                 "note": note,
                 "began": self._began,
+                "losses": self._losses if kind == "trains" else [],
             }
             half = self._file.with_suffix(".part")
             half.write_text(json.dumps(told), "utf-8")

@@ -53,7 +53,7 @@ def synth(
     bench = Workbench.open(task)
     roles = bench.task.models
     who = model or roles.teacher or roles.student
-    before = len(load_edits(bench.engine, task, limit=100_000))
+    before = len(load_edits(bench.engine, task, limit=100_000))  # another seed each time
 
     async def work(pool: ModelPool) -> Synthesis:
         evidence = bench.ground(pool, budget_of(budget, max_calls)).evidence

@@ -13,7 +13,7 @@
     │   ├── AccessError               5   a key that is missing or refused
     │   └── ReplyError                5   no usable reply after all retries; `kind` says which way it failed
     ├── StoreError                    6   the database or the files
-    │   └── BusyError                 6   another process works on this workspace
+    │   └── BusyError                11   another process works on this workspace
     └── TuningError                   7   a training run that cannot start or go on
 
 A message names the thing, the rule, the value and the remedy.
@@ -103,7 +103,7 @@ class StoreError(RatchetError):
 
 
 class BusyError(StoreError):
-    pass
+    exit_code = 11
 
 
 class TuningError(RatchetError):

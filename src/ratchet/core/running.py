@@ -5,10 +5,12 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["PROGRESS", "run_sync"]
+__all__ = ["PROGRESS", "WHO", "run_sync"]
 
 PROGRESS = "RATCHET_PROGRESS"
 """The environment variable that names the file into which a command writes how far it is."""
+WHO = "RATCHET_WHO"
+"""The environment variable that names whom a command works for, where that is not the user of its process."""
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Edit examples: what people changed becomes the next dataset version, whole or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -8,27 +8,37 @@ from ratchet.core import Example, Task
 from ratchet.core.errors import DataError
 from ratchet.data.splits import Outline
 from ratchet.store import Dataset, add_dataset, latest_dataset, load_examples
-from ratchet.store.edits import Edit, load_edits, settle_edits
+from ratchet.store.edits import CHANGES, Edit, load_edits, settle_edits
 
 __all__ = ["as_version", "restore"]
 
+MOST = 1_000_000
+"""Changes that one version takes."""
 
-def as_version(engine: sa.Engine, task: Task, *, who: str) -> tuple[Dataset, list[Edit]]:
+
+def as_version(
+    engine: sa.Engine, task: Task, *, who: str, sealed: bool = True
+) -> tuple[Dataset, list[Edit]]:
     """Return the version that holds all changes that wait, and those that could not be made: their example is there no more.
 
     A changed example keeps its split and its place; added ones are divided like imported ones.
 
-    Raises: DataError if nothing waits, or nothing can be made.
+    Args:
+        engine: The database.
+        task: The task.
+        who: Saves them.
+        sealed: Whether changes of test examples stay out.
+    Raises: DataError if nothing waits, nothing can be made, or nothing would be left.
     """
-    waiting = [one for one in load_edits(engine, task.name, waiting=True, limit=100_000) if one.what in ("changed", "added", "removed")]  # fmt: skip
+    waiting = load_edits(engine, task.name, waiting=True, what=CHANGES, limit=MOST)
     if not waiting:
         raise DataError("no change waits")
     before = load_examples(engine, latest_dataset(engine, task.name))
-    there = {example.id for example in before}
-    lost = [one for one in waiting if one.what != "added" and one.example_id not in there]
+    there = {example.id: example for example in before}
+    lost = [one for one in waiting if not fits(one, there, sealed=sealed)]
     made = [one for one in reversed(waiting) if one not in lost]
     if not made:
-        raise DataError("the examples that were changed are there no more: somebody else changed them first")  # fmt: skip
+        raise DataError("nothing can be changed: the examples are there no more as somebody else changed them first, are sealed, or would be another one's twin")  # fmt: skip
     changed = {one.example_id: one for one in made if one.what != "added"}
     kept: dict[str, Example] = {}
     for example in before:
@@ -38,11 +48,26 @@ def as_version(engine: sa.Engine, task: Task, *, who: str) -> tuple[Dataset, lis
         elif edit.what == "changed":
             becomes = example_in(edit).model_copy(update={"split": example.split})
             kept.setdefault(becomes.id, becomes)
-    fresh = [example_in(one) for one in made if one.what == "added"]
-    rows = divided(task, list(kept.values()), [one for one in fresh if one.id not in kept])
-    dataset = add_dataset(engine, task.name, rows, source=f"edited by {who}")
-    settle_edits(engine, task.name, [one.id for one in made], dataset.version)
-    return dataset, lost
+    if not kept:
+        raise DataError("no example would be left; keep one at least")
+    fresh = {example.id: example for example in (example_in(one) for one in made if one.what == "added")}  # fmt: skip
+    rows = divided(task, list(kept.values()), [one for name, one in fresh.items() if name not in kept])  # fmt: skip
+
+    def settle(connection: sa.Connection, dataset: Dataset) -> None:
+        settle_edits(connection, [one.id for one in made], dataset.version)
+
+    return add_dataset(engine, task.name, rows, source=f"edited by {who}", settle=settle), lost
+
+
+def fits(edit: Edit, there: Mapping[str, Example], *, sealed: bool) -> bool:
+    """Return whether an edit can be made: of an example that is there, not sealed, and into none that stands in another split."""
+    if edit.what == "added":
+        return True
+    example = there.get(edit.example_id)
+    if example is None or (sealed and example.split == "test"):
+        return False
+    twin = there.get(example_in(edit).id) if edit.what == "changed" else None
+    return twin is None or twin.split == example.split
 
 
 def example_in(edit: Edit) -> Example:

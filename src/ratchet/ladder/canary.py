@@ -32,7 +32,9 @@ def current(engine: sa.Engine, name: str) -> Release:
     return found[-1]
 
 
-def start_canary(engine: sa.Engine, candidate: Candidate, *, name: str, share: float) -> Release:
+def start_canary(
+    engine: sa.Engine, candidate: Candidate, *, name: str, share: float, who: str | None = None
+) -> Release:
     """Return the release under which a share of the requests goes to `candidate` from now on.
 
     Raises: UsageError if nothing is served under that name yet, or the share is none.
@@ -45,10 +47,12 @@ def start_canary(engine: sa.Engine, candidate: Candidate, *, name: str, share: f
         raise UsageError(f"{candidate.id} is what {name!r} serves already")
     Prompt(before.task, candidate)
     keep_candidate(engine, candidate)
-    return next_release(engine, before, canary=candidate, share=share, why=f"{100 * share:g} % to {candidate.id}")  # fmt: skip
+    return next_release(engine, before, canary=candidate, share=share, why=f"{100 * share:g} % to {candidate.id}", who=who)  # fmt: skip
 
 
-def roll_back(engine: sa.Engine, name: str, *, why: str = "by hand") -> Release:
+def roll_back(
+    engine: sa.Engine, name: str, *, why: str = "by hand", who: str | None = None
+) -> Release:
     """Return the release that ends a canary; without one, that serves again what was served before.
 
     Raises: UsageError if there is nothing to go back to.
@@ -56,7 +60,9 @@ def roll_back(engine: sa.Engine, name: str, *, why: str = "by hand") -> Release:
     found = load_releases(engine, name)
     last = current(engine, name)
     if last.canary is not None:
-        return next_release(engine, last, why=f"canary {last.canary.id} rolled back: {why}")
+        return next_release(
+            engine, last, why=f"canary {last.canary.id} rolled back: {why}", who=who
+        )
     stands = standing(found)
     if len(stands) == 1:
         raise UsageError(f"{name!r} has nothing before {last.candidate.id} to go back to")
@@ -68,6 +74,7 @@ def roll_back(engine: sa.Engine, name: str, *, why: str = "by hand") -> Release:
         task=back.task,
         returns_to=back.number,
         why=f"{last.candidate.id} rolled back: {why}",
+        who=who,
     )
 
 
@@ -82,14 +89,16 @@ def standing(found: Sequence[Release]) -> list[Release]:
     return stands
 
 
-def next_release(engine: sa.Engine, before: Release, **parts: Any) -> Release:
+def next_release(
+    engine: sa.Engine, before: Release, *, who: str | None = None, **parts: Any
+) -> Release:
     fresh = {"canary": None, "share": 0.0, "returns_to": None}
     release = before.model_copy(
         update={
             **fresh,
             **parts,
             "number": before.number + 1,
-            "who": login_name(),
+            "who": who or login_name(),
             "at": datetime.now(UTC).isoformat(timespec="microseconds"),
         }
     )

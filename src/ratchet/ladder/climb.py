@@ -16,7 +16,7 @@ from ratchet.core.errors import BudgetError, UsageError
 from ratchet.ladder.admit import admit, distrust, level_of, refusals
 from ratchet.levers import Evidence, Lever, forgotten, leak_in, telling
 from ratchet.measure import Measurement, Race, RaceProgress, compare, evaluate, race
-from ratchet.store import add_step, find_candidate, load_steps
+from ratchet.store import add_step, find_candidate, finish_step, load_steps
 
 __all__ = ["Ground", "Rung", "begun_by", "champion_of", "climb", "rungs_of", "standing"]
 
@@ -176,6 +176,10 @@ async def rungs_of(
         evidence.say(
             f"{lever.name}: {proposal.note or proposal.id} is left out, as it holds a text of dev: {leak[:60]!r}; take it out of the template"
         )
+    if begun and not proposals and not budget.is_spent():
+        finish_step(
+            ground.engine, steps[-1]
+        )  # nothing was left: it is not proposed, and paid for, again
     raced: Race | None = None
     if len(proposals) >= RACED_FROM and begun is None:
         try:

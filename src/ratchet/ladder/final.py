@@ -12,6 +12,7 @@ from scipy import integrate, stats
 
 from ratchet.core import Candidate, Example, Opening
 from ratchet.core.errors import DataError
+from ratchet.core.running import WHO
 from ratchet.ladder.admit import level_of
 from ratchet.ladder.climb import Ground
 from ratchet.measure import evaluate
@@ -65,7 +66,9 @@ async def open_test(
 
 
 def login_name() -> str:
-    """Return who runs this process; its user number where the system has no name for it."""
+    """Return who runs this process, or whom it works for; a user number where the system has no name for it."""
+    if WHO in os.environ:
+        return os.environ[WHO]
     try:
         return getpass.getuser()
     except (KeyError, OSError):

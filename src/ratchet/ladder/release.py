@@ -17,7 +17,9 @@ __all__ = ["promote"]
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-def promote(engine: sa.Engine, task: Task, candidate: Candidate, *, name: str) -> Release:
+def promote(
+    engine: sa.Engine, task: Task, candidate: Candidate, *, name: str, who: str | None = None
+) -> Release:
     """Return the release that serves `candidate` under `name` from now on; the same one again changes nothing.
 
     Raises: UsageError if the name could be a model's; CandidateError if the candidate does not fit the task.
@@ -41,7 +43,7 @@ def promote(engine: sa.Engine, task: Task, candidate: Candidate, *, name: str) -
         number=len(before) + 1,
         task=task,
         candidate=candidate,
-        who=login_name(),
+        who=who or login_name(),
         at=datetime.now(UTC).isoformat(timespec="microseconds"),
         why=standing(engine, task, candidate),
     )

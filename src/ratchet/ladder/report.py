@@ -44,6 +44,12 @@ class Changed:
     before: Trial
     after: Trial
 
+    @property
+    def gain(self) -> float:
+        """Return what the challenger gains on it, in score units."""
+        before, after = (one.score.value if one.score else 0.0 for one in (self.before, self.after))
+        return after - before
+
 
 def changed_by(
     verdict: Verdict, trials: Iterable[Trial], examples: Iterable[Example], limit: int
@@ -55,13 +61,10 @@ def changed_by(
         before = by_key.get((verdict.champion_id, example.id))
         after = by_key.get((verdict.challenger_id, example.id))
         if before and after and before.score and after.score:
-            gain = after.score.value - before.score.value
-            if gain:
-                found.append((gain, Changed(example, before, after)))
-    found.sort(key=lambda pair: (pair[0], pair[1].example.id))
-    won = [pair for pair in reversed(found) if pair[0] > 0][:limit]
-    lost = [pair for pair in found if pair[0] < 0][:limit]
-    return [changed for _, changed in (*won, *lost)]
+            found.append(Changed(example, before, after))
+    found.sort(key=lambda one: (one.gain, one.example.id))
+    won = [one for one in reversed(found) if one.gain > 0][:limit]
+    return [*won, *[one for one in found if one.gain < 0][:limit]]
 
 
 def score_text(step: Step) -> str:

@@ -13,7 +13,7 @@ import yaml
 from ratchet.answer import Template, parse_answer, written_answer
 from ratchet.answer.forms import loaded
 from ratchet.core import Example, Json, Task
-from ratchet.core.errors import BudgetError, ReplyError
+from ratchet.core.errors import BudgetError, ReplyError, UsageError
 from ratchet.core.records import comparable, written
 from ratchet.data import near_duplicates
 from ratchet.data.splits import text_of
@@ -59,8 +59,10 @@ async def synthesise(
         model: Who writes.
         count: How many, at most.
         seed: Of the choice of examples.
-    Raises: UnknownModelError if there is no such model; ReplyError if it gives no reply at all.
+    Raises: UnknownModelError if there is no such model; UsageError without train examples; ReplyError if no reply comes at all.
     """
+    if not evidence.train:
+        raise UsageError("the train split has no example to begin from; import some first")
     template = Template(str(yaml.safe_load(TEXTS.read_text("utf-8"))[kind]))
     asked, budget = evidence.pool.model(model), evidence.bench.budget
     rng, found, refused = Random(seed), list[Example](), Counter[str]()
@@ -88,7 +90,7 @@ async def synthesise(
             budget.end(1)
         usage = reply.usage
         budget.charge(calls=1, tokens=usage.prompt_tokens + usage.completion_tokens, cost_usd=usage.cost_usd)  # fmt: skip
-        source = f"synthetic: {model}, {kind}, after {', '.join(e.id for e in shown[:2])}"
+        source = f"synthetic: {model}, {kind}, after {', '.join(e.id for e in shown)}"
         return read(evidence.task, reply, source, wanted)
 
     tries = TRIES * count
@@ -97,11 +99,14 @@ async def synthesise(
         tries -= some
         ended = await asyncio.gather(*(one() for _ in range(some)), return_exceptions=True)
         unforeseen = [e for e in ended if isinstance(e, BaseException) and not isinstance(e, BudgetError)]  # fmt: skip
-        if unforeseen:
+        if unforeseen and not found:
             raise unforeseen[0]
+        if unforeseen:
+            evidence.say(f"synth: {unforeseen[0]}; what came is kept")
+            break
         refused.update(one for one in ended if isinstance(one, str))
         fresh = [one for one in ended if isinstance(one, Example)]
-        near = {late for _, late in near_duplicates([*texts, *map(text_of, fresh)])}
+        near = await asyncio.to_thread(late_twins, [*texts, *map(text_of, fresh)])
         kept = [one for place, one in enumerate(fresh, start=len(texts)) if place not in near]
         refused["nearly an example that is there"] += len(fresh) - len(kept)
         texts += map(text_of, kept)
@@ -113,6 +118,11 @@ async def synthesise(
     if errors and not found and len(errors) == sum(refused.values()):
         raise errors[0]
     return Synthesis(examples=found[:count], refused={why: n for why, n in refused.items() if n})
+
+
+def late_twins(texts: Sequence[str]) -> set[int]:
+    """Return the places of texts that are nearly one before them."""
+    return {late for _, late in near_duplicates(texts)}
 
 
 def chosen(evidence: Evidence, kind: SynthesisKind, rng: Random) -> list[Example]:

@@ -5,6 +5,7 @@ from ratchet.store.datasets import (
     Dataset,
     add_dataset,
     browse_examples,
+    example_ids,
     latest_dataset,
     load_datasets,
     load_examples,
@@ -15,7 +16,7 @@ from ratchet.store.grades import add_grades, load_grades
 from ratchet.store.openings import add_opening, load_openings
 from ratchet.store.races import race_start
 from ratchet.store.releases import add_release, load_releases
-from ratchet.store.steps import add_step, clear_steps, load_steps
+from ratchet.store.steps import add_step, clear_steps, finish_step, load_steps
 from ratchet.store.trials import (
     find_candidate,
     keep_candidate,
@@ -66,8 +67,10 @@ __all__ = [
     "candidate_text",
     "clear_steps",
     "create_workspace",
+    "example_ids",
     "find_candidate",
     "find_workspace",
+    "finish_step",
     "keep_candidate",
     "latest_dataset",
     "load_candidate",

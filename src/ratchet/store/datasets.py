@@ -1,7 +1,7 @@
 """Dataset versions: an immutable list of examples with their splits, newest version last."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,7 @@ __all__ = [
     "Dataset",
     "add_dataset",
     "browse_examples",
+    "example_ids",
     "latest_dataset",
     "load_datasets",
     "load_examples",
@@ -44,6 +45,7 @@ def add_dataset(
     *,
     source: str,
     places: Sequence[tuple[str, Split | None]] | None = None,
+    settle: Callable[[sa.Connection, Dataset], None] | None = None,
 ) -> Dataset:
     """Store a new version, whole or not at all; the same examples in the same splits as the newest are the newest.
 
@@ -52,6 +54,7 @@ def add_dataset(
         task: The task's name.
         rows: The examples with their splits.
         source: Where they came from, in the user's words.
+        settle: Called in the same transaction, for what belongs to the version.
         places: Id and split of each row, where they are known ahead: then `rows` is read as a stream, never held as a whole.
     Raises: DataError if the rows are not those of `places`.
     """
@@ -68,12 +71,17 @@ def add_dataset(
         known = connection.execute(sa.select(datasets).where(datasets.c.id.in_(names))).all()
         for one in known:
             if one.version == last:
-                return dataset_of(one)
+                newest = dataset_of(one)
+                if settle:
+                    settle(connection, newest)
+                return newest
         if any(one.id == identity for one in known):
             identity = content_id("d", [task, places, last])
         dataset = Dataset(identity, task, (last or 0) + 1, source, len(places))
         connection.execute(sa.insert(datasets).values(**dataset._asdict(), created_at=now()))
         write_rows(connection, dataset, rows, places)
+        if settle:
+            settle(connection, dataset)
     return dataset
 
 
@@ -145,11 +153,10 @@ def browse_examples(
     dataset: Dataset,
     *,
     text: str = "",
-    split: Split | None = None,
-    ids: Sequence[str] | None = None,
+    splits: Sequence[Split] = (),
     offset: int = 0,
     limit: int = 50,
-    order: Literal["position", "split", "body"] = "position",
+    order: Literal["position", "split"] = "position",
     descending: bool = False,
 ) -> tuple[list[Example], int]:
     """Return a page of a version, and how many examples there are in all; the database filters, sorts and cuts.
@@ -158,21 +165,18 @@ def browse_examples(
         engine: The database.
         dataset: The version.
         text: Only examples in which these words stand, each of them, capitals aside (those of English, in SQLite).
-        split: Only this split.
-        ids: Only these.
+        splits: Only these; none named is all.
         offset: How many to pass over.
         limit: How many to return, at most.
-        order: By place in the file, split, or text.
+        order: By place in the file, or split.
         descending: The other way round.
     """
     where = [examples.c.dataset_id == dataset.id]
     for word in text.split():
         escaped = json.dumps(word, ensure_ascii=False)[1:-1]
         where.append(examples.c.body.icontains(escaped, autoescape=True))
-    if split:
-        where.append(examples.c.split == split)
-    if ids is not None:
-        where.append(examples.c.example_id.in_(ids))
+    if splits:
+        where.append(examples.c.split.in_(splits))
     column = examples.c[order]
     query = (
         sa.select(examples.c.body)
@@ -186,6 +190,13 @@ def browse_examples(
         total = dataset.rows if len(where) == 1 else connection.execute(count).scalar_one()
         rows = [Example.model_validate_json(row.body) for row in connection.execute(query)]
     return rows, total
+
+
+def example_ids(engine: sa.Engine, dataset: Dataset) -> set[str]:
+    """Return the ids of a version's examples."""
+    query = sa.select(examples.c.example_id).where(examples.c.dataset_id == dataset.id)
+    with connect(engine) as connection:
+        return {row.example_id for row in connection.execute(query)}
 
 
 def load_examples(engine: sa.Engine, dataset: Dataset, split: Split | None = None) -> list[Example]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,9 +12,12 @@ from ratchet.core import Json
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import edits
 
-__all__ = ["Edit", "EditKind", "add_edit", "drop_edits", "load_edits", "settle_edits"]
+__all__ = ["CHANGES", "Edit", "EditKind", "add_edit", "drop_edits", "load_edits", "settle_edits"]
 
+BATCH = 500
 EditKind = Literal["changed", "added", "removed", "reviewed", "comment", "suggested"]
+CHANGES: tuple[EditKind, ...] = ("changed", "added", "removed")
+"""What makes a version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +37,10 @@ class Edit:
     """The dataset version that it is in; None while it waits."""
 
 
-def add_edit(engine: sa.Engine, task: str, example_id: str, what: EditKind, who: str, body: dict[str, Json]) -> None:  # fmt: skip
-    """Store an edit; a change of an example replaces the one that waits for it."""
+def add_edit(
+    engine: sa.Engine, task: str, example_id: str, what: EditKind, who: str, body: dict[str, Json]
+) -> None:
+    """Store an edit; a change of an example takes the place of the one that waits for it."""
     with transaction(engine) as connection:
         if what in ("changed", "removed"):
             connection.execute(
@@ -45,52 +51,56 @@ def add_edit(engine: sa.Engine, task: str, example_id: str, what: EditKind, who:
                     edits.c.version.is_(None),
                 )
             )
-        connection.execute(
-            sa.insert(edits).values(
-                task=task,
-                example_id=example_id,
-                what=what,
-                who=who,
-                at=time.time(),
-                body=json.dumps(body),
-            )
-        )
+        connection.execute(sa.insert(edits).values(task=task, example_id=example_id, what=what, who=who, at=time.time(), body=json.dumps(body)))  # fmt: skip
 
 
-def load_edits(engine: sa.Engine, task: str, *, waiting: bool | None = None, example_id: str | None = None, limit: int = 500) -> list[Edit]:  # fmt: skip
-    """Return edits, the newest first: all, those that wait, or those that are in a version."""
+def load_edits(
+    engine: sa.Engine,
+    task: str,
+    *,
+    waiting: bool = False,
+    what: Sequence[EditKind] = (),
+    example_ids: Sequence[str] | None = None,
+    limit: int = 500,
+) -> list[Edit]:
+    """Return edits, the newest first.
+
+    Args:
+        engine: The database.
+        task: The task's name.
+        waiting: Only those that are in no version yet.
+        what: Only these kinds.
+        example_ids: Only of these examples.
+        limit: At most so many.
+    """
     query = sa.select(edits).where(edits.c.task == task).order_by(edits.c.id.desc()).limit(limit)
-    if waiting is not None:
-        query = query.where(edits.c.version.is_(None) if waiting else edits.c.version.is_not(None))
-    if example_id is not None:
-        query = query.where(edits.c.example_id == example_id)
+    if waiting:
+        query = query.where(edits.c.version.is_(None))
+    if what:
+        query = query.where(edits.c.what.in_(what))
+    if example_ids is not None:
+        query = query.where(edits.c.example_id.in_(example_ids))
     with connect(engine) as connection:
-        return [
-            Edit(
-                id=row.id,
-                task=row.task,
-                example_id=row.example_id,
-                what=row.what,
-                who=row.who,
-                at=row.at,
-                body=json.loads(row.body),
-                version=row.version,
-            )
-            for row in connection.execute(query)
-        ]
+        rows = connection.execute(query).mappings()
+        return [Edit(**{**row, "body": json.loads(row["body"])}) for row in rows]
 
 
-def settle_edits(engine: sa.Engine, task: str, ids: list[int], version: int) -> None:
+def settle_edits(connection: sa.Connection, ids: Sequence[int], version: int) -> None:
     """Say which version edits are in."""
-    with transaction(engine) as connection:
-        connection.execute(
-            sa.update(edits)
-            .where(edits.c.task == task, edits.c.id.in_(ids))
-            .values(version=version)
-        )
+    for some in batched(ids):
+        connection.execute(sa.update(edits).where(edits.c.id.in_(some)).values(version=version))
 
 
-def drop_edits(engine: sa.Engine, task: str, ids: list[int]) -> None:
-    """Forget edits that wait."""
+def drop_edits(engine: sa.Engine, task: str, ids: Sequence[int]) -> int:
+    """Forget edits that wait; return how many there were."""
+    gone = 0
     with transaction(engine) as connection:
-        connection.execute(sa.delete(edits).where(edits.c.task == task, edits.c.id.in_(ids), edits.c.version.is_(None)))  # fmt: skip
+        for some in batched(ids):
+            done = connection.execute(sa.delete(edits).where(edits.c.task == task, edits.c.id.in_(some), edits.c.version.is_(None)))  # fmt: skip
+            gone += done.rowcount
+    return gone
+
+
+def batched(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield ids, as many at a time as a database takes."""
+    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))

@@ -117,13 +117,16 @@ def find_knowledge(engine: sa.Engine, name: str) -> Knowledge:
     return found[0]
 
 
-def load_passages(engine: sa.Engine, version: Knowledge) -> list[Passage]:
-    """Return the passages of a version, in order."""
+def load_passages(
+    engine: sa.Engine, version: Knowledge, *, limit: int | None = None
+) -> list[Passage]:
+    """Return the passages of a version, in order; with a limit the first so many."""
     query = (
         sa.select(passages.c.body)
         .join(knowledge_passages, knowledge_passages.c.passage_id == passages.c.id)
         .where(knowledge_passages.c.knowledge_id == version.id)
         .order_by(knowledge_passages.c.position)
+        .limit(limit)
     )
     with connect(engine) as connection:
         return [Passage.model_validate_json(row.body) for row in connection.execute(query)]

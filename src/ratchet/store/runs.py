@@ -31,6 +31,8 @@ class Run:
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
+    place: str
+    """The machine and folder that it runs in."""
     pid: int | None = None
     code: int | None = None
 
@@ -40,9 +42,9 @@ class Run:
         return self.state in DONE
 
 
-def add_run(engine: sa.Engine, task: str, words: tuple[str, ...], who: str) -> Run:
+def add_run(engine: sa.Engine, task: str, words: tuple[str, ...], who: str, place: str) -> Run:
     """Store a run that waits for its turn."""
-    made = Run(id=f"r_{uuid4().hex[:16]}", task=task, words=words, who=who, state="waiting", created_at=time.time())  # fmt: skip
+    made = Run(id=f"r_{uuid4().hex[:16]}", task=task, words=words, who=who, place=place, state="waiting", created_at=time.time())  # fmt: skip
     with transaction(engine) as connection:
         connection.execute(sa.insert(runs).values(**{**asdict(made), "words": json.dumps(words)}))
     return made

@@ -7,7 +7,7 @@ from ratchet.store.database import connect, transaction
 from ratchet.store.tables import steps
 from ratchet.store.trials import now
 
-__all__ = ["add_step", "clear_steps", "load_steps"]
+__all__ = ["add_step", "clear_steps", "finish_step", "load_steps"]
 
 
 def add_step(engine: sa.Engine, step: Step) -> None:
@@ -21,6 +21,14 @@ def add_step(engine: sa.Engine, step: Step) -> None:
                 body=step.model_dump_json(exclude_defaults=True),
             )
         )
+
+
+def finish_step(engine: sa.Engine, step: Step) -> None:
+    """Say that the lever of a rung has nothing left to propose."""
+    body = step.model_copy(update={"left": 0}).model_dump_json(exclude_defaults=True)
+    where = (steps.c.task == step.task, steps.c.number == step.number)
+    with transaction(engine) as connection:
+        connection.execute(sa.update(steps).where(*where).values(body=body))
 
 
 def load_steps(engine: sa.Engine, task: str) -> list[Step]:

@@ -46,6 +46,7 @@ __all__ = [
     "adapters",
     "bodies",
     "candidates",
+    "choices",
     "datasets",
     "diagnoses",
     "edits",
@@ -79,6 +80,7 @@ datasets = Table(
     Column("created_at", String(32), nullable=False),
     Column("source", Text, nullable=False),
     Column("rows", Integer, nullable=False),
+    Index("datasets_by_version", "task", "version", unique=True),
 )
 
 examples = Table(
@@ -340,6 +342,19 @@ runs = Table(
     Column("ended_at", Float),
     Column("pid", Integer),
     Column("code", Integer),
+    Column("place", String(400), nullable=False),
+)
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("task_id", String(20), primary_key=True),
+    Column("example_id", String(20), primary_key=True),
+    Column("first", String(20), primary_key=True),
+    Column("second", String(20), primary_key=True),
+    Column("who", String(200), primary_key=True),
+    Column("result", Float, nullable=False),
+    Column("at", Float, nullable=False),
 )
 
 edits = Table(
@@ -353,4 +368,5 @@ edits = Table(
     Column("at", Float, nullable=False),
     Column("body", Text, nullable=False),
     Column("version", Integer),
+    sqlite_autoincrement=True,  # a number is never given twice
 )

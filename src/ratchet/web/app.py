@@ -12,6 +12,9 @@ from ratchet.store import Workspace
 __all__ = ["make_page"]
 
 API = ("/v1/", "/healthz", "/metrics")
+TALK = "/_nicegui_ws"
+"""Where a page and its server talk."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Application:
@@ -60,12 +63,52 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await live(inner, gateway, scope, receive, send)
+        elif not is_ours(scope, alone=alone):
+            await refuse(scope, send)
         elif scope["type"] == "http" and (scope["path"].startswith(API) or scope["path"] == "/v1"):
             await gateway(scope, receive, send)
         else:
-            await inner(scope, receive, send)
+            await inner(scope, receive, framed(send))
 
     return both
+
+
+def is_ours(scope: Scope, *, alone: bool) -> bool:
+    """Return whether a request may be answered: not one that another site makes, and on this machine alone only under its own names.
+
+    A site whose name is made to point here (DNS rebinding) comes with that name as the host.
+    """
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}  # fmt: skip
+    host = headers.get("host", "")
+    name = host.rsplit(":", 1)[0].strip("[]")
+    if alone and name not in LOOPBACK:
+        return False
+    is_api = scope["type"] == "http" and scope["path"].startswith(API)
+    origin = headers.get("origin")
+    talks = scope["type"] == "websocket" or scope["path"].startswith(TALK)
+    changes = talks or scope.get("method") not in ("GET", "HEAD")
+    return is_api or not changes or origin is None or origin.split("://", 1)[-1] == host
+
+
+async def refuse(scope: Scope, send: Send) -> None:
+    """Say no."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    text = b"this server answers under its own name alone: open it as http://127.0.0.1 or http://localhost with its port"  # fmt: skip
+    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})  # fmt: skip
+    await send({"type": "http.response.body", "body": text})
+
+
+def framed(send: Send) -> Send:
+    """Return what sends the same, and says that no other site may show it inside its own."""
+
+    async def told(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-ancestors 'none'")]  # fmt: skip
+        await send(message)
+
+    return told
 
 
 async def live(inner: Any, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from difflib import SequenceMatcher
 from html import escape
+from urllib.parse import urlencode
 
 from nicegui import ui
 
@@ -36,10 +37,14 @@ def add_to(page: Page) -> None:
             def go() -> None:
                 if not second.value:
                     raise UsageError("choose a challenger")
-                ui.navigate.to(f"/tasks/{task}/compare?a={first.value}&b={second.value}")
+                ui.navigate.to(
+                    f"/tasks/{task}/compare?{urlencode({'a': first.value, 'b': second.value})}"
+                )
 
             page.button("Compare", go, role="viewer", icon="balance")
         if b:
+            if {a, b} - set(choices):
+                raise UsageError("there is no such candidate; choose one of the list")
             await Comparison(page, bench).show(a, b)
 
 
@@ -71,7 +76,7 @@ class Comparison:
         ui.label(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.2g}").classes("soft")  # fmt: skip
         trials = load_trials(self._bench.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id, task_id=self._bench.task.asking_id)  # fmt: skip
         differing = changed_by(verdict, trials, self._bench.split("dev"), SHOWN)
-        won = [c for c in differing if gain(c) > 0]
+        won = [c for c in differing if c.gain > 0]
         for name, some in ((f"B won {verdict.wins}", won), (f"B lost {verdict.losses}", [c for c in differing if c not in won])):  # fmt: skip
             with ui.expansion(f"{name}, the {len(some)} largest first", value=bool(some)).classes("w-full"):  # fmt: skip
                 for changed in some:
@@ -104,12 +109,6 @@ def chart(verdict: Verdict, one: Measurement, other: Measurement) -> dict[str, o
         "yAxis": {"type": "category", "data": [name for name, *_ in reversed(rows)]},
         "series": [{"type": "scatter", "symbolSize": 12, "itemStyle": {"color": BLUE}, "data": [[value, name] for name, value, *_ in rows]}, *lines],
     }  # fmt: skip
-
-
-def gain(changed: Changed) -> float:
-    """Return what the challenger gains on an example."""
-    before, after = changed.before.score, changed.after.score
-    return (after.value if after else 0.0) - (before.value if before else 0.0)
 
 
 def show_change(changed: Changed) -> None:

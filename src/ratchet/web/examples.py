@@ -4,24 +4,34 @@ import asyncio
 import csv
 import io
 import json
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nicegui import events, ui
 
-from ratchet.core import Example, Json, Task
+from ratchet.core import Example, Json, Split, Task
 from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.data import as_version, restore
 from ratchet.data.importing import reference
-from ratchet.store import browse_examples, latest_dataset, load_datasets, load_examples
-from ratchet.store.edits import Edit, add_edit, drop_edits, load_edits
-from ratchet.web.frame import Page, chooser, hint, title
+from ratchet.store import (
+    Dataset,
+    browse_examples,
+    example_ids,
+    latest_dataset,
+    load_datasets,
+    load_examples,
+    write_text,
+)
+from ratchet.store.edits import CHANGES, Edit, EditKind, add_edit, drop_edits, load_edits
+from ratchet.web.frame import Page, chooser, hint, table, title
 from ratchet.web.runs import when
 
 __all__ = ["add_to", "guarded_cell"]
 
-ROWS, LONGEST, HISTORY = 25, 300, 30
+ROWS, LONGEST, HISTORY = 25, 300, 15
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -51,14 +61,18 @@ class Examples:
         )
         self._waiting()
         self._suggested()
+        whole = self._page.may("admin")
+        splits = {"": "all splits" if whole else "train and dev", "train": "train", "dev": "dev", **({"test": "test"} if whole else {})}  # fmt: skip
         with ui.row().classes("w-full items-end"):
-            self._text = ui.input("Search in all columns", on_change=self._again).props("clearable debounce=250 outlined dense").classes("grow")  # fmt: skip
-            self._split = ui.select({"": "all splits", "train": "train", "dev": "dev", "test": "test"}, value="", label="Split", on_change=self._again).classes("w-32")  # fmt: skip
+            self._text = ui.input("Search in all columns", on_change=self._page.does(self._again, role="viewer")).props("clearable debounce=250 outlined dense").classes("grow")  # fmt: skip
+            self._split = ui.select(splits, value="", label="Split", on_change=self._page.does(self._again, role="viewer")).classes("w-32")  # fmt: skip
             self._page.button("Add a row", self._add, icon="add")
             self._page.button("Import more", self._more, icon="upload", flat=True)
             ui.button("Export", icon="download", on_click=self._page.does(self._export, role="viewer")).props("flat no-caps")  # fmt: skip
-            ui.button("Versions", icon="history", on_click=self._versions).props("flat no-caps")
-            self._page.button("Check", lambda: self._page.begin(self._task.name, "check", self._task.name), flat=True)  # fmt: skip
+            ui.button(
+                "Versions", icon="history", on_click=self._page.does(self._versions, role="viewer")
+            ).props("flat no-caps")
+            ui.button("Check", icon="fact_check", on_click=self._page.does(self._check, role="viewer")).props("flat no-caps")  # fmt: skip
             self._page.button("More like these", self._synthesis, icon="auto_awesome", flat=True)
         names = self._task.input_names
         columns = [{"name": "split", "label": "split", "field": "split", "align": "left", "sortable": True}]  # fmt: skip
@@ -66,8 +80,14 @@ class Examples:
         columns += [{"name": n, "label": n, "field": n, "align": "left"} for n in ("answer", "state")]  # fmt: skip
         self._table = ui.table(columns=columns, rows=[], row_key="id", pagination={"page": 1, "rowsPerPage": ROWS, "rowsNumber": 0, "sortBy": "position", "descending": False})  # fmt: skip
         self._table.classes("w-full").props('flat bordered dense wrap-cells aria-label="Examples" :rows-per-page-options="[25,50,100]"')  # fmt: skip
-        self._table.on("request", lambda e: self._look(e.args["pagination"]))
-        self._table.on("rowClick", lambda e: self._open(e.args[1]["id"]), args=[None, ["id"], None])
+        self._table.on(
+            "request", self._page.does(lambda e: self._look(e.args["pagination"]), role="viewer")
+        )
+        self._table.on(
+            "rowClick",
+            self._page.does(lambda e: self._open(e.args[1]["id"]), role="viewer"),
+            args=[None, ["id"], None],
+        )
         ui.label("Click a row to correct it, comment on it, or mark it as reviewed.").classes("soft")  # fmt: skip
         self._look(self._table.pagination)
 
@@ -76,6 +96,12 @@ class Examples:
     def _again(self) -> None:
         self._look({**self._table.pagination, "page": 1})
 
+    def _seen(self) -> tuple[Split, ...]:
+        """Return the splits that are shown: the test split is sealed for all but admins."""
+        if self._split.value:
+            return (self._split.value,)
+        return () if self._page.may("admin") else ("train", "dev")
+
     def _look(self, pages: dict[str, Json]) -> None:
         """Show a page of the table."""
         size = pages["rowsPerPage"] or ROWS
@@ -83,13 +109,13 @@ class Examples:
             self._engine,
             latest_dataset(self._engine, self._task.name),
             text=str(self._text.value or ""),
-            split=self._split.value or None,
+            splits=self._seen(),
             offset=(pages["page"] - 1) * size,
             limit=size,
             order="split" if pages.get("sortBy") == "split" else "position",
             descending=bool(pages.get("descending")),
         )
-        states = states_of(load_edits(self._engine, self._task.name))
+        states = states_of(load_edits(self._engine, self._task.name, example_ids=[one.id for one in found]))  # fmt: skip
         self._shown = {one.id: one for one in found}
         self._table.rows = [
             {
@@ -106,7 +132,7 @@ class Examples:
     # --- what waits ---
 
     def _waiting(self) -> None:
-        made = [e for e in load_edits(self._engine, self._task.name, waiting=True) if e.what in ("changed", "added", "removed")]  # fmt: skip
+        made = load_edits(self._engine, self._task.name, waiting=True, what=CHANGES, limit=10_000)
         if not made:
             return
         names = ", ".join(sorted({one.who for one in made}))
@@ -114,10 +140,12 @@ class Examples:
             ui.label(f"{len(made)} changes by {names} wait to become the next version.").classes("grow")  # fmt: skip
             self._page.button("Save as a version", self._save, icon="save")
             self._page.button("Discard mine", lambda: self._discard(made), flat=True)
+            if self._page.may("admin"):
+                self._page.button("Discard all", lambda: self._discard(made, everyone=True), role="admin", flat=True)  # fmt: skip
 
     def _suggested(self) -> None:
         """Show what a model wrote, to be taken or not."""
-        found = [e for e in load_edits(self._engine, self._task.name, waiting=True) if e.what == "suggested"]  # fmt: skip
+        found = load_edits(self._engine, self._task.name, waiting=True, what=["suggested"])
         if not found:
             return
         with ui.expansion(f"{len(found)} examples that a model wrote wait for a person", value=True).classes("w-full border rounded"):  # fmt: skip
@@ -125,8 +153,8 @@ class Examples:
                 example = Example.model_validate(one.body["example"])
 
                 def take(one: Edit = one) -> None:
-                    drop_edits(self._engine, self._task.name, [one.id])
-                    add_edit(self._engine, self._task.name, one.example_id, "added", self._page.who, one.body)  # fmt: skip
+                    if drop_edits(self._engine, self._task.name, [one.id]):  # nobody was faster
+                        add_edit(self._engine, self._task.name, one.example_id, "added", self._page.who, one.body)  # fmt: skip
                     self._stay()
 
                 def leave(one: Edit = one) -> None:
@@ -142,16 +170,16 @@ class Examples:
                     self._page.button("Leave it", leave, flat=True)
 
     async def _save(self) -> None:
-        with self._page.workspace.held():
-            dataset, lost = await asyncio.to_thread(as_version, self._engine, self._task, who=self._page.who)  # fmt: skip
+        async with self._page.saving:
+            dataset, lost = await asyncio.to_thread(as_version, self._engine, self._task, who=self._page.who, sealed=not self._page.may("admin"))  # fmt: skip
         words = f"version {dataset.version} has {dataset.rows:,} examples"
         if lost:
-            words += f"; {len(lost)} changes still wait, as somebody else changed the same examples first"  # fmt: skip
+            words += f"; {len(lost)} changes still wait: somebody else changed the same examples first, or they are sealed"  # fmt: skip
         ui.notify(words, type="warning" if lost else "positive", multi_line=True)
         self._stay()
 
-    def _discard(self, made: list[Edit]) -> None:
-        drop_edits(self._engine, self._task.name, [e.id for e in made if e.who == self._page.who])
+    def _discard(self, made: list[Edit], *, everyone: bool = False) -> None:
+        drop_edits(self._engine, self._task.name, [e.id for e in made if everyone or e.who == self._page.who])  # fmt: skip
         self._stay()
 
     def _stay(self) -> None:
@@ -161,7 +189,7 @@ class Examples:
 
     def _open(self, example_id: str) -> None:
         example = self._shown[example_id]
-        history = load_edits(self._engine, self._task.name, example_id=example_id, limit=HISTORY)
+        history = load_edits(self._engine, self._task.name, example_ids=[example_id], limit=HISTORY)
         waiting = next((e for e in history if e.what == "changed" and e.version is None), None)
         now = Example.model_validate(waiting.body["example"]) if waiting else example
         with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-3xl"):
@@ -171,27 +199,38 @@ class Examples:
             read = self._fields(now)
             said = ui.textarea("Comment").classes("w-full").props("outlined rows=2")
 
-            def change() -> None:
+            def untouched() -> None:
+                """Refuse what is sealed, gone, or was changed by somebody else while this was open."""
                 if example.split == "test" and not self._page.may("admin"):
                     raise UsageError("the test split is sealed; an admin may correct it")
-                latest = load_edits(self._engine, self._task.name, example_id=example_id, limit=HISTORY)  # fmt: skip
-                newer = next((e for e in latest if e.what == "changed" and e.version is None), None)
-                if newer and (waiting is None or newer.id != waiting.id) and newer.who != self._page.who:  # fmt: skip
-                    raise UsageError(f"{newer.who} changed this example while you did: {written(newer.body['example'].get('reference'))[:LONGEST]}. Close, open it again, and look")  # fmt: skip
+                if example_id not in example_ids(self._engine, latest_dataset(self._engine, self._task.name)):  # fmt: skip
+                    raise UsageError("this example is there no more: somebody saved another version meanwhile; close this, and look again")  # fmt: skip
+                latest = load_edits(self._engine, self._task.name, waiting=True, what=CHANGES, example_ids=[example_id])  # fmt: skip
+                newer = next((e for e in latest if waiting is None or e.id != waiting.id), None)
+                if newer and newer.who != self._page.who:
+                    said = written(newer.body["example"].get("reference"))[:LONGEST] if "example" in newer.body else "removed"  # fmt: skip
+                    raise UsageError(f"{newer.who} changed this example while you did: {said}. Close, open it again, and look")  # fmt: skip
+
+            def change() -> None:
+                untouched()
                 made = read().model_copy(update={"name": example.name, "group": example.group, "knowledge": example.knowledge, "source": example.source})  # fmt: skip
-                if made.id == example.id:
+                if made.id == example.id and waiting is None:
                     raise UsageError("nothing is changed")
-                add_edit(self._engine, self._task.name, example_id, "changed", self._page.who, {"example": made.plain()})  # fmt: skip
+                if made.id == example.id and waiting:  # it is as it was again
+                    drop_edits(self._engine, self._task.name, [waiting.id])
+                else:
+                    add_edit(self._engine, self._task.name, example_id, "changed", self._page.who, {"example": made.plain()})  # fmt: skip
                 self._stay()
 
-            def note(what: str) -> Callable[[], None]:
+            def note(what: EditKind) -> Callable[[], None]:
                 def noted() -> None:
-                    body = {"text": str(said.value)} if said.value else {}
+                    body: dict[str, Json] = {"text": str(said.value)} if said.value else {}
                     if what == "comment" and not body:
                         raise UsageError("write the comment first")
-                    add_edit(self._engine, self._task.name, example_id, what, self._page.who, body)  # type: ignore[arg-type]
-                    dialog.close()
-                    self._again()
+                    if what == "removed":
+                        untouched()
+                    add_edit(self._engine, self._task.name, example_id, what, self._page.who, body)
+                    self._stay()
 
                 return noted
 
@@ -243,6 +282,14 @@ class Examples:
                 self._page.button("Add", add)
                 ui.button("Close", on_click=dialog.close).props("flat no-caps")
 
+    async def _check(self) -> None:
+        """Show what would make figures wrong or weak: leaks, duplicates, conflicts, too few examples."""
+        bench = await self._page.bench(self._task.name)
+        found = await asyncio.to_thread(bench.check)
+        with ui.dialog(value=True), ui.card().classes("w-full max-w-4xl"):
+            table(["", "what", "says"], [[one.level, one.check, one.text] for one in found], label="Findings")  # fmt: skip
+            hint("check", self._task.name)
+
     # --- files and versions ---
 
     def _more(self) -> None:
@@ -250,38 +297,50 @@ class Examples:
         folder.mkdir(parents=True, exist_ok=True)
 
         async def took(event: events.UploadEventArguments) -> None:
-            path = folder / event.file.name.replace("/", "_")
+            path = folder / f"{time.time_ns()}-{Path(event.file.name).name}"
             await event.file.save(path)
             self._page.begin(self._task.name, "import", str(path), "--task", self._task.name, "--skip-bad")  # fmt: skip
 
         with ui.dialog(value=True), ui.card():
             ui.label("A file with the same columns; rows that are there already are kept once.")
-            chooser("Choose a file", took)
+            chooser("Choose a file", self._page.does(took))
             hint("import", "FILE", "--task", self._task.name)
 
     async def _export(self) -> None:
-        dataset = latest_dataset(self._engine, self._task.name)
-        content = await asyncio.to_thread(lambda: csv_of(load_examples(self._engine, dataset), self._task))  # fmt: skip
-        ui.download(content, f"{self._task.name}-{dataset.version}.csv", "text/csv")
+        dataset, sealed = latest_dataset(self._engine, self._task.name), not self._page.may("admin")
+        path = self._page.workspace.files / "page" / "files" / f"{self._task.name}-{dataset.version}{'-sealed' if sealed else ''}.csv"  # fmt: skip
 
-    def _versions(self) -> None:
-        found = load_datasets(self._engine, self._task.name)
-        newest = {one.id for one in load_examples(self._engine, found[0][0])}
+        def write() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = [one for one in load_examples(self._engine, dataset) if not (sealed and one.split == "test")]  # fmt: skip
+            write_text(path, csv_of(rows, self._task))
+
+        await asyncio.to_thread(write)
+        ui.download.file(path, f"{self._task.name}-{dataset.version}.csv", "text/csv")
+
+    async def _versions(self) -> None:
+        found = load_datasets(self._engine, self._task.name)[:HISTORY]
+
+        def counted() -> list[str]:
+            newest = example_ids(self._engine, found[0][0])
+            said = ["the newest"]
+            for dataset, _ in found[1:]:
+                ids = example_ids(self._engine, dataset)
+                said.append(f"{len(ids - newest)} that the newest lacks, {len(newest - ids)} fewer")
+            return said
+
+        said = await asyncio.to_thread(counted)
         with ui.dialog(value=True), ui.card().classes("w-full max-w-4xl"):
-            for dataset, at in found[:HISTORY]:
-                ids = {one.id for one in load_examples(self._engine, dataset)}
-                diff = "the newest" if dataset is found[0][0] else f"{len(ids - newest)} that the newest lacks, {len(newest - ids)} fewer"  # fmt: skip
+            for (dataset, at), diff in zip(found, said, strict=True):
                 with ui.row().classes("w-full items-center"):
                     ui.label(f"{dataset.version}: {dataset.rows:,} examples, {at[:16]}, {Path(dataset.source).name}; {diff}").classes("grow said")  # fmt: skip
                     if dataset is not found[0][0]:
+                        self._page.button("Restore", partial(self._restore, dataset), flat=True)
 
-                        async def back(dataset=dataset) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-                            await asyncio.to_thread(
-                                restore, self._engine, dataset, who=self._page.who
-                            )
-                            self._stay()
-
-                        self._page.button("Restore", back, flat=True)
+    async def _restore(self, dataset: Dataset) -> None:
+        async with self._page.saving:
+            await asyncio.to_thread(restore, self._engine, dataset, who=self._page.who)
+        self._stay()
 
     def _synthesis(self) -> None:
         with ui.dialog(value=True), ui.card().classes("w-full max-w-xl"):
@@ -319,7 +378,7 @@ def read_as(text: str, was: Json) -> Json:
         raise ValueError(f"expected JSON, as {written(was)[:60]!r}; got {text[:60]!r}") from error
 
 
-def csv_of(examples: list[Example], task: Task) -> bytes:
+def csv_of(examples: list[Example], task: Task) -> str:
     """Return examples as CSV; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out)
@@ -327,7 +386,7 @@ def csv_of(examples: list[Example], task: Task) -> bytes:
     for one in examples:
         cells = [*(written(one.inputs[name]) for name in task.input_names), written(one.reference)]
         writer.writerow([guarded_cell(str(cell)) for cell in (*cells, one.split, one.source)])
-    return out.getvalue().encode()
+    return out.getvalue()
 
 
 def guarded_cell(text: str) -> str:

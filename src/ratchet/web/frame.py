@@ -5,7 +5,9 @@ import shlex
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from inspect import iscoroutinefunction
+from hashlib import sha256
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from nicegui import app, events, ui
@@ -63,6 +65,8 @@ class Page:
         self.workspace, self.pool, self.alone = workspace, pool, alone
         self._benches: dict[str, tuple[object, Workbench]] = {}
         self._opening = asyncio.Lock()
+        self.saving = asyncio.Lock()
+        """Held while a version of examples is made."""
 
     # --- who ---
 
@@ -71,8 +75,8 @@ class Page:
         people = load_people(self.workspace.database)
         if not people:
             return Person(name="you", role="admin", digest="", created_at=0.0) if self.alone else None  # fmt: skip
-        name, digest = app.storage.user.get("name"), app.storage.user.get("digest")
-        return next((p for p in people if (p.name, p.digest) == (name, digest)), None)
+        name, proof = app.storage.user.get("name"), app.storage.user.get("proof")
+        return next((p for p in people if (p.name, proof_of(p)) == (name, proof)), None)
 
     def may(self, role: Role) -> bool:
         """Return whether the one who is there may do what takes that role."""
@@ -137,7 +141,7 @@ class Page:
             if person.digest:
                 ui.link("Log out", "/logout").classes("text-white text-sm")
             ui.button(icon="contrast", on_click=turn).props('flat dense round color=white aria-label="Dark or light"')  # fmt: skip
-        with ui.column().classes("w-full max-w-screen-xl mx-auto p-4 gap-4").props('id="main" role="main"'):  # fmt: skip
+        with ui.column().classes("w-full max-w-screen-xl mx-auto p-4 gap-4").props('id="main"'):  # fmt: skip
             yield
 
     async def safely(self, work: Handler, *args: Any, **parts: Any) -> Any:
@@ -151,19 +155,44 @@ class Page:
             return None
 
     def does(self, work: Handler, *, role: Role = "editor") -> Handler:
-        """Make a function what a button does: for whoever has the role, and with errors told."""
+        """Make a function what an element does: for whoever has the role at that moment, and with errors told."""
 
-        async def handled(*args: Any) -> None:
+        async def guarded(*args: Any) -> None:
             try:
                 if not self.may(role):
-                    raise UsageError(f"this takes the role {role}")
-                done = work(*args) if iscoroutinefunction(work) or args else work()
+                    raise UsageError(f"this takes the role {role}; log in again if you have it")
+                done = work(*args)
                 if isinstance(done, Awaitable):
                     await done
             except RatchetError as error:
-                ui.notify(str(error), type="negative", multi_line=True, timeout=15_000, close_button="Close")  # fmt: skip
+                tell(str(error))
+            except (
+                ValueError,
+                TypeError,
+            ) as error:  # a field that is empty, or holds something else
+                tell(f"something is missing, or is not as it should be: {str(error)[:300]}")
 
-        return handled
+        async def with_event(event: Any) -> None:
+            await guarded(event)
+
+        async def without() -> None:
+            await guarded()
+
+        wanted = [one for one in signature(work).parameters.values() if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]  # fmt: skip
+        return with_event if wanted else without
+
+    def every(self, seconds: float, work: Handler) -> ui.timer:
+        """Do something again and again, until whoever looks may not look any more."""
+
+        def again() -> None:
+            if self.may("viewer"):
+                work()
+            else:
+                timer.deactivate()
+                ui.navigate.to("/login")
+
+        timer = ui.timer(seconds, again)
+        return timer
 
     # --- work ---
 
@@ -174,7 +203,7 @@ class Page:
         """
         path = self.workspace.task_path(task)
         async with self._opening:
-            stamp = (path.stat().st_mtime_ns if path.exists() else 0, latest_dataset(self.workspace.database, task))  # fmt: skip
+            stamp = (stamps(path, self.workspace.root / "ratchet.toml"), latest_dataset(self.workspace.database, task))  # fmt: skip
             known = self._benches.get(task)
             if known is None or known[0] != stamp:
                 opened = await asyncio.to_thread(Workbench.open, task, self.workspace.root)
@@ -184,8 +213,9 @@ class Page:
             return self._benches[task][1]
 
     def begin(self, task: str, *words: str) -> None:
-        """Start a command as a job, and go where one can watch it."""
-        made = start_run(self.workspace, task, words, self.who)
+        """Start a command as a job, and go where one can watch it; one that waits or runs already is not started twice."""
+        same = (one for one in unfinished(self.workspace) if (one.task, one.words) == (task, words))
+        made = next(same, None) or start_run(self.workspace, task, words, self.who)
         ui.navigate.to(f"/runs/{made.id}")
 
     def working(self, task: str) -> str | None:
@@ -199,6 +229,22 @@ class Page:
         shown.props("no-caps" + (" flat" if flat else ""))
         shown.set_enabled(self.may(role))
         return shown
+
+
+def stamps(*paths: Path) -> tuple[int, ...]:
+    """Return when files changed last, with those beside them that a task may call; 0 for one that is not there."""
+    beside = sorted(one for path in paths for one in path.parent.glob("*.py"))
+    return tuple(one.stat().st_mtime_ns if one.exists() else 0 for one in (*paths, *beside))
+
+
+def proof_of(person: Person) -> str:
+    """Return what a session keeps of who logged in; another password makes it void."""
+    return sha256(person.digest.encode()).hexdigest()
+
+
+def tell(text: str) -> None:
+    """Say what went wrong."""
+    ui.notify(text, type="negative", multi_line=True, timeout=15_000, close_button="Close")
 
 
 def chooser(text: str, took: Callable[[events.UploadEventArguments], Awaitable[None]], *, accept: str = "", multiple: bool = False) -> None:  # fmt: skip

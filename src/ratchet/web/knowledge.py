@@ -1,11 +1,14 @@
 """Knowledge: documents, their passages, and a query through each way of searching."""
 
+import re
 from pathlib import Path
 
 from nicegui import events, ui
 
 from ratchet.core import Knowledge
 from ratchet.core.errors import RatchetError, UsageError
+from ratchet.data.splits import text_of
+from ratchet.measure.search import JudgedQuery, search_scores
 from ratchet.retrieval import Library
 from ratchet.retrieval.search import Mode
 from ratchet.store.knowledge import list_knowledge, load_passages
@@ -13,8 +16,9 @@ from ratchet.web.frame import Page, chooser, hint, table, title
 
 __all__ = ["add_to"]
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 WAYS: dict[Mode, str] = {"lexical": "by words", "dense": "by meaning", "hybrid": "by both"}
-SHOWN, LONGEST = 20, 500
+SHOWN, LONGEST, ASKED, KINDS = 20, 500, 200, 12
 
 
 def add_to(page: Page) -> None:
@@ -29,6 +33,7 @@ def add_to(page: Page) -> None:
         upload(page, task)
         if found:
             search(page, sorted({v.name for v in found}))
+            await hits(page, task, sorted({v.name for v in found}))
             chunks(page, found)
             page.button("Try retrieval on the champion", lambda: page.begin(task, "try", "retrieval", task, "--rungs", "all"), icon="arrow_upward")  # fmt: skip
             hint("try", "retrieval", task, "--rungs", "all")
@@ -41,9 +46,7 @@ def upload(page: Page, task: str) -> None:
         name = ui.input("Name of the knowledge", value="handbook")
 
         async def took(event: events.UploadEventArguments) -> None:
-            if not str(name.value).strip():
-                raise UsageError("give the knowledge a name first")
-            path = folder / str(name.value) / Path(event.file.name).name
+            path = folder / named(name) / Path(event.file.name).name
             path.parent.mkdir(parents=True, exist_ok=True)
             await event.file.save(path)
             ui.notify(f"{path.name} is here; add more, or take them in")
@@ -52,13 +55,24 @@ def upload(page: Page, task: str) -> None:
         ui.label("md, txt, html, pdf, docx, csv, jsonl, sqlite").classes("soft")
 
         def add() -> None:
-            place = folder / str(name.value)
+            place = folder / named(name)
             if not place.is_dir():
                 raise UsageError("choose documents first")
-            page.begin(task, "knowledge", "add", str(place), "--name", str(name.value))
+            page.begin(task, "knowledge", "add", str(place), "--name", named(name))
 
         page.button("Take them in", add, icon="library_add")
     hint("knowledge", "add", "docs/", "--name", "handbook")
+
+
+def named(box: ui.input) -> str:
+    """Return the name that is written in a box; it is a folder's too, and nothing else.
+
+    Raises: UsageError if it is none.
+    """
+    name = str(box.value or "").strip()
+    if not NAME.fullmatch(name):
+        raise UsageError("a name of knowledge is lower-case letters, digits, - and _")
+    return name
 
 
 def search(page: Page, names: list[str]) -> None:
@@ -90,9 +104,41 @@ def search(page: Page, names: list[str]) -> None:
     out = ui.column().classes("w-full").props('aria-live="polite"')
 
 
+async def hits(page: Page, task: str, names: list[str]) -> None:
+    """Show how often a search finds what examples say one must know, by the kind of question."""
+    bench = await page.bench(task)
+    asked = [one for one in bench.split("train") if one.knowledge][:ASKED]
+    if not asked:
+        return
+    title("Hit rate on the examples", f"Of {len(asked)} train examples that say what one must know, in the first five.", level=2)  # fmt: skip
+    with ui.row().classes("items-end"):
+        name = ui.select(names, value=names[0], label="Knowledge").classes("w-40")
+        by = ui.select(["", *bench.task.input_names], value="", label="By").classes("w-40")
+
+        async def look() -> None:
+            out.clear()
+            library, rows = Library.of(page.pool()), []
+            kinds: dict[str, list[JudgedQuery]] = {"all": []}
+            for one in asked:
+                query = JudgedQuery(text_of(one), dict.fromkeys(one.knowledge, 1))
+                kinds["all"].append(query)
+                if by.value:
+                    kinds.setdefault(str(one.inputs[by.value])[:60], []).append(query)
+            for kind, queries in list(kinds.items())[:KINDS]:
+                for mode, words in WAYS.items():
+                    scores = await search_scores(library, str(name.value), queries, mode=mode, k=5)
+                    mean, low, high = scores["recall@5"]
+                    rows.append([kind, len(queries), words, f"{100 * mean:.1f} %", f"{100 * low:.1f} to {100 * high:.1f} %"])  # fmt: skip
+            with out:
+                table(["kind", "questions", "search", "found", "95 % interval"], rows, label="Hit rates")  # fmt: skip
+
+        page.button("Measure", look, role="viewer", icon="query_stats")
+    out = ui.column().classes("w-full")
+
+
 def chunks(page: Page, found: list[Knowledge]) -> None:
     """Show the first passages of a version."""
     newest = found[0]
     with ui.expansion("The first passages as they were cut").classes("w-full"):
-        for passage in load_passages(page.workspace.database, newest)[:SHOWN]:
+        for passage in load_passages(page.workspace.database, newest, limit=SHOWN):
             ui.label(f"{Path(passage.source).name} · {passage.section or passage.title}: {passage.text[:LONGEST]}").classes("said text-sm border-b w-full")  # fmt: skip

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ratchet.climbing import Climbing
 from ratchet.core import CAUSES, Diagnosis
-from ratchet.core.errors import UsageError
+from ratchet.core.errors import RatchetError, UsageError
 from ratchet.ladder import COLUMNS, Prospects, html_report, rung_cells
 from ratchet.levers import DecodingLever, DemosLever, Lever, ModelLever, PromptLever, TuneLever
 from ratchet.measure import standings
@@ -31,8 +31,13 @@ def add_to(page: Page) -> None:
     async def report(task: str) -> Response:
         if not page.may("viewer"):
             return Response("log in first", 403)
-        bench = await page.bench(task)
-        return HTMLResponse(await asyncio.to_thread(lambda: html_report(Climbing(bench).story())))
+        try:
+            bench = await page.bench(task)
+            return HTMLResponse(
+                await asyncio.to_thread(lambda: html_report(Climbing(bench).story()))
+            )
+        except RatchetError as error:
+            return Response(str(error), 404, media_type="text/plain")
 
     @page.view("/tasks/{task}/ladder", "Ladder")
     async def ladder_(task: str) -> None:
@@ -46,7 +51,7 @@ def add_to(page: Page) -> None:
             show_diagnosis(found)
         await next_step(page, bench, found)
         start_climb(page, task)
-        front(bench)
+        await front(bench)
         if load_steps(bench.engine, task):
             ui.link("The report, as one page to send on", f"/tasks/{task}/report", new_tab=True)
             hint("ladder", task, "--report", "report.html")
@@ -80,7 +85,7 @@ def rungs(page: Page, task: str) -> None:
         table(list(COLUMNS), [[row[name] for name in COLUMNS] for row in cells], label="Rungs")
 
     listed()
-    ui.timer(EVERY_S, lambda: listed.refresh() if len(load_steps(engine, task)) != shown[0] else None)  # fmt: skip
+    page.every(EVERY_S, lambda: listed.refresh() if len(load_steps(engine, task)) != shown[0] else None)  # fmt: skip
 
 
 def show_diagnosis(found: Diagnosis) -> None:
@@ -117,7 +122,10 @@ async def next_step(page: Page, bench: Workbench, found: Diagnosis | None) -> No
     table(["lever", "expected points", "interval", "why", "answers", "time", "cost"], rows, label="Levers")  # fmt: skip
     if best := prospects.best:
         name = best.lever.name
-        page.button(f"Try {name}", lambda: page.begin(task, "try", name, task), icon="arrow_upward")
+        if name == "tune":  # it may cost, or last, and says so first
+            page.button("To the fine-tunes", lambda: ui.navigate.to(f"/tasks/{task}/tune"), icon="arrow_upward")  # fmt: skip
+        else:
+            page.button(f"Try {name}", lambda: page.begin(task, "try", name, task), icon="arrow_upward")  # fmt: skip
         hint("try", name, task)
     else:
         ui.label("No lever is expected to gain what it costs.")
@@ -145,10 +153,10 @@ def start_climb(page: Page, task: str) -> None:
     hint("climb", task, "--budget", "5")
 
 
-def front(bench: Workbench) -> None:
+async def front(bench: Workbench) -> None:
     """Show quality beside cost and latency, of all who answered the whole of dev."""
     try:
-        found = standings(bench.measured())
+        found = await asyncio.to_thread(lambda: standings(bench.measured()))
     except UsageError:  # nothing is measured yet
         return
     title("Quality, cost and latency", level=2)

@@ -2,50 +2,58 @@
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from collections import deque
 
 from nicegui import app, ui
 
 from ratchet.core.errors import UsageError
 from ratchet.store.keys import SCOPES, add_key, load_keys, revoke_key
 from ratchet.store.people import ROLES, Person, add_person, load_people, remove_person, verified
-from ratchet.web.frame import HEAD, Page, hint, table, title
+from ratchet.web.frame import HEAD, Page, hint, proof_of, table, title
 from ratchet.web.runs import when
 
 __all__ = ["Doorkeeper", "add_to"]
 
-TRIES, WITHIN_S = 5, 300.0
+TRIES, WITHIN_S, LONGEST = 5, 300.0, 1000
 
 
 class Doorkeeper:
-    """Counts logins that failed: five within five minutes, of one name or from one address, and the door stays shut a while."""
+    """Counts tries to log in: five within five minutes, of one name or from one address, and the door stays shut a while."""
 
     def __init__(self) -> None:
-        self._failed: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._tries: dict[str, deque[float]] = {}
 
     def waits(self, *keys: str) -> float:
         """Return how many seconds one must wait before another try."""
-        return max((self._wait(key) for key in keys), default=0.0)
+        now = time.monotonic()
+        for key in [key for key, tries in self._tries.items() if now - tries[-1] > WITHIN_S]:
+            del self._tries[key]
+        return max((self._wait(key, now) for key in keys), default=0.0)
 
-    def _wait(self, key: str) -> float:
-        tries, now = self._failed[key], time.monotonic()
+    def _wait(self, key: str, now: float) -> float:
+        tries = self._tries.get(key, deque())
         while tries and now - tries[0] > WITHIN_S:
             tries.popleft()
         return tries[0] + WITHIN_S - now if len(tries) >= TRIES else 0.0
 
     def left(self, *keys: str) -> int:
         """Return how many tries are left before one must wait."""
-        return min(max(0, TRIES - len(self._failed[key])) for key in keys)
+        return min(max(0, TRIES - len(self._tries.get(key, ()))) for key in keys)
 
-    def failed(self, *keys: str) -> None:
-        """Take note of a try that failed."""
+    def tries(self, *keys: str) -> None:
+        """Take note of a try, before it is known how it ends."""
         for key in keys:
-            self._failed[key].append(time.monotonic())
+            self._tries.setdefault(key, deque()).append(time.monotonic())
+
+    def opens(self, *keys: str) -> None:
+        """Forget the tries of whoever got in."""
+        for key in keys:
+            self._tries.pop(key, None)
 
 
 def add_to(page: Page) -> None:
     """Add the views of this file."""
-    engine, door = page.workspace.database, Doorkeeper()
+    engine, door, checking = page.workspace.database, Doorkeeper(), asyncio.Semaphore(2)
 
     @ui.page("/login", title="Log in · Ratchet")
     def login() -> None:
@@ -59,18 +67,22 @@ def add_to(page: Page) -> None:
             return
 
         async def enter() -> None:
-            address = str(ui.context.client.ip)
-            wait = door.waits(f"name {name.value}", f"address {address}")
+            said, secret = str(name.value or "").strip(), str(password.value or "")[:LONGEST]
+            keys = (f"name {said}", f"address {ui.context.client.ip}")
+            wait = door.waits(*keys)
             if wait > 0:
                 told.set_text(f"too many tries; try again in {wait:.0f} s")
                 return
-            person = await asyncio.to_thread(verified, engine, str(name.value), str(password.value))
+            door.tries(*keys)
+            async with (
+                checking
+            ):  # a hash takes its time and memory, and others wait for a thread too
+                person = await asyncio.to_thread(verified, engine, said, secret)
             if person is None:
-                door.failed(f"name {name.value}", f"address {address}")
-                left = door.left(f"name {name.value}", f"address {address}")
-                told.set_text(f"no such name, or another password; {left} more tries")
+                told.set_text(f"no such name, or another password; {door.left(*keys)} more tries")
                 return
-            app.storage.user.update(name=person.name, digest=person.digest)
+            door.opens(*keys)
+            app.storage.user.update(name=person.name, proof=proof_of(person))
             ui.navigate.to("/")
 
         with ui.card().classes("absolute-center w-80").props('role="main"'):
@@ -84,7 +96,7 @@ def add_to(page: Page) -> None:
     @ui.page("/logout")
     def logout() -> None:
         app.storage.user.pop("name", None)
-        app.storage.user.pop("digest", None)
+        app.storage.user.pop("proof", None)
         ui.navigate.to("/login")
 
     @page.view("/people", "People and keys", role="admin")
@@ -111,7 +123,7 @@ def who_may(page: Page, known: list[Person]) -> None:
             await asyncio.to_thread(add_person, engine, str(name.value), str(password.value), role.value)  # fmt: skip
             if not known:  # whoever made the first person goes on as that one
                 person = load_people(engine)[0]
-                app.storage.user.update(name=person.name, digest=person.digest)
+                app.storage.user.update(name=person.name, proof=proof_of(person))
             ui.navigate.to("/people")
 
         page.button("Add, or change", add, role="admin")

@@ -13,13 +13,13 @@ from ratchet.core.records import written
 from ratchet.ladder import cost_text
 from ratchet.measure import Measurement, evaluate
 from ratchet.models import ChatModel, ChatReply, ChatRequest
-from ratchet.store import candidate_text, measured_candidates, write_text
+from ratchet.store import candidate_text, keep_candidate, measured_candidates, write_text
 from ratchet.web.frame import Page, hint, points, title
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to", "choices_of"]
 
-MOST, TWENTY, AT_ONCE = 4, 20, 4
+MOST, TWENTY, AT_ONCE, SHOWN = 4, 20, 4, 200
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -35,9 +35,9 @@ def add_to(page: Page) -> None:
 def choices_of(bench: Workbench) -> dict[str, str]:
     """Return the candidates that one can choose: the champion, the start, the files, and those of the ladder."""
     found = {"champion": f"champion: {bench.champion().note or bench.champion().id}", "start": "the plain start"}  # fmt: skip
-    folder = bench.workspace.root / "tasks" / bench.task.name if bench.workspace else None
-    for path in sorted(folder.glob("*.yaml")) if folder and folder.is_dir() else []:
-        found[str(path)] = f"{path.stem} (file)"
+    for one in bench.variants():
+        keep_candidate(bench.engine, one)
+        found[one.id] = f"{one.note} (file)"
     for step in bench.steps():
         for name, what in [(step.candidate_id, step.what), *((one.candidate_id, one.what) for one in step.losers)]:  # fmt: skip
             found.setdefault(name, f"{what} ({step.lever}, rung {step.number})")
@@ -80,7 +80,9 @@ class Playground:
         self._task: Task = bench.task
         self._base = bench.champion()
         self._looks = 0
-        self._examples = bench.split("dev")[:200] or bench.examples[:200]
+        self._examples = bench.split("dev")[:SHOWN]
+        if not self._examples:
+            raise UsageError("the dev split has no example; import some first")
 
     async def show(self) -> None:
         """Show the view."""
@@ -93,21 +95,23 @@ class Playground:
                 self._from = ui.select(choices, value="champion", label="Begin from", on_change=self._page.does(self._begin, role="viewer")).classes("w-full")  # fmt: skip
                 fields = " ".join(f"{{{{{name}}}}}" for name in self._task.input_names)
                 ui.label(f"Fields: {fields} {{{{instructions}}}} {{{{labels}}}} {{{{schema}}}}").classes("mono soft")  # fmt: skip
-                self._model = ui.input("Model", value=self._base.model, on_change=self._look).classes("w-full")  # fmt: skip
+                self._model = ui.input("Model", value=self._base.model).classes("w-full")
+                for event in ("blur", "keydown.enter"):  # each model that is looked at is opened
+                    self._model.on(event, self._page.does(self._look, role="viewer"))
                 self._system = self._area("System")
                 self._user = self._area("User")
                 self._answer = self._area("How a reply holds the answer")
                 with ui.row():
-                    self._heat = ui.number("Temperature", min=0, max=2, step=0.1, on_change=self._look).classes("w-32")  # fmt: skip
-                    self._most = ui.number("Tokens at most", min=1, precision=0, on_change=self._look)  # fmt: skip
+                    self._heat = ui.number("Temperature", min=0, max=2, step=0.1, on_change=self._page.does(self._look, role="viewer")).classes("w-32")  # fmt: skip
+                    self._most = ui.number("Tokens at most", min=1, precision=0, on_change=self._page.does(self._look, role="viewer"))  # fmt: skip
                 with ui.row().classes("items-end"):
                     self._name = ui.input("Name")
                     self._page.button("Save as a candidate", self._save, icon="save")
             with ui.column().classes("w-1/2"):
                 labels = {k: f"{k + 1}. {' '.join(map(written, one.inputs.values()))[:90]}" for k, one in enumerate(self._examples)}  # fmt: skip
-                self._example = ui.select(labels, value=0, label="Example", with_input=True, on_change=self._look).classes("w-full")  # fmt: skip
+                self._example = ui.select(labels, value=0, label="Example", with_input=True, on_change=self._page.does(self._look, role="viewer")).classes("w-full")  # fmt: skip
                 self._said = ui.column().classes("w-full gap-1").props('aria-label="The messages as they are sent"')  # fmt: skip
-        others = {k: v for k, v in choices_of(self._bench).items() if k != "champion"}
+        others = {k: v for k, v in choices.items() if k != "champion"}
         with ui.row().classes("items-end w-full"):
             self._beside = ui.select({"champion": "the champion", **others}, value=[], multiple=True, label=f"Beside it (up to {MOST - 1})").props("use-chips").classes("min-w-80")  # fmt: skip
             self._page.button("Run on this example", lambda: self._run(1), icon="play_arrow")
@@ -116,8 +120,10 @@ class Playground:
         self._put(self._base)
         await self._look()
 
-    def _area(self, name: str) -> ui.codemirror | ui.textarea:
-        box = ui.textarea(name, on_change=self._look).classes("w-full mono")
+    def _area(self, name: str) -> ui.textarea:
+        box = ui.textarea(name, on_change=self._page.does(self._look, role="viewer")).classes(
+            "w-full mono"
+        )
         box.props(f'outlined autogrow debounce=300 aria-label="{name}"')
         return box
 
@@ -157,7 +163,9 @@ class Playground:
         try:
             candidate = self._written()
             prompt, pool = Prompt(self._task, candidate), self._page.pool()
-            request = (await gather(prompt, self._chosen, pool)).request
+            # what a viewer looks at costs nothing: passages, and demonstrations that follow the input, stand for others
+            paid = self._page.may("editor")
+            request = (await gather(prompt, self._chosen, pool)).request if paid else prompt.request(self._chosen)  # fmt: skip
             tokens, _ = await asyncio.to_thread(pool.model(candidate.model).count_tokens, request)
         except RatchetError as error:
             problem = str(error)

@@ -15,7 +15,7 @@ from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
 
-SHOWN, LONGEST, EVERY_S = 50, 300, 3.0
+SHOWN, SEARCHED, LONGEST, EVERY_S = 50, 2000, 300, 3.0
 
 
 def add_to(page: Page) -> None:
@@ -46,7 +46,7 @@ def releases(page: Page, bench: Workbench) -> None:
         with ui.row().classes("items-end"):
 
             def serve(name: str = name) -> None:
-                made = bench.promote(name=name)
+                made = bench.promote(name=name, who=page.who)
                 ui.notify(f"{made.name} is {made.candidate.id} now", type="positive")
                 ui.navigate.to(f"/tasks/{task}/release")
 
@@ -55,11 +55,13 @@ def releases(page: Page, bench: Workbench) -> None:
                 share = ui.number("Share of a canary, %", value=10, min=1, max=99).classes("w-40")
 
                 def canary(name: str = name, share: ui.number = share) -> None:
-                    start_canary(engine, champion, name=name, share=float(share.value) / 100)
+                    start_canary(
+                        engine, champion, name=name, share=float(share.value) / 100, who=page.who
+                    )
                     ui.navigate.to(f"/tasks/{task}/release")
 
                 def back(name: str = name) -> None:
-                    roll_back(engine, name, why=f"by {page.who}, on the page")
+                    roll_back(engine, name, why=f"by {page.who}, on the page", who=page.who)
                     ui.navigate.to(f"/tasks/{task}/release")
 
                 page.button("Send a share to the champion", canary, flat=True)
@@ -93,21 +95,26 @@ class Log:
         with ui.row().classes("items-end w-full"):
             self._name = ui.select(self._names, value=self._names[0], label="Release", on_change=self._look).classes("w-40")  # fmt: skip
             self._failed = ui.checkbox("only failed", on_change=self._look)
-            self._text = ui.input("Search", on_change=self._look).props("clearable debounce=300 dense outlined")  # fmt: skip
+            self._text = ui.input("Search the newest 2,000", on_change=self._look).props("clearable debounce=300 dense outlined")  # fmt: skip
             task = self._bench.task.name
             self._page.button("Make a dataset of what people vouch for", lambda: self._page.begin(task, "import", "--from-logs", str(self._name.value), "--task", task), icon="playlist_add")  # fmt: skip
         hint("import", "--from-logs", self._names[0], "--task", self._bench.task.name)
         columns = [{"name": n, "label": n, "field": n, "align": "left"} for n in ("when", "status", "inputs", "reply", "tokens", "cost", "s", "feedback")]  # fmt: skip
         self._table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full")
         self._table.props('flat bordered dense wrap-cells aria-label="Log"')
-        self._table.on("rowClick", lambda e: self._open(e.args[1]["id"]), args=[None, ["id"], None])
+        self._table.on(
+            "rowClick",
+            self._page.does(lambda e: self._open(e.args[1]["id"]), role="viewer"),
+            args=[None, ["id"], None],
+        )
         self._look()
-        ui.timer(EVERY_S, self._look)
+        self._page.every(EVERY_S, self._look)
 
     def _look(self) -> None:
-        found = list(read_requests(self._page.workspace.database, model=str(self._name.value), failed=bool(self._failed.value), limit=SHOWN))  # fmt: skip
         wanted = str(self._text.value or "").casefold()
-        self._shown = {one.id: one for one in found if wanted in str(one.body).casefold()}
+        found = list(read_requests(self._page.workspace.database, model=str(self._name.value), failed=bool(self._failed.value), limit=SEARCHED if wanted else SHOWN))  # fmt: skip
+        some = [one for one in found if wanted in str(one.body).casefold()][:SHOWN]
+        self._shown = {one.id: one for one in some}
         self._table.rows = [row_of(one) for one in self._shown.values()]
 
     def _open(self, request_id: str) -> None:

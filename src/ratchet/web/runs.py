@@ -37,7 +37,7 @@ def add_to(page: Page) -> None:
                     ui.label(f"{one.who}, {when(one.created_at)}, {lasted(one)}").classes("soft")
 
         listed()
-        ui.timer(2.0, listed.refresh)
+        page.every(2.0, listed.refresh)
 
     @page.view("/runs/{run_id}", "Job")
     def run_(run_id: str) -> None:
@@ -56,6 +56,19 @@ def watch(page: Page, run_id: str) -> None:
     badge = ui.badge("").props('role="status" aria-live="polite"')
     bar = ui.linear_progress(0, show_value=False).props('aria-label="Progress"')
     told = ui.label("").classes("soft")
+    curve = (
+        ui.echart(
+            {
+                "animation": False,
+                "grid": {"left": 50, "right": 20, "top": 15, "bottom": 40},
+                "xAxis": {"type": "value", "name": "step", "nameLocation": "middle", "nameGap": 25},
+                "yAxis": {"type": "value", "name": "loss", "scale": True},
+                "series": [{"type": "line", "symbol": "none", "data": []}],
+            }
+        )
+        .classes("w-full h-48")
+        .props('role="img" aria-label="Loss of the training"')
+    )
     said = ui.label("").classes("mono said w-full border rounded p-3 max-h-96 overflow-auto")
     said.props('tabindex=0 role="log" aria-label="What it says"')
 
@@ -80,12 +93,17 @@ def watch(page: Page, run_id: str) -> None:
         said.set_text(output_of(page.workspace, run_id) or "nothing yet")
         bar.set_value(1.0 if run.is_done else done / total if total else 0.0)
         told.set_text(lasted(run) if run.is_done or not total else words(far, run))
+        losses = far.get("losses") or []
+        curve.set_visibility(bool(losses))
+        if losses:
+            curve.options["series"][0]["data"] = losses
+            curve.update()
         stopping.set_visibility(not run.is_done)
         anew.set_visibility(run.is_done)
         if run.is_done:
             timer.deactivate()
 
-    timer = ui.timer(EVERY_S, look)
+    timer = page.every(EVERY_S, look)
 
 
 def words(far: dict[str, object], run: Run) -> str:

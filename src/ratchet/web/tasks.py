@@ -10,6 +10,7 @@ from nicegui import events, ui
 
 from ratchet.core import Task
 from ratchet.core.errors import DataError, RatchetError, UsageError
+from ratchet.core.task import TASK_NAME
 from ratchet.data import Guess, Row, good_rows, guess_columns, guess_task
 from ratchet.jobs.commands import output_of, settled, start_run
 from ratchet.ladder import current, score_text
@@ -21,7 +22,6 @@ __all__ = ["add_to"]
 
 EXAMPLE = Path(__file__).with_name("example")
 GUESSED_FROM, SHOWN, PREVIEW = 2000, 5, 200
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 DAY_S = 86_400.0
 
 
@@ -97,14 +97,17 @@ class Wizard:
         self._page = page
         self._file: Path | None = None
         self._rows: list[Row] = []
-        self._guess: Guess | None = None
 
     def show(self) -> None:
         """Show it."""
         title("New task", "1. Bring examples: each row has what goes in, and the right answer.")
         with ui.row().classes("w-full items-start"):
             with ui.column():
-                chooser("Choose a file", self.took, accept=".csv,.tsv,.jsonl,.json,.parquet")
+                chooser(
+                    "Choose a file",
+                    self._page.does(self.took),
+                    accept=".csv,.tsv,.jsonl,.json,.parquet",
+                )
                 ui.label("CSV, TSV, JSONL, JSON or Parquet").classes("soft")
             with ui.column().classes("grow"):
                 self._pasted = ui.textarea("… or paste a table here, with its header").classes("w-full").props("outlined rows=5")  # fmt: skip
@@ -156,7 +159,7 @@ class Wizard:
             title("2. What goes in, what comes out", "Guessed from the first rows; change what is wrong.", level=2)  # fmt: skip
             for reason in guess.reasons:
                 ui.label(reason).classes("text-amber-800")
-            clean = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "mytask"
+            clean = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_") or "mytask"
             with ui.row().classes("items-end"):
                 self._name = ui.input("Name of the task", value=clean)
                 self._inputs = ui.select(columns, value=list(guess.inputs), multiple=True, label="What goes in").props("use-chips").classes("min-w-64")  # fmt: skip
@@ -198,8 +201,8 @@ class Wizard:
     async def make(self) -> None:
         """Import the file by the command that does it, and go to the examples."""
         name = str(self._name.value).strip()
-        if not NAME.fullmatch(name):
-            raise UsageError("a task's name is letters, digits, - and _")
+        if not TASK_NAME.fullmatch(name):
+            raise UsageError("a task's name is lower-case letters, digits, - and _")
         if name in self._page.workspace.task_names():
             raise UsageError(f"there is a task {name!r} already; choose another name")
         guess, _ = self.chosen()

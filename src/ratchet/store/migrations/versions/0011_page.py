@@ -29,6 +29,17 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.Float),
         sa.Column("pid", sa.Integer),
         sa.Column("code", sa.Integer),
+        sa.Column("place", sa.String(400), nullable=False),
+    )
+    op.create_table(
+        "choices",
+        sa.Column("task_id", sa.String(20), primary_key=True),
+        sa.Column("example_id", sa.String(20), primary_key=True),
+        sa.Column("first", sa.String(20), primary_key=True),
+        sa.Column("second", sa.String(20), primary_key=True),
+        sa.Column("who", sa.String(200), primary_key=True),
+        sa.Column("result", sa.Float, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
     )
     op.create_table(
         "edits",
@@ -40,4 +51,6 @@ def upgrade() -> None:
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("version", sa.Integer),
+        sqlite_autoincrement=True,
     )
+    op.create_index("datasets_by_version", "datasets", ["task", "version"], unique=True)
