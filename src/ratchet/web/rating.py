@@ -86,7 +86,7 @@ class Rating:
             for name, value in example.inputs.items():
                 ui.label(f"{name}: {written(value)}").classes("said")
             ui.label(written(trial.answer)).classes("said text-lg border rounded p-3 w-full").props('aria-label="The answer to grade"')  # fmt: skip
-            with ui.expansion("The right answer"):
+            with ui.expansion("The reference"):
                 ui.label(written(example.reference)).classes("said")
 
     def _grade(self, place: int) -> None:
@@ -131,7 +131,7 @@ class Pairs:
         self._told = ui.label("").classes("soft")
         self._place = ui.column().classes("w-full")
         with ui.row().classes("flex-wrap"):
-            for key, words, result in (("1", "the left one", 1.0), ("0", "neither", 0.5), ("2", "the right one", 0.0)):  # fmt: skip
+            for key, words, result in (("1", "left is better", 1.0), ("0", "neither", 0.5), ("2", "right is better", 0.0)):  # fmt: skip
                 self._page.button(f"{key}  {words}", lambda r=result: self._chosen(r))
         ui.keyboard(on_key=self._page.does(self._key))
         self._ranks = ui.column().classes("w-full")
@@ -166,8 +166,8 @@ class Pairs:
                 ui.label(f"{name}: {written(value)}").classes("said")
             with ui.row().classes("w-full gap-4 max-sm:flex-col"):
                 for where, trial in (("left", left), ("right", right)):
-                    ui.label(written(trial.answer)).classes("said text-lg border rounded p-3 grow basis-0").props(f'aria-label="The {where} answer"')  # fmt: skip
-            with ui.expansion("The right answer"):
+                    ui.label(written(trial.answer)).classes("said text-lg border rounded p-3 grow basis-0").props(f'aria-label="The answer on the {where}"')  # fmt: skip
+            with ui.expansion("The reference"):
                 ui.label(written(example.reference)).classes("said")
 
     def _ranked(self) -> None:
