@@ -304,7 +304,7 @@ def test_people_rate_and_documents_are_searched(server, person, tmp_path):
     )
     page.set_input_files("input[type=file]", tmp_path / "cats.md")
     page.get_by_text("cats.md is here").wait_for()
-    page.get_by_text("Take them in").click()
+    page.get_by_role("button", name="Take them in").click()
     done(page)
     page.goto(f"{server.url}/tasks/words/knowledge")
     page.get_by_label("Query").fill("how long do they sleep")
