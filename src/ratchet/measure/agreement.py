@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from ratchet.core import Grade
 from ratchet.measure.intervals import Array, as_array
 
-__all__ = ["Level", "cohen_kappa", "confusion", "krippendorff_alpha"]
+__all__ = ["Level", "cohen_kappa", "confusion", "krippendorff_alpha", "people_agree"]
 
 Level = Literal["nominal", "ordinal", "interval"]
 
@@ -77,3 +78,16 @@ def distances(kinds: Array, margin: Array, level: Level) -> Array:
         return as_array((kinds[:, None] - kinds) ** 2)
     middle = np.cumsum(margin) - margin / 2  # an ordinal distance counts the ratings in between
     return as_array((middle[:, None] - middle) ** 2)
+
+
+def people_agree(grades: Sequence[Grade]) -> float | None:
+    """Return Krippendorff's alpha of the people who graded; None for one person, or nothing that two have graded."""
+    people = sorted({g.who for g in grades})
+    places = {key: n for n, key in enumerate(dict.fromkeys((g.candidate_id, g.example_id) for g in grades))}  # fmt: skip
+    if len(people) < 2:  # one agrees with himself
+        return None
+    table = np.full((len(people), len(places)), np.nan)
+    for grade in grades:
+        table[people.index(grade.who), places[(grade.candidate_id, grade.example_id)]] = grade.value
+    both = (~np.isnan(table)).sum(0) > 1
+    return float(krippendorff_alpha(table, level="ordinal")) if both.any() else None

@@ -4,21 +4,20 @@ import asyncio
 from itertools import combinations
 from random import Random
 
-import numpy as np
 from nicegui import events, ui
 
 from ratchet.core import Example, Grade, Trial
 from ratchet.core.errors import DataError
 from ratchet.core.records import written
 from ratchet.judging import Judging
-from ratchet.measure.agreement import krippendorff_alpha
+from ratchet.measure.agreement import people_agree
 from ratchet.metrics import JudgeMetric
 from ratchet.store import measured_candidates
 from ratchet.store.choices import Choice, add_choice, load_choices
 from ratchet.web.frame import Page, hint, table, title
 from ratchet.workbench import Workbench
 
-__all__ = ["add_to", "agreement_of"]
+__all__ = ["add_to"]
 
 KEYS = "1234567890"
 HALF = 0.5
@@ -74,7 +73,7 @@ class Rating:
     def _next(self) -> None:
         grades = Judging(self._bench).grades()
         people = sorted({g.who for g in grades})
-        alpha = agreement_of(grades)
+        alpha = people_agree(grades)
         agreed = "" if alpha is None else f"; they agree to a Krippendorff's alpha of {alpha:.2f}"
         self._told.set_text(f"{len(self._left):,} answers are left for you; {len(grades):,} grades by {', '.join(people) or 'nobody'}{agreed}")  # fmt: skip
         self._place.clear()
@@ -193,16 +192,3 @@ class Pairs:
         results = {"1": 1.0, "0": 0.5, "2": 0.0}
         if event.action.keydown and not event.action.repeat and str(event.key.name) in results:
             self._chosen(results[str(event.key.name)])
-
-
-def agreement_of(grades: list[Grade]) -> float | None:
-    """Return Krippendorff's alpha of the people who graded; None for one person, or nothing that two have graded."""
-    people = sorted({g.who for g in grades})
-    places = {key: n for n, key in enumerate(dict.fromkeys((g.candidate_id, g.example_id) for g in grades))}  # fmt: skip
-    if len(people) < 2:  # one agrees with himself
-        return None
-    table = np.full((len(people), len(places)), np.nan)
-    for grade in grades:
-        table[people.index(grade.who), places[(grade.candidate_id, grade.example_id)]] = grade.value
-    both = (~np.isnan(table)).sum(0) > 1
-    return float(krippendorff_alpha(table, level="ordinal")) if both.any() else None

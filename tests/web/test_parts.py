@@ -1,0 +1,105 @@
+"""Parts of the page that need no browser."""
+
+import time
+
+import pytest
+
+from ratchet.core import Grade
+from ratchet.measure.agreement import people_agree
+from ratchet.web.app import is_ours, secret_of
+from ratchet.web.compare import diffed
+from ratchet.web.examples import guarded_cell
+from ratchet.web.people import TRIES, WITHIN_S, Doorkeeper
+from ratchet.web.runs import span
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|x", "'+cmd|x"),
+        ("-2+3", "'-2+3"),
+        ("@sum", "'@sum"),
+        ("\t=1", "'\t=1"),
+        ("-2.5", "-2.5"),
+        ("+7", "+7"),
+        ("plain = text", "plain = text"),
+        ("", ""),
+    ],
+)
+def test_no_spreadsheet_runs_a_cell(text, cell):
+    """What would be a formula begins with an apostrophe; numbers stay numbers."""
+    assert guarded_cell(text) == cell
+
+
+def test_a_difference_shows_text_as_text():
+    """Marks of ours, and none of theirs."""
+    assert diffed("a <b>x</b> c", "a <i>y</i> c") == "a <del>&lt;b&gt;x&lt;/b&gt;</del> <ins>&lt;i&gt;y&lt;/i&gt;</ins> c"  # fmt: skip
+    assert diffed("same", "same") == "same"
+
+
+def test_the_door_shuts_after_five_tries_and_opens_again(monkeypatch):
+    """For the name and for the address; who got in begins anew; what is old is forgotten."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    door = Doorkeeper()
+    for n in range(TRIES):
+        assert door.waits("name ann", "address a") == 0
+        assert door.left("name ann") == TRIES - n
+        door.tries("name ann", "address a")
+        now[0] += 1
+    assert door.waits("name ann") == pytest.approx(WITHIN_S - TRIES)
+    assert door.waits("name bob", "address a") > 0
+    assert door.waits("name bob", "address b") == 0
+    door.opens("name ann")
+    assert door.waits("name ann") == 0
+    now[0] += WITHIN_S
+    assert door.waits("address a") == 0
+    assert not door._tries
+
+
+@pytest.mark.parametrize(
+    ("headers", "parts", "alone", "ours"),
+    [
+        ({"host": "127.0.0.1:8100"}, {}, True, True),
+        ({"host": "localhost"}, {}, True, True),
+        ({"host": "[::1]:8100"}, {}, True, True),
+        ({"host": "evil.example"}, {}, True, False),
+        ({"host": "evil.example", "origin": "http://evil.example"}, {"type": "websocket"}, True, False),
+        ({"host": "ratchet.example"}, {}, False, True),
+        ({"host": "ratchet.example", "origin": "https://ratchet.example"}, {"type": "websocket"}, False, True),
+        ({"host": "ratchet.example", "origin": "https://evil.example"}, {"type": "websocket"}, False, False),
+        ({"host": "ratchet.example", "origin": "https://evil.example"}, {"method": "POST"}, False, False),
+        ({"host": "ratchet.example", "origin": "https://evil.example"}, {"method": "POST", "path": "/v1/chat/completions"}, False, True),
+    ],
+)  # fmt: skip
+def test_only_its_own_name_and_origin_get_in(headers, parts, alone, ours):
+    """The API has its keys; the page is for its own pages alone."""
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "GET", "path": "/people", "headers": raw, **parts}
+    assert is_ours(scope, alone=alone) is ours
+
+
+def test_the_secret_is_made_once_and_for_the_owner(tmp_path):
+    """And is long."""
+    first = secret_of(tmp_path / "page.secret")
+    assert secret_of(tmp_path / "page.secret") == first
+    assert len(first) > 40
+    assert (tmp_path / "page.secret").stat().st_mode & 0o077 == 0
+
+
+def test_people_agree_or_not():
+    """One alone says nothing; two of one mind agree to 1."""
+
+    def grades(who, values):
+        return [Grade(candidate_id="c", task_id="t", example_id=f"e{n}", who=who, grade="x", value=v) for n, v in enumerate(values)]  # fmt: skip
+
+    ann = grades("ann", [1, 0, 1, 0])
+    assert people_agree(ann) is None
+    assert people_agree([*ann, *grades("bob", [1, 0, 1, 0])]) == pytest.approx(1)
+    assert people_agree([*ann, *grades("bob", [0, 1, 0, 1])]) < 0
+
+
+def test_times_in_words():
+    """Seconds, then minutes."""
+    assert (span(59.6), span(120)) == ("60 s", "2 min")
