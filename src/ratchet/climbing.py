@@ -97,7 +97,9 @@ class Climbing:
     def prospects(self, found: Diagnosis, levers: Sequence[Lever]) -> Prospects:
         """Return what each lever may gain for what it takes, given a diagnosis; nothing is called."""
         chosen = self.bench.candidate(found.candidate_id)
-        steps = [step for step in self.bench.steps() if step.candidate_id == chosen.id][-1:]
+        steps = self.bench.steps()
+        if chosen.id != self.bench.champion().id:  # what was tried was tried on another
+            steps = [step for step in steps if step.candidate_id == chosen.id][-1:]
 
         async def work(pool: ModelPool) -> Prospects:
             evidence = self.bench.ground(pool).evidence

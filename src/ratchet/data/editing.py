@@ -54,7 +54,8 @@ def as_version(
     rows = divided(task, list(kept.values()), [one for name, one in fresh.items() if name not in kept])  # fmt: skip
 
     def settle(connection: sa.Connection, dataset: Dataset) -> None:
-        settle_edits(connection, [one.id for one in made], dataset.version)
+        renamed = {one.example_id: example_in(one).id for one in made if one.what == "changed"}
+        settle_edits(connection, task.name, [one.id for one in made], dataset.version, renamed)
 
     return add_dataset(engine, task.name, rows, source=f"edited by {who}", settle=settle), lost
 

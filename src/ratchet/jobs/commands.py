@@ -22,7 +22,16 @@ from ratchet.core.running import PROGRESS, WHO
 from ratchet.store import Workspace, find_workspace
 from ratchet.store.runs import Run, add_run, find_run, load_runs, update_run
 
-__all__ = ["again", "output_of", "progress_of", "settled", "start_run", "stop_run", "unfinished"]
+__all__ = [
+    "GONE",
+    "again",
+    "output_of",
+    "progress_of",
+    "settled",
+    "start_run",
+    "stop_run",
+    "unfinished",
+]
 
 INTERRUPTED, GONE = 130, -1
 LONGEST = 20_000

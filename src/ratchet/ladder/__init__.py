@@ -8,7 +8,7 @@ from ratchet.ladder.curve import data_curve
 from ratchet.ladder.diagnose import QUICK, Depth, diagnose
 from ratchet.ladder.doubts import committee_of, doubts_of
 from ratchet.ladder.edits import Edit, edits, edits_of
-from ratchet.ladder.final import open_test
+from ratchet.ladder.final import login_name, open_test
 from ratchet.ladder.gate import Gate, gate, markdown_of
 from ratchet.ladder.journey import Ask, journey, reason
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of, rag_metric
@@ -70,6 +70,7 @@ __all__ = [
     "judge_named",
     "judge_names",
     "level_of",
+    "login_name",
     "markdown_of",
     "markdown_report",
     "metric_of",

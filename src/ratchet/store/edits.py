@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -85,10 +85,19 @@ def load_edits(
         return [Edit(**{**row, "body": json.loads(row["body"])}) for row in rows]
 
 
-def settle_edits(connection: sa.Connection, ids: Sequence[int], version: int) -> None:
-    """Say which version edits are in."""
+def settle_edits(
+    connection: sa.Connection,
+    task: str,
+    ids: Sequence[int],
+    version: int,
+    renamed: Mapping[str, str],
+) -> None:
+    """Say which version edits are in; what was said of an example goes with it where its content, and so its id, has changed."""
     for some in batched(ids):
         connection.execute(sa.update(edits).where(edits.c.id.in_(some)).values(version=version))
+    for old, new in renamed.items():
+        where = (edits.c.task == task, edits.c.example_id == old)
+        connection.execute(sa.update(edits).where(*where).values(example_id=new))
 
 
 def drop_edits(engine: sa.Engine, task: str, ids: Sequence[int]) -> int:

@@ -11,6 +11,7 @@ from ratchet.core import Candidate, Verdict
 from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.ladder import Changed, changed_by
+from ratchet.levers import files_in, variants_in
 from ratchet.measure import Measurement, compare, recall
 from ratchet.store import load_trials
 from ratchet.web.frame import BLUE, Page, hint, points, table, title
@@ -70,6 +71,11 @@ class Comparison:
                 return
         verdict = compare(one, other, margin=self._bench.task.margin)
         ui.label(spoken(verdict)).classes("text-xl said").props('role="status"')
+        path = {c.id: p for p in files_in(self._page.workspace.root / "tasks" / task) for c in variants_in(p, self._bench.task, self._bench.start())}.get(second.id)  # fmt: skip
+        if path and verdict.decision in ("better", "not worse"):
+            place = str(path.relative_to(self._page.workspace.root))
+            self._page.button("Put B on the ladder", lambda: self._page.begin(task, "try", "prompt", task, f"--templates={place}"), icon="arrow_upward")  # fmt: skip
+            hint("try", "prompt", task, "--templates", place)
         ui.echart(chart(verdict, one, other)).classes("w-full h-56").props(f'role="img" aria-label="{escape(verdict.sentence)}"')  # fmt: skip
         rows = [[label, points(m.score), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
         table(["", "score", "95 % interval", "examples", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip

@@ -26,7 +26,7 @@ from ratchet.store import (
     write_text,
 )
 from ratchet.store.edits import CHANGES, Edit, EditKind, add_edit, drop_edits, load_edits
-from ratchet.web.frame import Page, chooser, hint, table, title
+from ratchet.web.frame import Page, chooser, counted, hint, table, title
 from ratchet.web.runs import when
 
 __all__ = ["add_to", "guarded_cell"]
@@ -115,14 +115,15 @@ class Examples:
             order="split" if pages.get("sortBy") == "split" else "position",
             descending=bool(pages.get("descending")),
         )
+        wait = {e.example_id: example_of(e) for e in load_edits(self._engine, self._task.name, waiting=True, what=["changed"], example_ids=[one.id for one in found])}  # fmt: skip
         states = states_of(load_edits(self._engine, self._task.name, example_ids=[one.id for one in found]))  # fmt: skip
         self._shown = {one.id: one for one in found}
         self._table.rows = [
             {
                 "id": one.id,
                 "split": one.split,
-                **{f"in_{name}": str(written(value))[:LONGEST] for name, value in one.inputs.items()},
-                "answer": str(written(one.reference))[:LONGEST],
+                **{f"in_{name}": str(written(value))[:LONGEST] for name, value in wait.get(one.id, one).inputs.items()},
+                "answer": str(written(wait.get(one.id, one).reference))[:LONGEST],
                 "state": states.get(one.id, ""),
             }
             for one in found
@@ -137,11 +138,16 @@ class Examples:
             return
         names = ", ".join(sorted({one.who for one in made}))
         with ui.card().classes("w-full border-l-4 border-amber-600"), ui.row().classes("items-center w-full"):  # fmt: skip
-            ui.label(f"{len(made)} changes by {names} wait to become the next version.").classes("grow")  # fmt: skip
+            ui.label(f"{counted(len(made), 'change')} by {names} {'waits' if len(made) == 1 else 'wait'} to become the next version.").classes("grow")  # fmt: skip
             self._page.button("Save as a version", self._save, icon="save")
             self._page.button("Discard mine", lambda: self._discard(made), flat=True)
             if self._page.may("admin"):
                 self._page.button("Discard all", lambda: self._discard(made, everyone=True), role="admin", flat=True)  # fmt: skip
+        fresh = [example_of(e) for e in made if e.what == "added"]
+        if fresh:
+            with ui.expansion(f"{counted(len(fresh), 'row')} to be added").classes("w-full"):
+                for one in fresh[:ROWS]:
+                    ui.label(f"{' '.join(map(written, one.inputs.values()))[:LONGEST]} → {written(one.reference)[:LONGEST]}").classes("said")  # fmt: skip
 
     def _suggested(self) -> None:
         """Show what a model wrote, to be taken or not."""
@@ -150,7 +156,7 @@ class Examples:
             return
         with ui.expansion(f"{len(found)} examples that a model wrote wait for a person", value=True).classes("w-full border rounded"):  # fmt: skip
             for one in found[:ROWS]:
-                example = Example.model_validate(one.body["example"])
+                example = example_of(one)
 
                 def take(one: Edit = one) -> None:
                     if drop_edits(self._engine, self._task.name, [one.id]):  # nobody was faster
@@ -191,7 +197,7 @@ class Examples:
         example = self._shown[example_id]
         history = load_edits(self._engine, self._task.name, example_ids=[example_id], limit=HISTORY)
         waiting = next((e for e in history if e.what == "changed" and e.version is None), None)
-        now = Example.model_validate(waiting.body["example"]) if waiting else example
+        now = example_of(waiting) if waiting else example
         with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-3xl"):
             ui.label(f"{example.split} · {example.source or example.id}").classes("soft")
             if waiting and waiting.who != self._page.who:
@@ -199,20 +205,10 @@ class Examples:
             read = self._fields(now)
             said = ui.textarea("Comment").classes("w-full").props("outlined rows=2")
 
-            def untouched() -> None:
-                """Refuse what is sealed, gone, or was changed by somebody else while this was open."""
-                if example.split == "test" and not self._page.may("admin"):
-                    raise UsageError("the test split is sealed; an admin may correct it")
-                if example_id not in example_ids(self._engine, latest_dataset(self._engine, self._task.name)):  # fmt: skip
-                    raise UsageError("this example is there no more: somebody saved another version meanwhile; close this, and look again")  # fmt: skip
-                latest = load_edits(self._engine, self._task.name, waiting=True, what=CHANGES, example_ids=[example_id])  # fmt: skip
-                newer = next((e for e in latest if waiting is None or e.id != waiting.id), None)
-                if newer and newer.who != self._page.who:
-                    said = written(newer.body["example"].get("reference"))[:LONGEST] if "example" in newer.body else "removed"  # fmt: skip
-                    raise UsageError(f"{newer.who} changed this example while you did: {said}. Close, open it again, and look")  # fmt: skip
-
             def change() -> None:
-                untouched()
+                self._untouched(example, waiting)
+                if said.value:
+                    add_edit(self._engine, self._task.name, example_id, "comment", self._page.who, {"text": str(said.value)})  # fmt: skip
                 made = read().model_copy(update={"name": example.name, "group": example.group, "knowledge": example.knowledge, "source": example.source})  # fmt: skip
                 if made.id == example.id and waiting is None:
                     raise UsageError("nothing is changed")
@@ -228,7 +224,9 @@ class Examples:
                     if what == "comment" and not body:
                         raise UsageError("write the comment first")
                     if what == "removed":
-                        untouched()
+                        self._untouched(example, waiting)
+                    elif read().id != now.id:
+                        raise UsageError("the example is changed too: Keep the change keeps the comment with it")  # fmt: skip
                     add_edit(self._engine, self._task.name, example_id, what, self._page.who, body)
                     self._stay()
 
@@ -244,6 +242,18 @@ class Examples:
                 text = one.body.get("text") or (written(one.body["example"]["reference"])[:LONGEST] if "example" in one.body else "")  # fmt: skip
                 state = "waits" if one.version is None and one.what in ("changed", "removed", "added") else ""  # fmt: skip
                 ui.label(f"{when(one.at)} {one.who}: {one.what} {state} {text}").classes("soft said text-sm")  # fmt: skip
+
+    def _untouched(self, example: Example, waiting: Edit | None) -> None:
+        """Refuse what is sealed, gone, or was changed by somebody else while this was open."""
+        if example.split == "test" and not self._page.may("admin"):
+            raise UsageError("the test split is sealed; an admin may correct it")
+        if example.id not in example_ids(self._engine, latest_dataset(self._engine, self._task.name)):  # fmt: skip
+            raise UsageError("this example is there no more: somebody saved another version meanwhile; close this, and look again")  # fmt: skip
+        latest = load_edits(self._engine, self._task.name, waiting=True, what=CHANGES, example_ids=[example.id])  # fmt: skip
+        newer = next((e for e in latest if waiting is None or e.id != waiting.id), None)
+        if newer and newer.who != self._page.who:
+            said = written(newer.body["example"].get("reference"))[:LONGEST] if "example" in newer.body else "removed"  # fmt: skip
+            raise UsageError(f"{newer.who} changed this example while you did: {said}. Close, open it again, and look")  # fmt: skip
 
     def _fields(self, example: Example | None) -> Callable[[], Example]:
         """Show an example's parts to write in; return what reads them."""
@@ -262,6 +272,8 @@ class Examples:
         def read() -> Example:
             try:
                 inputs = {name: read_as(str(box.value or ""), None if example is None else example.inputs.get(name)) for name, box in boxes.items()}  # fmt: skip
+                if not all(str(box.value or "").strip() for box in (*boxes.values(), answer)):
+                    raise UsageError("fill in every field")
                 right = reference(self._task, str(answer.value or ""), "the right answer")
             except ValueError as error:
                 raise UsageError(str(error)) from error
@@ -297,7 +309,8 @@ class Examples:
         folder.mkdir(parents=True, exist_ok=True)
 
         async def took(event: events.UploadEventArguments) -> None:
-            path = folder / f"{time.time_ns()}-{Path(event.file.name).name}"
+            path = folder / str(time.time_ns()) / Path(event.file.name).name
+            path.parent.mkdir()
             await event.file.save(path)
             self._page.begin(self._task.name, "import", str(path), "--task", self._task.name, "--skip-bad")  # fmt: skip
 
@@ -321,15 +334,17 @@ class Examples:
     async def _versions(self) -> None:
         found = load_datasets(self._engine, self._task.name)[:HISTORY]
 
-        def counted() -> list[str]:
+        def compared() -> list[str]:
             newest = example_ids(self._engine, found[0][0])
             said = ["the newest"]
             for dataset, _ in found[1:]:
                 ids = example_ids(self._engine, dataset)
-                said.append(f"{len(ids - newest)} that the newest lacks, {len(newest - ids)} fewer")
+                said.append(
+                    f"has {len(ids - newest):,} that the newest has not, and lacks {len(newest - ids):,} of it"
+                )
             return said
 
-        said = await asyncio.to_thread(counted)
+        said = await asyncio.to_thread(compared)
         with ui.dialog(value=True), ui.card().classes("w-full max-w-4xl"):
             for (dataset, at), diff in zip(found, said, strict=True):
                 with ui.row().classes("w-full items-center"):
@@ -356,6 +371,11 @@ class Examples:
 
             self._page.button("Write some", begin)
             hint("synth", self._task.name)
+
+
+def example_of(edit: Edit) -> Example:
+    """Return what an edit makes of an example."""
+    return Example.model_validate(edit.body["example"])
 
 
 def states_of(found: list[Edit]) -> dict[str, str]:

@@ -14,12 +14,13 @@ from nicegui import app, events, ui
 
 from ratchet.core.errors import RatchetError, UsageError
 from ratchet.jobs.commands import start_run, unfinished
+from ratchet.ladder import login_name
 from ratchet.models import ModelPool
 from ratchet.store import Workspace, latest_dataset
 from ratchet.store.people import Person, Role, load_people
 from ratchet.workbench import Workbench
 
-__all__ = ["BLUE", "GREEN", "RED", "Page", "chooser", "hint", "points", "table", "title"]
+__all__ = ["BLUE", "GREEN", "RED", "Page", "chooser", "counted", "hint", "points", "table", "title"]
 
 VIEWS = {
     "examples": "Examples",
@@ -39,7 +40,8 @@ HEAD = """
   .said { white-space: pre-wrap; overflow-wrap: anywhere; }
   ins { background: #1b7f3b33; text-decoration: none; } del { background: #b0202033; }
   .q-table td { max-width: 28rem; white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
-  main a, #main a { color: #1a5fb4; }   .body--dark .q-btn--flat, .body--dark .q-field { --q-primary: #8ab4f8; }
+  main a, #main a { color: #1a5fb4; }   .q-notification .q-btn { --q-primary: #fff; color: #fff; }
+  .body--dark .q-btn--flat, .body--dark .q-field { --q-primary: #8ab4f8; }
   .body--dark .text-red-700 { color: #ff9a8f; } .body--dark .text-amber-800 { color: #ffc46b; }
   .body--dark #main a { color: #8ab4f8; } .soft { color: #5f6368; } .body--dark .soft { color: #bdc1c6; }
   *:focus-visible { outline: 3px solid #1a73e8; outline-offset: 1px; }
@@ -47,6 +49,8 @@ HEAD = """
 """
 BLUE, GREEN, RED = "#1a5fb4", "#1b7f3b", "#b02020"
 """Dark enough for white letters on them."""
+READY_S = 60.0
+"""So long a view may take: a model is loaded, or a large task is opened, for the first one."""
 BENCHES = 8
 """Tasks that are kept open."""
 Handler = Callable[..., Any]
@@ -74,7 +78,7 @@ class Page:
         """Return who is there; on a machine without people, its user."""
         people = load_people(self.workspace.database)
         if not people:
-            return Person(name="you", role="admin", digest="", created_at=0.0) if self.alone else None  # fmt: skip
+            return Person(name=login_name(), role="admin", digest="", created_at=0.0) if self.alone else None  # fmt: skip
         name, proof = app.storage.user.get("name"), app.storage.user.get("proof")
         return next((p for p in people if (p.name, proof_of(p)) == (name, proof)), None)
 
@@ -107,7 +111,7 @@ class Page:
                         return
                     await self.safely(show, *args, **parts)
 
-            ui.page(path, title=f"{name} · Ratchet")(shown)
+            ui.page(path, title=f"{name} · Ratchet", response_timeout=READY_S)(shown)
             return shown
 
         return made
@@ -244,7 +248,14 @@ def proof_of(person: Person) -> str:
 
 def tell(text: str) -> None:
     """Say what went wrong."""
-    ui.notify(text, type="negative", multi_line=True, timeout=15_000, close_button="Close")
+    ui.notify(
+        text,
+        type="negative",
+        multi_line=True,
+        timeout=8_000,
+        position="top-right",
+        close_button="Close",
+    )
 
 
 def chooser(text: str, took: Callable[[events.UploadEventArguments], Awaitable[None]], *, accept: str = "", multiple: bool = False) -> None:  # fmt: skip
@@ -252,7 +263,7 @@ def chooser(text: str, took: Callable[[events.UploadEventArguments], Awaitable[N
     told = ui.label("").classes("soft").props('role="status"')
 
     async def taken(event: events.UploadEventArguments) -> None:
-        told.set_text(f"{event.file.name}: {event.file.size() / 2**20:.1f} MB")
+        told.set_text(f"{event.file.name}: {event.file.size() / 1000:,.0f} kB")
         await took(event)
         hidden.reset()
 
@@ -274,6 +285,11 @@ def title(text: str, said: str = "", *, level: int = 1) -> None:
     ui.label(text).classes(f"{size} font-semibold").props(f'role="heading" aria-level="{level}"')
     if said:
         ui.label(said).classes("soft")
+
+
+def counted(count: int, what: str) -> str:
+    """Return so many of something, in words."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def points(share: float) -> str:

@@ -110,7 +110,7 @@ def show_diagnosis(found: Diagnosis) -> None:
 async def next_step(page: Page, bench: Workbench, found: Diagnosis | None) -> None:
     """Show what promises most now, with a button."""
     task = bench.task.name
-    title("Next best step", level=2)
+    title("Next best step", "By what a lever may gain for what it takes.", level=2)
     if found is None:
         ui.label("A diagnosis tells which lever the failures point to.")
         page.button("Diagnose the champion", lambda: page.begin(task, "diagnose", task), icon="biotech")  # fmt: skip
@@ -129,8 +129,8 @@ async def next_step(page: Page, bench: Workbench, found: Diagnosis | None) -> No
         hint("try", name, task)
     else:
         ui.label("No lever is expected to gain what it costs.")
-    for name, why in prospects.left_out.items():
-        ui.label(f"{name}: {why}").classes("soft text-sm")
+    for other, why in prospects.left_out.items():
+        ui.label(f"{other}: {why}").classes("soft text-sm")
 
 
 def start_climb(page: Page, task: str) -> None:
@@ -144,7 +144,9 @@ def start_climb(page: Page, task: str) -> None:
         def climb() -> None:
             if levers.value and target.value:
                 raise UsageError("a target is for a climb by diagnosis; leave the levers out")
-            words = ["climb", task, f"--budget={dollars.value or 0:g}", "--yes"]
+            if (dollars.value or 0) <= 0:
+                raise UsageError("a budget is more than nothing")
+            words = ["climb", task, f"--budget={dollars.value:g}", "--yes"]
             words += [f"--target={target.value:g}"] if target.value else []
             words += [f"--levers={','.join(levers.value)}"] if levers.value else []
             page.begin(task, *words)

@@ -151,10 +151,11 @@ def who_may_ask(page: Page) -> None:
 
         def make() -> None:
             made = add_key(engine, str(key_name.value), tuple(scopes.value))
-            with ui.dialog(value=True).props("persistent") as dialog, ui.card():
+            with ui.dialog(value=True).props("persistent no-esc-dismiss") as dialog, ui.card():
                 ui.label("Note it now; only its hash is kept.")
                 ui.label(made).classes("mono")
-                ui.button("I have noted it", on_click=lambda: ui.navigate.to("/people"))
+                ui.button("Copy", on_click=lambda: ui.clipboard.write(made))
+            ui.button("I have noted it", on_click=lambda: ui.navigate.to("/people"))
             dialog.open()
 
         page.button("Make a key", make, role="admin")

@@ -105,7 +105,7 @@ class Playground:
                     self._heat = ui.number("Temperature", min=0, max=2, step=0.1, on_change=self._page.does(self._look, role="viewer")).classes("w-32")  # fmt: skip
                     self._most = ui.number("Tokens at most", min=1, precision=0, on_change=self._page.does(self._look, role="viewer"))  # fmt: skip
                 with ui.row().classes("items-end"):
-                    self._name = ui.input("Name")
+                    self._name = ui.input("Name: letters, digits, - and _").classes("w-64")
                     self._page.button("Save as a candidate", self._save, icon="save")
             with ui.column().classes("w-1/2"):
                 labels = {k: f"{k + 1}. {' '.join(map(written, one.inputs.values()))[:90]}" for k, one in enumerate(self._examples)}  # fmt: skip
@@ -118,7 +118,7 @@ class Playground:
             self._page.button(f"Run on {TWENTY}", lambda: self._run(TWENTY), icon="fast_forward", flat=True)  # fmt: skip
         self._out = ui.column().classes("w-full")
         self._put(self._base)
-        await self._look()
+        ui.timer(0.05, self._look, once=True)  # the first look may load a model
 
     def _area(self, name: str) -> ui.textarea:
         box = ui.textarea(name, on_change=self._page.does(self._look, role="viewer")).classes(
@@ -255,6 +255,7 @@ class Playground:
             raise UsageError("give it a name of letters, digits, - and _")
         candidate = self._written()
         self._bench.check_fits(candidate)
+        self._page.pool().model(candidate.model)
         path = self._page.workspace.root / "tasks" / self._task.name / f"{name}.yaml"
         if path.exists():
             raise UsageError(f"there is a candidate {name!r} already; choose another name")

@@ -14,7 +14,7 @@ from ratchet.measure.agreement import people_agree
 from ratchet.metrics import JudgeMetric
 from ratchet.store import measured_candidates
 from ratchet.store.choices import Choice, add_choice, load_choices
-from ratchet.web.frame import Page, hint, table, title
+from ratchet.web.frame import Page, counted, hint, table, title
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
@@ -50,7 +50,7 @@ class Rating:
         self._left = await asyncio.to_thread(self._ungraded)
         self._told = ui.label("").classes("soft")
         self._place = ui.column().classes("w-full")
-        with ui.row().classes("flex-wrap"):
+        with ui.row().classes("flex-wrap") as self._keys:
             for number, grade in enumerate(self._scale):
                 self._page.button(f"{KEYS[number]}  {grade}", lambda g=number: self._grade(g))
             self._page.button("s  skip", self._skip, flat=True)
@@ -75,8 +75,9 @@ class Rating:
         people = sorted({g.who for g in grades})
         alpha = people_agree(grades)
         agreed = "" if alpha is None else f"; they agree to a Krippendorff's alpha of {alpha:.2f}"
-        self._told.set_text(f"{len(self._left):,} answers are left for you; {len(grades):,} grades by {', '.join(people) or 'nobody'}{agreed}")  # fmt: skip
+        self._told.set_text(f"{counted(len(self._left), 'answer')} left for you; {counted(len(grades), 'grade')} by {', '.join(people) or 'nobody'}{agreed}")  # fmt: skip
         self._place.clear()
+        self._keys.set_visibility(bool(self._left))
         with self._place:
             if not self._left:
                 ui.label("Nothing is left to grade: measure a candidate first, or come back later.")
@@ -129,7 +130,7 @@ class Pairs:
         self._left = await asyncio.to_thread(self._unseen)
         self._told = ui.label("").classes("soft")
         self._place = ui.column().classes("w-full")
-        with ui.row().classes("flex-wrap"):
+        with ui.row().classes("flex-wrap") as self._keys:
             for key, words, result in (("1", "left is better", 1.0), ("0", "neither", 0.5), ("2", "right is better", 0.0)):  # fmt: skip
                 self._page.button(f"{key}  {words}", lambda r=result: self._chosen(r))
         ui.keyboard(on_key=self._page.does(self._key))
@@ -153,8 +154,9 @@ class Pairs:
         return found
 
     def _next(self) -> None:
-        self._told.set_text(f"{len(self._left):,} pairs are left for you")
+        self._told.set_text(f"{counted(len(self._left), 'pair')} left for you")
         self._place.clear()
+        self._keys.set_visibility(bool(self._left))
         self._ranked()
         with self._place:
             if not self._left:

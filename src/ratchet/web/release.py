@@ -7,6 +7,7 @@ from datetime import datetime
 from nicegui import ui
 
 from ratchet.core import Json
+from ratchet.core.errors import UsageError
 from ratchet.ladder import canary_test, cost_text, roll_back, start_canary
 from ratchet.store import load_releases
 from ratchet.store.requests import LoggedRequest, add_feedback, read_requests
@@ -42,7 +43,7 @@ def releases(page: Page, bench: Workbench) -> None:
         of_name = [one for one in found if one.name == name]
         last = of_name[-1] if of_name else None
         if last:
-            ui.label(f"{name}: release {last.number}, {last.candidate.id} on {last.candidate.model}").classes("text-lg")  # fmt: skip
+            ui.label(f"{name}: release {last.number}, {last.candidate.note or last.candidate.id} on {last.candidate.model}").classes("text-lg")  # fmt: skip
         with ui.row().classes("items-end"):
 
             def serve(name: str = name) -> None:
@@ -130,10 +131,15 @@ class Log:
                 dialog.close()
                 self._look()
 
+            def corrected() -> None:
+                if not str(right.value or "").strip():
+                    raise UsageError("write the answer that would have been right first")
+                say({"answer": str(right.value)})
+
             with ui.row():
                 self._page.button("Good", lambda: say({"thumb": "up"}), icon="thumb_up", flat=True)
                 self._page.button("Bad", lambda: say({"thumb": "down"}), icon="thumb_down", flat=True)  # fmt: skip
-                self._page.button("This is right", lambda: say({"answer": str(right.value)}), flat=True)  # fmt: skip
+                self._page.button("Send my answer", corrected, flat=True)  # fmt: skip
                 ui.button("Close", on_click=dialog.close).props("flat no-caps")
 
 

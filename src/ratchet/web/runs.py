@@ -3,17 +3,20 @@
 import shlex
 import time
 from datetime import datetime
+from urllib.parse import urlencode
 
 from nicegui import ui
 
-from ratchet.jobs.commands import again, output_of, progress_of, settled, stop_run
+from ratchet.jobs.commands import GONE, again, output_of, progress_of, settled, stop_run
 from ratchet.store.runs import Run, load_runs
-from ratchet.web.frame import Page, hint, title
+from ratchet.web.frame import VIEWS, Page, hint, title
 
 __all__ = ["add_to", "watch"]
 
 EVERY_S = 1.0
-LOOKS = {"succeeded": "positive", "failed": "negative", "stopped": "warning", "running": "primary", "waiting": "grey"}  # fmt: skip
+LADDER = (("climb",), ("try",), ("diagnose",))
+"""Commands whose outcome the ladder shows."""
+LOOKS = {"succeeded": "positive", "failed": "negative", "stopped": "orange-10", "running": "primary", "waiting": "grey"}  # fmt: skip
 
 
 def add_to(page: Page) -> None:
@@ -42,13 +45,12 @@ def add_to(page: Page) -> None:
     @page.view("/runs/{run_id}", "Job")
     def run_(run_id: str) -> None:
         run = settled(page.workspace, run_id)
-        title(f"Job on {run.task}" if run.task else "Job", f"started by {run.who}, {when(run.created_at)}")  # fmt: skip
+        title(f"{run.words[0]}: {run.task}" if run.task else "Job", f"started by {run.who}, {when(run.created_at)}")  # fmt: skip
         hint(*run.words)
         watch(page, run_id)
         with ui.row():
-            if run.task:
-                ui.link("To the ladder", f"/tasks/{run.task}/ladder")
-                ui.link("To the examples", f"/tasks/{run.task}/examples")
+            for words_, where in ways_on(run).items():
+                ui.link(words_, where)
 
 
 def watch(page: Page, run_id: str) -> None:
@@ -92,7 +94,8 @@ def watch(page: Page, run_id: str) -> None:
         badge.props(f"color={LOOKS[run.state]}")
         said.set_text(output_of(page.workspace, run_id) or "nothing yet")
         bar.set_value(1.0 if run.is_done else done / total if total else 0.0)
-        told.set_text(lasted(run) if run.is_done or not total else words(far, run))
+        gone = "its process ended without a word; run it again, and it goes on where it was. " if run.code == GONE else ""  # fmt: skip
+        told.set_text(gone + lasted(run) if run.is_done or not total else words(far, run))
         losses = far.get("losses") or []
         curve.set_visibility(bool(losses))
         if losses:
@@ -104,6 +107,18 @@ def watch(page: Page, run_id: str) -> None:
             timer.deactivate()
 
     timer = page.every(EVERY_S, look)
+
+
+def ways_on(run: Run) -> dict[str, str]:
+    """Return where one may want to go from a run, by its words; the place of its outcome first."""
+    if not run.task:
+        return {}
+    at = f"/tasks/{run.task}"
+    ways = {name: f"{at}/{view}" for view, name in VIEWS.items()}
+    if run.words[:1] == ("ab",) and {"--a", "--b"} <= set(run.words):
+        a, b = (run.words[run.words.index(one) + 1] for one in ("--a", "--b"))
+        ways = {"To the verdict": f"{at}/compare?{urlencode({'a': a, 'b': b})}", **ways}
+    return {"To the ladder": f"{at}/ladder", **ways} if run.words[:1] in LADDER else ways
 
 
 def words(far: dict[str, object], run: Run) -> str:

@@ -116,7 +116,7 @@ class Wizard:
 
     async def took(self, event: events.UploadEventArguments) -> None:
         """Take an uploaded file."""
-        path = self._folder() / f"{time.time_ns()}-{Path(event.file.name).name}"
+        path = self._folder() / Path(event.file.name).name
         await event.file.save(path)
         await self._page.safely(self.guessed, path, Path(event.file.name).stem)
 
@@ -126,13 +126,13 @@ class Wizard:
         if not text:
             raise UsageError("paste a table first: a header, and a row for each example")
         kind = "jsonl" if text.startswith("{") else "tsv" if "\t" in text.splitlines()[0] else "csv"
-        path = self._folder() / f"{time.time_ns()}-pasted.{kind}"
+        path = self._folder() / f"pasted.{kind}"
         path.write_text(text + "\n", "utf-8")
         await self.guessed(path, "mytask")
 
     def _folder(self) -> Path:
-        folder = self._page.workspace.files / "page" / "files"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._page.workspace.files / "page" / "files" / str(time.time_ns())
+        folder.mkdir(parents=True)
         return folder
 
     async def guessed(self, path: Path, name: str) -> None:
@@ -146,14 +146,20 @@ class Wizard:
                     break
             return found
 
-        self._file, self._rows = path, await asyncio.to_thread(first)
+        try:
+            self._file, self._rows = path, await asyncio.to_thread(first)
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), path.name)) from error
         if not self._rows:
-            raise DataError(f"{name}: no row can be read")
+            raise DataError(f"{path.name}: no row can be read")
         columns = list(dict.fromkeys(key for row in self._rows for key in row.values))
         try:
             guess = guess_columns(self._rows)
-        except DataError as error:
-            guess = Guess(inputs=(columns[0],), answer=columns[-1], reasons=(str(error),))
+        except DataError:
+            told = "The columns do not tell what goes in from the right answer; choose them below."
+            if len(columns) < 2:  # a question needs an answer
+                raise DataError(f"{path.name} has one column, {columns[0]!r}; it needs one for what goes in, and one for the right answer") from None  # fmt: skip
+            guess = Guess(inputs=(columns[0],), answer=columns[-1], reasons=(told,))
         self._rest.clear()
         with self._rest:
             title("2. What goes in, what comes out", "Guessed from the first rows; change what is wrong.", level=2)  # fmt: skip
@@ -164,7 +170,7 @@ class Wizard:
                 self._name = ui.input("Name of the task", value=clean)
                 self._inputs = ui.select(columns, value=list(guess.inputs), multiple=True, label="What goes in").props("use-chips").classes("min-w-64")  # fmt: skip
                 self._answer = ui.select(columns, value=guess.answer, label="The right answer").classes("min-w-40")  # fmt: skip
-                self._group = ui.select({"": "none", **{c: c for c in columns}}, value=guess.group or "", label="Rows that belong together").classes("min-w-40")  # fmt: skip
+                self._group = ui.select({"": "none", **{c: c for c in columns}}, value=guess.group or "", label="Rows that belong together").classes("min-w-64")  # fmt: skip
             self._told = ui.column().classes("w-full")
             for one in (self._inputs, self._answer, self._group):
                 one.on_value_change(self.told)
