@@ -140,7 +140,7 @@ def test_a_second_process_is_told_that_the_workspace_is_held(
 ) -> None:
     """While one process pays for answers a second one ends at once, and reading goes on."""
     with Workspace(workspace).held():
-        done = ratchet("measure", "tickets", code=6)
+        done = ratchet("measure", "tickets", code=11)
         ratchet("show", "start")
 
     assert "another process (process " in done.words

@@ -8,7 +8,7 @@ from ratchet.core import errors
 from ratchet.core.errors import RatchetError, ReplyError, did_you_mean
 
 DRAWN = re.compile(
-    r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>\w+Error) +(?:exit +)?(?P<code>\d)", re.MULTILINE
+    r"^ {4}(?P<branch>[│├└─ ]*)(?P<name>\w+Error) +(?:exit +)?(?P<code>\d+)", re.MULTILINE
 )
 
 

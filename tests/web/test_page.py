@@ -107,8 +107,17 @@ def test_from_a_file_to_a_served_and_proven_model(server, person, tmp_path):
     page.get_by_role("dialog").wait_for(state="detached")
     shot(page, "release")
     page.goto(server.url)
-    page.get_by_text("1 requests in 24 hours").wait_for()
+    page.get_by_text("1 request in 24 hours").wait_for()
     shot(page, "tasks")
+    views = {"tune": "Train", "knowledge": "Take them in", "rating": "left for you"}
+    for name, words in {
+        **views,
+        "/runs": "ratchet diagnose words",
+        "/people": "Make a key",
+    }.items():
+        page.goto(server.url + (name if name.startswith("/") else f"/tasks/words/{name}"))
+        page.get_by_text(words).first.wait_for()
+        shot(page, name.strip("/"))
 
 
 def test_two_people_edit_the_same_row(server, person, tmp_path):

@@ -16,7 +16,7 @@ from ratchet.jobs.commands import output_of, settled, start_run
 from ratchet.ladder import current, score_text
 from ratchet.store import latest_dataset, load_releases, load_steps
 from ratchet.store.requests import count_requests
-from ratchet.web.frame import Page, chooser, hint, table, title
+from ratchet.web.frame import Page, chooser, counted, hint, table, title
 
 __all__ = ["add_to"]
 
@@ -71,7 +71,9 @@ def card(page: Page, name: str) -> None:
             ui.label("not measured yet").classes("soft")
         for release in {one.name for one in served}:
             count, failed = count_requests(engine, release, time.time() - DAY_S)
-            ui.label(f"release {release}: {count:,} requests in 24 hours").classes("text-sm")
+            ui.label(f"release {release}: {counted(count, 'request')} in 24 hours").classes(
+                "text-sm"
+            )
             if failed:
                 ui.label(f"{failed:,} of them failed").classes("text-sm text-red-700").props('role="alert"')  # fmt: skip
             if current(engine, release).canary:
