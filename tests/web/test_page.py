@@ -91,7 +91,7 @@ def test_from_a_file_to_a_served_and_proven_model(server, person, tmp_path):
     page.get_by_role("button", name="Diagnose the champion").click()
     done(page)
     page.get_by_text("To the ladder").click()
-    page.get_by_text("By what a lever may gain for what it takes").wait_for()
+    page.get_by_text("expected points").wait_for()
     shot(page, "ladder")
 
     page.get_by_role("link", name="Release and log").click()

@@ -49,12 +49,18 @@ def add_to(page: Page) -> None:
         found = Climbing(bench).diagnoses().get(bench.champion().id)
         if found:
             show_diagnosis(found)
-        await next_step(page, bench, found)
+        place = ui.column().classes("w-full")
         start_climb(page, task)
         await front(bench)
         if load_steps(bench.engine, task):
             ui.link("The report, as one page to send on", f"/tasks/{task}/report", new_tab=True)
             hint("ladder", task, "--report", "report.html")
+
+        async def fill() -> None:
+            with place:
+                await page.safely(next_step, page, bench, found)
+
+        ui.timer(0.05, fill, once=True)  # what a lever takes is looked at first: seconds
 
 
 def rungs(page: Page, task: str) -> None:
