@@ -65,6 +65,13 @@ def test_from_a_file_to_a_served_and_proven_model(server, person, tmp_path):
 
     page.get_by_role("link", name="Playground").click()
     page.get_by_text("tokens go in").wait_for()
+    page.get_by_label("User", exact=True).fill("Words: ")
+    page.get_by_role("button", name="{{words}}").click()
+    assert page.get_by_label("User", exact=True).input_value() == "Words: {{words}}"
+    page.get_by_label("User", exact=True).fill("")
+    page.keyboard.type("{{wo")
+    page.keyboard.press("Tab")
+    assert page.get_by_label("User", exact=True).input_value() == "{{words}}"
     page.get_by_label("System", exact=True).fill("Give the first word.")
     page.get_by_text("Give the first word.", exact=True).last.wait_for()
     page.get_by_text("Run on this example").click()

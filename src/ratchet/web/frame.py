@@ -301,4 +301,4 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, label: st
     """Show rows of text under their columns; text from anywhere stays text."""
     named = [{"name": str(k), "label": name, "field": str(k), "align": "left"} for k, name in enumerate(columns)]  # fmt: skip
     body = [{"id": n, **{str(k): str(cell) for k, cell in enumerate(row)}} for n, row in enumerate(rows)]  # fmt: skip
-    return ui.table(columns=named, rows=body, row_key="id").classes("w-full").props(f'flat bordered dense wrap-cells aria-label="{label}" hide-pagination :rows-per-page-options="[0]"')  # fmt: skip
+    return ui.table(columns=named, rows=body, row_key="id").classes("w-full").props(f'flat bordered dense wrap-cells aria-label="{label}" no-data-label="nothing yet" hide-pagination :rows-per-page-options="[0]"')  # fmt: skip

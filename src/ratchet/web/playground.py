@@ -1,6 +1,7 @@
 """Playground: write a candidate, see the very messages that it sends, try it beside others, keep it."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable
 
@@ -19,6 +20,22 @@ from ratchet.workbench import Workbench
 
 __all__ = ["add_to", "choices_of"]
 
+COMPLETION = """
+window.putIn = (name, typed) => {
+  const box = window.lastBox; if (!box) return;
+  const start = box.selectionStart - (typed || 0);
+  box.setRangeText('{{' + name + '}}', start, box.selectionEnd, 'end');
+  box.dispatchEvent(new Event('input', {bubbles: true})); box.focus();
+};
+document.addEventListener('focusin', e => { if (e.target.tagName === 'TEXTAREA') window.lastBox = e.target; });
+document.addEventListener('keydown', e => {
+  if (e.key !== 'Tab' || e.shiftKey || e.target.tagName !== 'TEXTAREA') return;
+  const begun = e.target.value.slice(0, e.target.selectionStart).match(/\\{\\{(\\w*)$/);
+  const name = begun && NAMES.find(one => one.startsWith(begun[1]));
+  if (name) { e.preventDefault(); window.lastBox = e.target; window.putIn(name, begun[0].length); }
+});
+"""
+"""Puts a field in where one writes: by its button, or by the Tab key behind `{{` and its first letters."""
 MOST, TWENTY, AT_ONCE, SHOWN = 4, 20, 4, 200
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -93,8 +110,7 @@ class Playground:
             with ui.column().classes("w-1/2"):
                 choices = choices_of(self._bench)
                 self._from = ui.select(choices, value="champion", label="Begin from", on_change=self._page.does(self._begin, role="viewer")).classes("w-full")  # fmt: skip
-                fields = " ".join(f"{{{{{name}}}}}" for name in self._task.input_names)
-                ui.label(f"Fields: {fields} {{{{instructions}}}} {{{{labels}}}} {{{{schema}}}}").classes("mono soft")  # fmt: skip
+                self._fields()
                 self._model = ui.input("Model", value=self._base.model).classes("w-full")
                 for event in ("blur", "keydown.enter"):  # each model that is looked at is opened
                     self._model.on(event, self._page.does(self._look, role="viewer"))
@@ -119,6 +135,16 @@ class Playground:
         self._out = ui.column().classes("w-full")
         self._put(self._base)
         ui.timer(0.05, self._look, once=True)  # the first look may load a model
+
+    def _fields(self) -> None:
+        """Show the fields, each to be put in where one writes; `{{` and the Tab key complete them too."""
+        names = [*self._task.input_names, "instructions", "labels", "schema"]
+        ui.run_javascript(COMPLETION.replace("NAMES", json.dumps(names)))
+        with ui.row().classes("gap-1 items-center"):
+            ui.label("Put in:").classes("soft")
+            for name in names:
+                button = ui.button(f"{{{{{name}}}}}").props("flat dense no-caps").classes("mono")
+                button.on("mousedown.prevent", js_handler=f"() => window.putIn({json.dumps(name)})")
 
     def _area(self, name: str) -> ui.textarea:
         box = ui.textarea(name, on_change=self._page.does(self._look, role="viewer")).classes(
@@ -166,7 +192,9 @@ class Playground:
             # what a viewer looks at costs nothing: passages, and demonstrations that follow the input, stand for others
             paid = self._page.may("editor")
             request = (await gather(prompt, self._chosen, pool)).request if paid else prompt.request(self._chosen)  # fmt: skip
-            tokens, _ = await asyncio.to_thread(pool.model(candidate.model).count_tokens, request)
+            model = pool.model(candidate.model)
+            tokens, _ = await asyncio.to_thread(model.count_tokens, request)
+            price = model.price(tokens, candidate.decoding.max_tokens)
         except RatchetError as error:
             problem = str(error)
         if turn != self._looks:  # something was written meanwhile, and is looked at already
@@ -179,7 +207,8 @@ class Playground:
             for message in request.messages:
                 ui.label(str(message["role"])).classes("soft text-sm")
                 ui.label(str(message.get("content") or message.get("tool_calls"))).classes("said mono border rounded p-2 w-full")  # fmt: skip
-            ui.label(f"≈ {tokens:,} tokens go in").classes("soft")
+            cost = "price unknown" if price is None else f"{cost_text(price)} at most"
+            ui.label(f"≈ {tokens:,} tokens go in; {cost}").classes("soft")
             ui.label(f"right answer: {written(self._chosen.reference)[:400]}").classes("said soft")
 
     async def _run(self, count: int) -> None:

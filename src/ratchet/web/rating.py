@@ -75,7 +75,7 @@ class Rating:
         people = sorted({g.who for g in grades})
         alpha = people_agree(grades)
         agreed = "" if alpha is None else f"; they agree to a Krippendorff's alpha of {alpha:.2f}"
-        self._told.set_text(f"{counted(len(self._left), 'answer')} left for you; {counted(len(grades), 'grade')} by {', '.join(people) or 'nobody'}{agreed}")  # fmt: skip
+        self._told.set_text(f"{counted(len(self._left), 'answer')} left for you; {counted(len(grades), 'grade')} by {', '.join(people) or 'nobody yet'}{agreed}")  # fmt: skip
         self._place.clear()
         self._keys.set_visibility(bool(self._left))
         with self._place:

@@ -96,7 +96,7 @@ class Log:
         with ui.row().classes("items-end w-full"):
             self._name = ui.select(self._names, value=self._names[0], label="Release", on_change=self._look).classes("w-40")  # fmt: skip
             self._failed = ui.checkbox("only failed", on_change=self._look)
-            self._text = ui.input("Search the newest 2,000", on_change=self._look).props("clearable debounce=300 dense outlined")  # fmt: skip
+            self._text = ui.input("Search the newest 2,000", on_change=self._look).props("clearable debounce=300 dense outlined").classes("w-64")  # fmt: skip
             task = self._bench.task.name
             self._page.button("Make a dataset of what people vouch for", lambda: self._page.begin(task, "import", "--from-logs", str(self._name.value), "--task", task), icon="playlist_add")  # fmt: skip
         hint("import", "--from-logs", self._names[0], "--task", self._bench.task.name)

@@ -41,8 +41,8 @@ def begin(page: Page, bench: Workbench) -> None:
     where = "on this machine" if champion.model.startswith("local:") else f"at {champion.model.split('/')[0]}"  # fmt: skip
     ui.label(f"{champion.model}, {where}, taught with {len(bench.split('train')):,} examples.")
     with ui.row().classes("items-end"):
-        kind = ui.select(KINDS, value="lora", label="What is trained").classes("w-72")
-        epochs = ui.number("Passes over the examples", min=0.1, step=1)
+        kind = ui.select(KINDS, value="lora", label="What is trained").classes("w-96")
+        epochs = ui.number("Passes over the examples", min=0.1, step=1).classes("w-56")
         best = ui.checkbox("keep the checkpoint that does best on the task")
     told = ui.column()
 
