@@ -39,9 +39,8 @@ def add_to(page: Page) -> None:
     """Add the views of this file."""
 
     @page.view("/tasks/{task}/examples", "Examples")
-    async def examples_(task: str) -> None:
-        bench = await page.bench(task)
-        Examples(page, bench.task).show()
+    def examples_(task: str) -> None:
+        Examples(page, page.workspace.load_task(task)).show()  # the database has the rows
 
 
 class Examples:
