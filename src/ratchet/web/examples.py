@@ -311,7 +311,7 @@ class Examples:
             path = folder / str(time.time_ns()) / Path(event.file.name).name
             path.parent.mkdir()
             await event.file.save(path)
-            self._page.begin(self._task.name, "import", str(path), "--task", self._task.name, "--skip-bad")  # fmt: skip
+            self._page.begin(self._task.name, "import", self._page.near(path), "--task", self._task.name, "--skip-bad")  # fmt: skip
 
         with ui.dialog(value=True), ui.card():
             ui.label("A file with the same columns; rows that are there already are kept once.")

@@ -222,6 +222,10 @@ class Page:
         made = next(same, None) or start_run(self.workspace, task, words, self.who)
         ui.navigate.to(f"/runs/{made.id}")
 
+    def near(self, path: Path) -> str:
+        """Return a file's name as a command in the workspace's folder takes it."""
+        return str(path.relative_to(self.workspace.root)) if path.is_relative_to(self.workspace.root) else str(path)  # fmt: skip
+
     def working(self, task: str) -> str | None:
         """Return the id of a run that works on a task."""
         found = [one.id for one in unfinished(self.workspace) if one.task == task]

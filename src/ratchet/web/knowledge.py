@@ -58,7 +58,7 @@ def upload(page: Page, task: str) -> None:
             place = folder / named(name)
             if not place.is_dir():
                 raise UsageError("choose documents first")
-            page.begin(task, "knowledge", "add", str(place), "--name", named(name))
+            page.begin(task, "knowledge", "add", page.near(place), "--name", named(name))
 
         page.button("Take them in", add, icon="library_add")
     hint("knowledge", "add", "docs/", "--name", "handbook")

@@ -214,12 +214,13 @@ class Wizard:
         if name in self._page.workspace.task_names():
             raise UsageError(f"there is a task {name!r} already; choose another name")
         guess, _ = self.chosen()
-        words = ["import", str(self._file), "--task", name, *(f"--input={c}" for c in guess.inputs), f"--answer={guess.answer}", "--skip-bad"]  # fmt: skip
+        assert self._file is not None  # it was read, or there were no columns to choose
+        words = ["import", self._page.near(self._file), "--task", name, *(f"--input={c}" for c in guess.inputs), f"--answer={guess.answer}", "--skip-bad"]  # fmt: skip
         if guess.group:
             words.append(f"--group={guess.group}")
         made = start_run(self._page.workspace, name, words, self._page.who)
         with self._rest:
-            hint(*words[:1], str(self._file.name if self._file else ""), *words[2:])
+            hint(*words)
 
         def look() -> None:
             found = settled(self._page.workspace, made.id)
