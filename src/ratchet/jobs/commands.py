@@ -65,9 +65,8 @@ def start_run(workspace: Workspace, task: str, words: Sequence[str], who: str) -
             start_new_session=True, pass_fds=(own.fileno(),),
         )  # fmt: skip
     update_run(workspace.database, run.id, pid=process.pid)
-    threading.Thread(
-        target=process.wait, name=run.id, daemon=True
-    ).start()  # nobody else takes note of its end
+    # nobody else takes note of its end
+    threading.Thread(target=process.wait, name=run.id, daemon=True).start()
     return find_run(workspace.database, run.id) or run
 
 
@@ -87,9 +86,8 @@ def stop_run(workspace: Workspace, run_id: str) -> None:
     if run.place != place_of(workspace):
         raise UsageError(f"it runs in {run.place}; stop it there")
     update_run(workspace.database, run_id, was="waiting", state="stopped", ended_at=time.time())
-    run = (
-        find_run(workspace.database, run_id) or run
-    )  # it may have begun, and have a process, meanwhile
+    # it may have begun, and have a process, meanwhile
+    run = find_run(workspace.database, run_id) or run
     if run.pid:
         threading.Thread(target=ended, args=(workspace, run_id, run.pid), daemon=True).start()
 
@@ -194,6 +192,8 @@ def supervise(root: Path, run_id: str, lock: int) -> int:
             if code != BusyError.exit_code or stopped:
                 break
             time.sleep(BUSY_S)  # somebody works at a terminal
+            if stopped:
+                break
         is_stopped = stopped or code in (INTERRUPTED, -signal.SIGINT)
         state = "stopped" if is_stopped else "succeeded" if code == 0 else "failed"
         update_run(engine, run_id, state=state, code=code, ended_at=time.time())

@@ -25,6 +25,7 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
         gateway: Answers the API.
         alone: Whether only this machine can reach the server.
     """
+    # NiceGUI reads this as it is imported, so that it and all views are imported behind it
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(workspace.files / "page"))
     from fastapi import FastAPI
     from nicegui import ui
@@ -65,12 +66,18 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
             await live(inner, gateway, scope, receive, send)
         elif not is_ours(scope, alone=alone):
             await refuse(scope, send)
-        elif scope["type"] == "http" and (scope["path"].startswith(API) or scope["path"] == "/v1"):
+        elif is_api(scope):
             await gateway(scope, receive, send)
         else:
             await inner(scope, receive, framed(send))
 
     return both
+
+
+def is_api(scope: Scope) -> bool:
+    """Return whether a request is the gateway's."""
+    path = str(scope.get("path", ""))
+    return scope["type"] == "http" and (path.startswith(API) or path == "/v1")
 
 
 def is_ours(scope: Scope, *, alone: bool) -> bool:
@@ -83,11 +90,10 @@ def is_ours(scope: Scope, *, alone: bool) -> bool:
     name = host.rsplit(":", 1)[0].strip("[]")
     if alone and name not in LOOPBACK:
         return False
-    is_api = scope["type"] == "http" and scope["path"].startswith(API)
     origin = headers.get("origin")
     talks = scope["type"] == "websocket" or scope["path"].startswith(TALK)
     changes = talks or scope.get("method") not in ("GET", "HEAD")
-    return is_api or not changes or origin is None or origin.split("://", 1)[-1] == host
+    return is_api(scope) or not changes or origin is None or origin.split("://", 1)[-1] == host
 
 
 async def refuse(scope: Scope, send: Send) -> None:

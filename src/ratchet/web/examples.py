@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -206,11 +205,11 @@ class Examples:
 
             def change() -> None:
                 self._untouched(example, waiting)
-                if said.value:
-                    add_edit(self._engine, self._task.name, example_id, "comment", self._page.who, {"text": str(said.value)})  # fmt: skip
                 made = read().model_copy(update={"name": example.name, "group": example.group, "knowledge": example.knowledge, "source": example.source})  # fmt: skip
                 if made.id == example.id and waiting is None:
                     raise UsageError("nothing is changed")
+                if said.value:
+                    add_edit(self._engine, self._task.name, example_id, "comment", self._page.who, {"text": str(said.value)})  # fmt: skip
                 if made.id == example.id and waiting:  # it is as it was again
                     drop_edits(self._engine, self._task.name, [waiting.id])
                 else:
@@ -304,12 +303,8 @@ class Examples:
     # --- files and versions ---
 
     def _more(self) -> None:
-        folder = self._page.workspace.files / "page" / "files"
-        folder.mkdir(parents=True, exist_ok=True)
-
         async def took(event: events.UploadEventArguments) -> None:
-            path = folder / str(time.time_ns()) / Path(event.file.name).name
-            path.parent.mkdir()
+            path = self._page.inbox(event.file.name)
             await event.file.save(path)
             self._page.begin(self._task.name, "import", self._page.near(path), "--task", self._task.name, "--skip-bad")  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -40,7 +41,8 @@ HEAD = """
   .said { white-space: pre-wrap; overflow-wrap: anywhere; }
   ins { background: #1b7f3b33; text-decoration: none; } del { background: #b0202033; }
   .q-table td { max-width: 28rem; white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
-  main a, #main a { color: #1a5fb4; }   .q-notification .q-btn { --q-primary: #fff; color: #fff; }
+  #main a { color: #1a5fb4; }
+  .q-notification .q-btn { --q-primary: #fff; color: #fff; }
   .body--dark .q-btn--flat, .body--dark .q-field { --q-primary: #8ab4f8; }
   .body--dark .text-red-700 { color: #ff9a8f; } .body--dark .text-amber-800 { color: #ffc46b; }
   .body--dark #main a { color: #8ab4f8; } .soft { color: #5f6368; } .body--dark .soft { color: #bdc1c6; }
@@ -221,6 +223,12 @@ class Page:
         same = (one for one in unfinished(self.workspace) if (one.task, one.words) == (task, words))
         made = next(same, None) or start_run(self.workspace, task, words, self.who)
         ui.navigate.to(f"/runs/{made.id}")
+
+    def inbox(self, name: str) -> Path:
+        """Return where a file that comes under a name is put: in a folder of its own, so that none takes another's place."""
+        folder = self.workspace.files / "page" / "files" / str(time.time_ns())
+        folder.mkdir(parents=True)
+        return folder / Path(name).name
 
     def near(self, path: Path) -> str:
         """Return a file's name as a command in the workspace's folder takes it."""

@@ -1,12 +1,12 @@
 """Knowledge: documents, their passages, and a query through each way of searching."""
 
-import re
 from pathlib import Path
 
 from nicegui import events, ui
 
 from ratchet.core import Knowledge
 from ratchet.core.errors import RatchetError, UsageError
+from ratchet.core.task import TASK_NAME
 from ratchet.data.splits import text_of
 from ratchet.measure.search import JudgedQuery, search_scores
 from ratchet.retrieval import Library
@@ -16,7 +16,6 @@ from ratchet.web.frame import Page, chooser, hint, table, title
 
 __all__ = ["add_to"]
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 WAYS: dict[Mode, str] = {"lexical": "by words", "dense": "by meaning", "hybrid": "by both"}
 SHOWN, LONGEST, ASKED, KINDS = 20, 500, 200, 12
 
@@ -70,7 +69,7 @@ def named(box: ui.input) -> str:
     Raises: UsageError if it is none.
     """
     name = str(box.value or "").strip()
-    if not NAME.fullmatch(name):
+    if not TASK_NAME.fullmatch(name):
         raise UsageError("a name of knowledge is lower-case letters, digits, - and _")
     return name
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator, Callable
 
 from nicegui import ui
@@ -11,6 +10,7 @@ from ratchet.answer import Prompt, gather
 from ratchet.core import Candidate, Example, Task
 from ratchet.core.errors import RatchetError, ReplyError, UsageError
 from ratchet.core.records import written
+from ratchet.core.task import TASK_NAME
 from ratchet.ladder import cost_text
 from ratchet.measure import Measurement, evaluate
 from ratchet.models import ChatModel, ChatReply, ChatRequest
@@ -37,7 +37,6 @@ document.addEventListener('keydown', e => {
 """
 """Puts a field in where one writes: by its button, or by the Tab key behind `{{` and its first letters."""
 MOST, TWENTY, AT_ONCE, SHOWN = 4, 20, 4, 200
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 def add_to(page: Page) -> None:
@@ -280,7 +279,7 @@ class Playground:
     def _save(self) -> None:
         """Write the candidate into the task's folder, where the lever `prompt` finds it."""
         name = str(self._name.value or "").strip().lower()
-        if not NAME.fullmatch(name):
+        if not TASK_NAME.fullmatch(name):
             raise UsageError("give it a name of letters, digits, - and _")
         candidate = self._written()
         self._bench.check_fits(candidate)

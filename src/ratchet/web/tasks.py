@@ -118,7 +118,7 @@ class Wizard:
 
     async def took(self, event: events.UploadEventArguments) -> None:
         """Take an uploaded file."""
-        path = self._folder() / Path(event.file.name).name
+        path = self._page.inbox(event.file.name)
         await event.file.save(path)
         await self._page.safely(self.guessed, path, Path(event.file.name).stem)
 
@@ -128,14 +128,9 @@ class Wizard:
         if not text:
             raise UsageError("paste a table first: a header, and a row for each example")
         kind = "jsonl" if text.startswith("{") else "tsv" if "\t" in text.splitlines()[0] else "csv"
-        path = self._folder() / f"pasted.{kind}"
+        path = self._page.inbox(f"pasted.{kind}")
         path.write_text(text + "\n", "utf-8")
         await self.guessed(path, "mytask")
-
-    def _folder(self) -> Path:
-        folder = self._page.workspace.files / "page" / "files" / str(time.time_ns())
-        folder.mkdir(parents=True)
-        return folder
 
     async def guessed(self, path: Path, name: str) -> None:
         """Show what the columns seem to be; all of it can be changed."""
