@@ -19,14 +19,16 @@ from ratchet.ladder import (
     journey,
     prospects_of,
 )
-from ratchet.levers import Lever
+from ratchet.levers import CLIMBED, RUNGS, Lever, LeverOptions, make_levers
 from ratchet.measure import standings
 from ratchet.models import ModelPool
 from ratchet.store import add_diagnosis, keep_candidate, load_diagnoses
+from ratchet.tuning import Launch
 from ratchet.workbench import Workbench
 
 __all__ = ["Climbing"]
 
+EVERYTHING = LeverOptions(rungs=RUNGS)
 STANDING = 12
 """Candidates of a front that a report lists, at most."""
 
@@ -40,6 +42,17 @@ class Climbing:
 
     def __init__(self, bench: Workbench) -> None:
         self.bench = bench
+
+    def levers(
+        self, names: Sequence[str] = CLIMBED, options: LeverOptions = EVERYTHING
+    ) -> list[Lever]:
+        """Return levers by name, by default all that a climb chooses from; the lever prompt compares the task's own candidates.
+
+        Raises: UsageError if there is none of a name.
+        """
+        variants = self.bench.variants(options.templates)
+        launch = Launch.of(self.bench.settings.tune)
+        return make_levers(names, options, variants=variants, launch=launch)
 
     def diagnose(
         self,

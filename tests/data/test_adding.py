@@ -12,7 +12,13 @@ import sqlalchemy as sa
 from ratchet.core import Example, Task
 from ratchet.core.errors import DataError
 from ratchet.data import add_examples, find_leaks, split_examples
-from ratchet.store import latest_dataset, load_examples, open_database
+from ratchet.store import (
+    add_dataset,
+    example_ids,
+    latest_dataset,
+    load_examples,
+    open_database,
+)
 
 TASK = Task.model_validate(
     {
@@ -105,6 +111,25 @@ def test_a_file_that_changes_while_it_is_read_leaves_nothing(
 
     with pytest.raises(DataError, match="no examples yet"):
         latest_dataset(engine, "t")
+
+
+def test_what_somebody_saves_meanwhile_is_kept(engine: sa.Engine) -> None:
+    """A version that comes while a file is read is not lost: the import begins again, on top of it."""
+    theirs = Example(inputs={"text": "theirs"}, reference="x", split="dev")
+    more = [theirs]
+
+    def read() -> Iterator[Example]:
+        yield from examples(20)
+        if more:
+            before = load_examples(engine, latest_dataset(engine, "t"))
+            add_dataset(engine, "t", [*before, more.pop()], source="somebody")
+
+    add_examples(engine, TASK, lambda: examples(10, seed=1), source="f")
+
+    added = add_examples(engine, TASK, read, source="g")
+
+    assert (added.dataset.version, added.dataset.rows, added.new) == (3, 31, 20)
+    assert theirs.id in example_ids(engine, added.dataset)
 
 
 @pytest.mark.slow

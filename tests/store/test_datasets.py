@@ -1,13 +1,15 @@
 """Dataset versions: immutable, numbered, whole or not at all."""
 
+from collections.abc import Iterator
+
 import pytest
 import sqlalchemy as sa
 
 from ratchet.core import Example
-from ratchet.core.errors import DataError, StoreError
-from ratchet.store import add_dataset, latest_dataset, load_examples
-from ratchet.store.database import connect
-from ratchet.store.tables import datasets
+from ratchet.core.errors import DataError, MovedError, StoreError
+from ratchet.store import add_dataset, latest_dataset, load_datasets, load_examples
+from ratchet.store.database import connect, transaction
+from ratchet.store.tables import datasets, examples
 
 
 def example(number: int, **parts: object) -> Example:
@@ -76,3 +78,52 @@ def test_a_task_without_examples_says_how_to_add_some(engine: sa.Engine) -> None
     """Asking for the newest version where there is none names the command that makes one."""
     with pytest.raises(DataError, match="ratchet import FILE --task t"):
         latest_dataset(engine, "t")
+
+
+def test_others_may_write_while_a_version_is_written_and_nobody_sees_it_before_it_is_whole(
+    engine: sa.Engine,
+) -> None:
+    """Rows arrive in batches: between them another connection writes, the newest version is the one before, and each stays apart."""
+    first = add_dataset(engine, "t", [example(0)], source="a.csv")
+    many = [example(number) for number in range(2500)]
+    seen = []
+
+    def slowly() -> Iterator[Example]:
+        for number, row in enumerate(many):
+            if number % 1000 == 500:
+                seen.append(latest_dataset(engine, "t"))
+                add_dataset(engine, f"u{number}", [row], source="b.csv")
+            yield row
+
+    made = add_dataset(engine, "t", slowly(), source="a.csv", places=[(m.id, m.split) for m in many])  # fmt: skip
+
+    assert seen == [first] * 2
+    assert (made.version, latest_dataset(engine, "t")) == (2, made)
+    assert load_examples(engine, made) == many
+    assert [one.version for one, _ in load_datasets(engine, "t")] == [2, 1]
+
+
+def test_a_version_made_of_one_that_is_the_newest_no_more_is_refused(engine: sa.Engine) -> None:
+    """What somebody else saved meanwhile is not lost: the later one is told so, and nothing of it stays."""
+    first = add_dataset(engine, "t", [example(0)], source="a.csv")
+    theirs = add_dataset(engine, "t", [example(0), example(1)], source="by another")
+
+    with pytest.raises(MovedError, match="version 2"):
+        add_dataset(engine, "t", [example(0), example(2)], source="mine", after=first.version)
+
+    assert latest_dataset(engine, "t") == theirs
+    with connect(engine) as connection:
+        assert len(connection.execute(sa.select(datasets)).all()) == 2
+
+
+def test_the_remains_of_a_killed_import_are_cleared_away(engine: sa.Engine) -> None:
+    """Half a version, as a killed process leaves it, is not seen, and its import works when it is run again."""
+    rows = [example(1), example(2)]
+    whole = add_dataset(engine, "t", rows, source="a.csv")
+    with transaction(engine) as connection:
+        connection.execute(sa.update(datasets).values(version=-5))
+        connection.execute(sa.delete(examples).where(examples.c.position == 1))
+
+    again = add_dataset(engine, "t", rows, source="a.csv")
+
+    assert (again, load_examples(engine, again)) == (whole, rows)

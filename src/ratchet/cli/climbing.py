@@ -15,7 +15,6 @@ from ratchet.cli.levers import (
     Epochs,
     Helper,
     KnowledgeName,
-    LeverOptions,
     Models,
     NearestCounts,
     Optimiser,
@@ -32,7 +31,7 @@ from ratchet.cli.levers import (
     Weights,
     Yes,
     confirm,
-    make_levers,
+    options_in,
     show_estimates,
 )
 from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
@@ -40,12 +39,10 @@ from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 if TYPE_CHECKING:
     from ratchet.core import Step
     from ratchet.ladder import Edit, Option, Prospects
+    from ratchet.levers import LeverOptions
     from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
-
-LEVERS = ("prompt", "demos", "decoding", "retrieval", "model", "tune")
-"""What a climb chooses from."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -100,7 +97,8 @@ def try_(
         task,
         start=None,
         dry_run=dry_run,
-        options=LeverOptions.of(locals()),
+        options=options_in(locals()),
+        yes=yes,
         budget=budget,
         max_calls=max_calls,
         again=True,
@@ -169,7 +167,8 @@ def climb(
         task,
         start=start,
         dry_run=dry_run,
-        options=LeverOptions.of(locals()),
+        options=options_in(locals()),
+        yes=yes,
         budget=budget,
         max_calls=max_calls,
         again=again,
@@ -185,7 +184,8 @@ def run(
     *,
     start: str | None,
     dry_run: bool,
-    options: LeverOptions,
+    options: "LeverOptions",
+    yes: bool,
     budget: float | None,
     max_calls: int | None,
     again: bool,
@@ -197,6 +197,7 @@ def run(
     from ratchet.cli.show import bars, out, print_json, step_plain
     from ratchet.climbing import Climbing
     from ratchet.core.errors import UsageError
+    from ratchet.levers import CLIMBED, RUNGS
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
@@ -204,20 +205,21 @@ def run(
     planned = not names
     if not planned and (target is not None or manual):
         raise UsageError("--target and --manual are for a climb by diagnosis; leave --levers out")
-    names = names or list(LEVERS)
-    if planned and options.rungs == "search":
-        options = replace(options, rungs="all")
-    levers = make_levers(bench, names, options)
+    names = names or list(CLIMBED)
+    if planned and options.rungs == ("search",):
+        options = replace(options, rungs=RUNGS)
+    climbing = Climbing(bench)
+    levers = climbing.levers(names, options)
     if dry_run:
         show_estimates(bench, levers, json=json)
         return
     first = bench.candidate(start) if start else None
-    if "tune" in names and not options.yes:
+    if "tune" in names and not yes:
         confirm(bench, levers)
     spending = budget_of(budget, max_calls)
     with find_workspace(Path()).held(), bars() as bench.watching:
         if planned:
-            steps = Climbing(bench).journey(
+            steps = climbing.journey(
                 levers,
                 start=first,
                 target=None if target is None else target / 100,

@@ -38,8 +38,6 @@ def diagnose_(
     json: Json = False,
 ) -> None:
     """Why do answers fail? Change one thing, ask again, and see which turn right: causes with shares, and what each lever may gain."""
-    from ratchet.cli.climbing import LEVERS
-    from ratchet.cli.levers import LeverOptions, make_levers
     from ratchet.cli.show import bars, print_json
     from ratchet.climbing import Climbing
     from ratchet.ladder import Depth
@@ -55,8 +53,8 @@ def diagnose_(
     if json:
         print_json({**found.model_dump(mode="json"), "cause": found.cause})
         return
-    levers = make_levers(bench, list(LEVERS), LeverOptions())
-    show_diagnosis(found, bench, Climbing(bench).prospects(found, levers))
+    climbing = Climbing(bench)
+    show_diagnosis(found, bench, climbing.prospects(found, climbing.levers()))
 
 
 def show_diagnosis(found: "Diagnosis", bench: "Workbench", prospects: "Prospects") -> None:

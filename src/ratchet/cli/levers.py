@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
-    from ratchet.levers import Lever, RetrievalRung
+    from ratchet.levers import Lever, LeverOptions, RetrievalRung
     from ratchet.workbench import Workbench
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "Embedding",
     "Epochs",
     "KnowledgeName",
-    "LeverOptions",
     "Models",
     "NearestCounts",
     "Optimiser",
@@ -33,7 +32,7 @@ __all__ = [
     "Weights",
     "Yes",
     "confirm",
-    "make_levers",
+    "options_in",
     "show_estimates",
 ]
 
@@ -137,119 +136,34 @@ Yes = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeverOptions:
-    """What levers are told; the types above say for which each is."""
+def options_in(given: Mapping[str, Any]) -> "LeverOptions":
+    """Return what levers are told among a command's arguments, which the types above name.
 
-    templates: list[str] | None = None
-    propose: int = 0
-    proposer: str = ""
-    bootstrap: bool = False
-    nearest: str = "4"
-    embedding: str = "local:minilm"
-    models: str = ""
-    knowledge: str = ""
-    rungs: str = "search"
-    helper: str = ""
-    reranker: str = ""
-    optimiser: Literal["random-search", "mipro", "gepa"] = "random-search"
-    programs: int = 8
-    reasoned: bool = False
-    epochs: float | None = None
-    prune: bool = False
-    distil: bool = False
-    replay: float = 0.0
-    by_score: bool = False
-    weights: Literal["lora", "qlora", "full"] = "lora"
-    packing: bool = False
-    yes: bool = False
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "LeverOptions":
-        """Return the options among a command's arguments."""
-        return cls(**{field.name: given[field.name] for field in fields(cls)})
-
-
-def make_levers(bench: "Workbench", names: list[str], options: LeverOptions) -> "list[Lever]":
-    """Return the levers of these names.
-
-    Raises: UsageError if there is none of a name.
+    Raises: UsageError for a rung or a number that is none.
     """
-    from ratchet.core.errors import UsageError, did_you_mean
-    from ratchet.levers import (
-        DecodingLever,
-        DemosLever,
-        DspyLever,
-        ModelLever,
-        PromptLever,
-        Proposer,
-        RetrievalLever,
-        TuneLever,
-    )
-    from ratchet.tuning import Launch, TuningSettings
+    from ratchet.levers import LeverOptions
 
-    settings = TuningSettings(
-        best="score" if options.by_score else "loss",
-        weights=options.weights,
-        packing=options.packing,
-        **({"epochs": options.epochs} if options.epochs else {}),
-    )
-    proposer = (
-        Proposer(options.proposer or None, count=options.propose) if options.propose else None
-    )
-    known: dict[str, Lever | list[Lever]] = {
-        "prompt": PromptLever(bench.variants(options.templates or ()), proposer=proposer),
-        "demos": DemosLever(
-            bootstrap=options.bootstrap,
-            nearest=counts(options.nearest),
-            embedding=options.embedding,
-        ),
-        "decoding": DecodingLever(),
-        "model": ModelLever(listed(options.models)),
-        "retrieval": [
-            RetrievalLever(
-                options.knowledge or None,
-                rung=rung,
-                embedding=options.embedding,
-                helper=options.helper or None,
-                reranker=options.reranker or None,
-            )
-            for rung in rungs_in(options.rungs)
-        ],
-        "dspy": DspyLever(
-            options.optimiser,
-            candidates=options.programs,
-            reasoned=options.reasoned,
-            proposer=options.proposer or None,
-        ),
-        "tune": TuneLever(
-            settings,
-            prune=options.prune,
-            distil=options.distil,
-            replay=options.replay,
-            launch=Launch.of(bench.settings.tune),
-        ),
-    }
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"unknown lever {name!r}; there are {', '.join(known)}.{did_you_mean(name, known)}"
-            )
-    found = (known[name] for name in names)
-    return [lever for one in found for lever in (one if isinstance(one, list) else [one])]
+    said = {field.name: given[field.name] for field in fields(LeverOptions)}
+    for name in ("proposer", "knowledge", "helper", "reranker"):
+        said[name] = said[name] or None
+    said["templates"] = said["templates"] or ()
+    said["models"] = listed(said["models"])
+    said["nearest"] = counts(said["nearest"])
+    said["rungs"] = rungs_in(said["rungs"])
+    return LeverOptions(**said)
 
 
-def rungs_in(text: str) -> "list[RetrievalRung]":
+def rungs_in(text: str) -> "tuple[RetrievalRung, ...]":
     """Return rungs of the retrieval lever by name; `all` is all of them."""
     from ratchet.core.errors import UsageError
     from ratchet.levers import RUNGS
 
     names = listed(text)
     if names == ["all"]:
-        return list(RUNGS)
+        return RUNGS
     if wrong := [name for name in names if name not in RUNGS]:
         raise UsageError(f"--rungs is some of {', '.join(RUNGS)}, or all; got {wrong[0]!r}")
-    return [rung for rung in RUNGS if rung in names]
+    return tuple(rung for rung in RUNGS if rung in names)
 
 
 def listed(text: str) -> list[str]:

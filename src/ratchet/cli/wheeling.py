@@ -103,8 +103,6 @@ def wheel(
     max_calls: MostCalls = None,
 ) -> None:
     """Go round once: take examples that feedback vouches for, look for drift, climb, and propose a release. For a schedule, or by hand."""
-    from ratchet.cli.climbing import LEVERS
-    from ratchet.cli.levers import LeverOptions, make_levers
     from ratchet.cli.show import bars, out
     from ratchet.climbing import Climbing
     from ratchet.data import add_examples
@@ -126,9 +124,9 @@ def wheel(
             out.print("collected: nothing new that feedback vouches for")
         show_drift(drift_in(bench, name, quiet=True))
         before = bench.champion().id
-        levers = make_levers(bench, list(LEVERS), LeverOptions(rungs="all", yes=True))
+        climbing = Climbing(bench)
         with bars() as bench.watching:
-            Climbing(bench).journey(levers, budget=budget_of(budget, max_calls))
+            climbing.journey(climbing.levers(), budget=budget_of(budget, max_calls))
     champion = bench.champion()
     served = next((one.candidate.id for one in reversed(load_releases(bench.engine, name))), None)
     if champion.id in (before, served) and not (promote and served not in (None, champion.id)):

@@ -60,6 +60,10 @@ class DataError(RatchetError):
     exit_code = 3
 
 
+class MovedError(DataError):
+    """Somebody else stored another version of what this one was made of."""
+
+
 class TaskError(RatchetError):
     exit_code = 4
 

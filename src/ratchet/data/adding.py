@@ -1,20 +1,24 @@
 """Add examples to a task's newest dataset: read them twice, so that a file larger than memory is no problem.
 
-The first reading takes an outline and divides it; the second writes the examples, a batch at a time, in one transaction.
+The first reading takes an outline and divides it; the second writes the examples, a batch at a time.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 
 from ratchet.core import Example, Split, Task
-from ratchet.core.errors import DataError
+from ratchet.core.errors import DataError, MovedError
 from ratchet.data.splits import SPLITS, Outline
 from ratchet.store import Dataset, add_dataset, latest_dataset, stream_examples
 
 __all__ = ["Added", "add_examples"]
+
+TRIES = 3
+"""So often an import begins again where somebody stores another version meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +47,33 @@ def add_examples(
         engine: The database.
         task: The task; its `splits` say how new examples are divided that name no split of their own. Examples that are there keep
             theirs, and one that is nearly another joins it.
-        read: Called twice; the same examples both times.
+        read: Called twice, the same examples both times; and again where somebody else stores a version meanwhile.
         source: Where they come from, in the user's words.
         afresh: Leave out the examples of earlier versions, as of a task that was made anew under an old name.
     Raises: DataError if they cannot be divided, or the second reading gives others than the first.
     """
-    before: Callable[[], Iterable[Example]] = tuple if afresh else newest(engine, task.name)
+    for left in reversed(range(TRIES)):
+        try:
+            return added(engine, task, read, source=source, afresh=afresh)
+        except MovedError:
+            if not left:
+                raise
+    raise AssertionError
+
+
+def added(
+    engine: sa.Engine,
+    task: Task,
+    read: Callable[[], Iterable[Example]],
+    *,
+    source: str,
+    afresh: bool,
+) -> Added:
+    """Store what `add_examples` stores, in one try."""
+    newest = newest_of(engine, task.name)
+    before: Callable[[], Iterable[Example]] = tuple
+    if newest and not afresh:
+        before = partial(stream_examples, engine, newest)
     outline, known = Outline(), list[Split | None]()
     for example in before():
         outline.add(example)
@@ -73,6 +98,7 @@ def add_examples(
         placed(),
         source=source,
         places=list(zip(outline.ids, kept, strict=True)),
+        after=newest.version if newest else 0,
     )
     counts = Counter(kept)
     return Added(
@@ -83,10 +109,9 @@ def add_examples(
     )
 
 
-def newest(engine: sa.Engine, task: str) -> Callable[[], Iterable[Example]]:
-    """Return how to read the newest version, none where there is none yet."""
+def newest_of(engine: sa.Engine, task: str) -> Dataset | None:
+    """Return the newest version, where there is one."""
     try:
-        dataset = latest_dataset(engine, task)
+        return latest_dataset(engine, task)
     except DataError:
-        return tuple
-    return lambda: stream_examples(engine, dataset)
+        return None

@@ -33,7 +33,8 @@ def as_version(
     waiting = load_edits(engine, task.name, waiting=True, what=CHANGES, limit=MOST)
     if not waiting:
         raise DataError("no change waits")
-    before = load_examples(engine, latest_dataset(engine, task.name))
+    newest = latest_dataset(engine, task.name)
+    before = load_examples(engine, newest)
     there = {example.id: example for example in before}
     lost = [one for one in waiting if not fits(one, there, sealed=sealed)]
     made = [one for one in reversed(waiting) if one not in lost]
@@ -57,7 +58,9 @@ def as_version(
         renamed = {one.example_id: example_in(one).id for one in made if one.what == "changed"}
         settle_edits(connection, task.name, [one.id for one in made], dataset.version, renamed)
 
-    return add_dataset(engine, task.name, rows, source=f"edited by {who}", settle=settle), lost
+    source = f"edited by {who}"
+    made_of = newest.version
+    return add_dataset(engine, task.name, rows, source=source, after=made_of, settle=settle), lost
 
 
 def fits(edit: Edit, there: Mapping[str, Example], *, sealed: bool) -> bool:

@@ -6,6 +6,7 @@ from ratchet.levers.dspy import DspyLever
 from ratchet.levers.leaks import leak_in, telling
 from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher, unlearnt_of
 from ratchet.levers.model import ModelLever
+from ratchet.levers.options import CLIMBED, LeverOptions, make_levers
 from ratchet.levers.prompt import PromptLever
 from ratchet.levers.proposals import Proposer
 from ratchet.levers.retrieval import RUNGS, RetrievalLever, RetrievalRung
@@ -13,6 +14,7 @@ from ratchet.levers.tune import TuneLever, forgotten, untuned
 from ratchet.levers.variants import WRITTEN, candidate_in, files_in, matching, variants_in
 
 __all__ = [
+    "CLIMBED",
     "RUNGS",
     "WRITTEN",
     "DecodingLever",
@@ -21,6 +23,7 @@ __all__ = [
     "Evidence",
     "Lever",
     "LeverEstimate",
+    "LeverOptions",
     "ModelLever",
     "PromptLever",
     "Proposer",
@@ -32,6 +35,7 @@ __all__ = [
     "files_in",
     "forgotten",
     "leak_in",
+    "make_levers",
     "matching",
     "telling",
     "unlearnt_of",

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import islice
+from random import SystemRandom
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 
 from ratchet.core import Example, Split, content_id
-from ratchet.core.errors import DataError
+from ratchet.core.errors import DataError, MovedError
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import datasets, examples
 from ratchet.store.trials import now
@@ -26,6 +28,10 @@ __all__ = [
 
 BATCH = 1000
 """Rows that are written or read at a time."""
+LEFT = timedelta(days=1)
+"""A version that is not whole after so long never will be."""
+
+WHOLE = datasets.c.version > 0
 
 
 class Dataset(NamedTuple):
@@ -45,30 +51,33 @@ def add_dataset(
     *,
     source: str,
     places: Sequence[tuple[str, Split | None]] | None = None,
+    after: int | None = None,
     settle: Callable[[sa.Connection, Dataset], None] | None = None,
 ) -> Dataset:
     """Store a new version, whole or not at all; the same examples in the same splits as the newest are the newest.
+
+    Its rows are written a batch at a time, each in a transaction of its own, so that others may write meanwhile; until the last is there
+    the version has a number below 0, and nobody sees it.
 
     Args:
         engine: The database.
         task: The task's name.
         rows: The examples with their splits.
         source: Where they came from, in the user's words.
-        settle: Called in the same transaction, for what belongs to the version.
         places: Id and split of each row, where they are known ahead: then `rows` is read as a stream, never held as a whole.
-    Raises: DataError if the rows are not those of `places`.
+        after: The version that it is made of, which must be the newest still when it is whole; 0 where there is none.
+        settle: Called in the transaction that makes it the newest, for what belongs to it.
+    Raises: DataError if the rows are not those of `places`; MovedError if another version came meanwhile.
     """
     if places is None:
         rows = list(rows)
         places = [(row.id, row.split) for row in rows]
     identity = content_id("d", [task, places])
     with transaction(engine) as connection:
-        last = connection.execute(
-            sa.select(sa.func.max(datasets.c.version)).where(datasets.c.task == task)
-        ).scalar()
+        last = last_version(connection, task)
         # an earlier version that comes back is the newest one then, under a name of its own, and the earlier one stays
-        names = (identity, content_id("d", [task, places, (last or 1) - 1]))
-        known = connection.execute(sa.select(datasets).where(datasets.c.id.in_(names))).all()
+        names = (identity, content_id("d", [task, places, max(last, 1) - 1]))
+        known = connection.execute(sa.select(datasets).where(datasets.c.id.in_(names), WHOLE)).all()
         for one in known:
             if one.version == last:
                 newest = dataset_of(one)
@@ -77,16 +86,37 @@ def add_dataset(
                 return newest
         if any(one.id == identity for one in known):
             identity = content_id("d", [task, places, last])
-        dataset = Dataset(identity, task, (last or 0) + 1, source, len(places))
-        connection.execute(sa.insert(datasets).values(**dataset._asdict(), created_at=now()))
-        write_rows(connection, dataset, rows, places)
-        if settle:
-            settle(connection, dataset)
+        stale = datasets.c.created_at < (datetime.now(UTC) - LEFT).isoformat()
+        remains = sa.and_(~WHOLE, sa.or_(stale, datasets.c.id == identity))  # of who was killed
+        connection.execute(sa.delete(datasets).where(remains))
+        begun = Dataset(identity, task, -SystemRandom().randrange(1, 2**31), source, len(places))
+        connection.execute(sa.insert(datasets).values(**begun._asdict(), created_at=now()))
+    itself = sa.and_(datasets.c.id == begun.id, datasets.c.version == begun.version)
+    try:
+        write_rows(engine, begun, rows, places)
+        with transaction(engine) as connection:
+            last = last_version(connection, task)
+            if after is not None and after != last:
+                raise MovedError(f"version {last} of {task!r} came while another one was made of version {after}; nothing was changed: do it again")  # fmt: skip
+            dataset = begun._replace(version=last + 1)
+            connection.execute(sa.update(datasets).where(itself).values(version=last + 1))
+            if settle:
+                settle(connection, dataset)
+    except BaseException:
+        with transaction(engine) as connection:
+            connection.execute(sa.delete(datasets).where(itself))
+        raise
     return dataset
 
 
+def last_version(connection: sa.Connection, task: str) -> int:
+    """Return the number of a task's newest version; 0 where there is none."""
+    query = sa.select(sa.func.max(datasets.c.version)).where(datasets.c.task == task, WHOLE)
+    return connection.execute(query).scalar() or 0
+
+
 def write_rows(
-    connection: sa.Connection,
+    engine: sa.Engine,
     dataset: Dataset,
     rows: Iterable[Example],
     places: Sequence[tuple[str, Split | None]],
@@ -95,10 +125,11 @@ def write_rows(
     while batch := list(islice(stream, BATCH)):
         if [(row.id, row.split) for row in batch] != list(places[written : written + BATCH]):
             break
-        connection.execute(
-            sa.insert(examples),
-            [example_row(dataset.id, written + i, row) for i, row in enumerate(batch)],
-        )
+        with transaction(engine) as connection:
+            connection.execute(
+                sa.insert(examples),
+                [example_row(dataset.id, written + i, row) for i, row in enumerate(batch)],
+            )
         written += len(batch)
     if batch or written < len(places):
         raise DataError(
@@ -128,7 +159,7 @@ def latest_dataset(engine: sa.Engine, task: str) -> Dataset:
     """
     query = (
         sa.select(datasets)
-        .where(datasets.c.task == task)
+        .where(datasets.c.task == task, WHOLE)
         .order_by(datasets.c.version.desc())
         .limit(1)
     )
@@ -143,7 +174,7 @@ def latest_dataset(engine: sa.Engine, task: str) -> Dataset:
 
 def load_datasets(engine: sa.Engine, task: str) -> list[tuple[Dataset, str]]:
     """Return the versions of a task's examples, the newest first, each with the time of its making."""
-    query = sa.select(datasets).where(datasets.c.task == task).order_by(datasets.c.version.desc())
+    query = sa.select(datasets).where(datasets.c.task == task, WHOLE).order_by(datasets.c.version.desc())  # fmt: skip
     with connect(engine) as connection:
         return [(dataset_of(row), row.created_at) for row in connection.execute(query)]
 

@@ -1,6 +1,6 @@
 """The tables of the database.
 
-    datasets     one row a version: an immutable list of examples of a task
+    datasets     one row a version: an immutable list of examples of a task; below 0 while it is written
     examples     inputs and reference, by content id, with the split that a dataset gave them
     candidates   the plain data of every candidate that was ever measured
     trials       one row an answer: (candidate, task form, example, repeat); paid for once, never changed

@@ -10,7 +10,7 @@ from ratchet.climbing import Climbing
 from ratchet.core import CAUSES, Diagnosis
 from ratchet.core.errors import RatchetError, UsageError
 from ratchet.ladder import COLUMNS, Prospects, html_report, rung_cells
-from ratchet.levers import DecodingLever, DemosLever, Lever, ModelLever, PromptLever, TuneLever
+from ratchet.levers import CLIMBED
 from ratchet.measure import standings
 from ratchet.store import load_steps
 from ratchet.web.frame import GREEN, RED, Page, hint, points, table, title
@@ -19,7 +19,6 @@ from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
 
-LEVERS = ("prompt", "demos", "retrieval", "decoding", "model", "tune")
 EVERY_S = 2.0
 
 
@@ -122,17 +121,22 @@ async def next_step(page: Page, bench: Workbench, found: Diagnosis | None) -> No
         page.button("Diagnose the champion", lambda: page.begin(task, "diagnose", task), icon="biotech")  # fmt: skip
         hint("diagnose", task)
         return
-    levers: list[Lever] = [PromptLever(bench.variants()), DemosLever(), DecodingLever(), ModelLever(), TuneLever()]  # fmt: skip
-    prospects: Prospects = await asyncio.to_thread(Climbing(bench).prospects, found, levers)
+    climbing = Climbing(bench)
+
+    def look() -> Prospects:
+        return climbing.prospects(found, climbing.levers())
+
+    prospects = await asyncio.to_thread(look)
     rows = [[o.lever.name, f"{100 * o.promise.gain:+.1f}", f"{100 * o.promise.interval.low:+.1f} to {100 * o.promise.interval.high:+.1f}", o.promise.why, f"{o.calls:,.0f}", "" if o.estimate.seconds is None else f"{o.estimate.seconds:,.0f} s", "" if o.estimate.cost_usd is None else f"${o.estimate.cost_usd:.2f}"] for o in prospects.options]  # fmt: skip
     table(["lever", "expected points", "interval", "why", "answers", "time", "cost"], rows, label="Levers")  # fmt: skip
     if best := prospects.best:
-        name = best.lever.name
+        name, *rung = best.lever.name.split()  # those of retrieval have a second word
+        words = ("try", name, task, *(f"--rungs={one}" for one in rung))
         if name == "tune":  # it may cost, or last, and says so first
             page.button("To the fine-tunes", lambda: ui.navigate.to(f"/tasks/{task}/tune"), icon="arrow_upward")  # fmt: skip
         else:
-            page.button(f"Try {name}", lambda: page.begin(task, "try", name, task), icon="arrow_upward")  # fmt: skip
-        hint("try", name, task)
+            page.button(f"Try {best.lever.name}", lambda: page.begin(task, *words), icon="arrow_upward")  # fmt: skip
+        hint(*words)
     else:
         ui.label("No lever is expected to gain what it costs.")
     for other, why in prospects.left_out.items():
@@ -145,7 +149,7 @@ def start_climb(page: Page, task: str) -> None:
     with ui.row().classes("items-end"):
         dollars = ui.number("Budget in dollars", value=5, min=0, step=1).classes("w-40")
         target = ui.number("Target in points", min=0, max=100).classes("w-40")
-        levers = ui.select(list(LEVERS), value=[], multiple=True, label="Only these levers, in order").classes("min-w-64")  # fmt: skip
+        levers = ui.select(list(CLIMBED), value=[], multiple=True, label="Only these levers, in order").classes("min-w-64")  # fmt: skip
 
         def climb() -> None:
             if levers.value and target.value:
