@@ -1,8 +1,9 @@
-"""Diagnosis and journey on a workbench: find out why answers fail, and climb by what that points to.
+"""Diagnosis, journey and drift on a workbench: find out why answers fail, climb by what that points to, and see what changes afterwards.
 
 climbing = ratchet.Climbing(bench)
 climbing.diagnose()                                   # causes with shares, and what each lever may gain
-climbing.journey([DemosLever(), TuneLever()], target=0.9)
+climbing.journey(climbing.levers(), target=0.9)
+climbing.drift("support")                             # has what comes in changed since that release was admitted?
 """
 
 from collections.abc import Sequence
@@ -14,13 +15,17 @@ from ratchet.ladder import (
     Depth,
     Prospects,
     Story,
+    current,
     diagnose,
+    drift_since,
     edits_of,
     journey,
+    passed_of,
     prospects_of,
 )
 from ratchet.levers import CLIMBED, RUNGS, Lever, LeverOptions, make_levers
-from ratchet.measure import standings
+from ratchet.measure import recall, standings
+from ratchet.measure.drift import Drift, drift_of
 from ratchet.models import ModelPool
 from ratchet.store import add_diagnosis, keep_candidate, load_diagnoses
 from ratchet.tuning import Launch
@@ -124,6 +129,22 @@ class Climbing:
     def diagnoses(self) -> dict[str, Diagnosis]:
         """Return the diagnoses that were made, by candidate."""
         return load_diagnoses(self.bench.engine, self.bench.task.name)
+
+    def drift(self, release: str) -> Drift:
+        """Return what has changed for a release since its candidate was admitted: the log against dev.
+
+        Raises: UsageError if nothing is served under that name.
+        """
+        served = current(self.bench.engine, release)
+        admitted = recall(
+            self.bench.bench(), served.candidate, self.bench.split("dev"), split="dev"
+        )
+        passed = passed_of(self.bench.engine, self.bench.task, release, of=served)
+
+        async def work(pool: ModelPool) -> Drift:
+            return await drift_since(pool, served, admitted, passed)
+
+        return self.bench.with_pool(work) if passed and admitted.n else drift_of([])
 
     def story(self) -> Story:
         """Return what a report of the ladder shows; nothing is called.

@@ -228,6 +228,11 @@ class Workbench:
         return self.with_pool(work)
 
     @property
+    def root(self) -> Path:
+        """Return the folder that names of files are meant from."""
+        return self.workspace.root if self.workspace else Path.cwd()
+
+    @property
     def settings(self) -> Settings:
         """Return the settings of the workspace; the usual ones without."""
         return self.workspace.settings if self.workspace else Settings()
@@ -324,7 +329,7 @@ class Workbench:
     def check(self) -> list[Finding]:
         """Return what is wrong with the task and its examples, found without a call."""
         candidates = [*self.variants(), self.champion()]
-        return check_task(self.task, self.examples, self.metric, candidates)
+        return check_task(self.task, self.examples, self.metric, candidates, root=self.root)
 
     def measured(self) -> list[Measurement]:
         """Return what the stored trials say of every candidate that has answered all of dev; nothing is called.
@@ -380,8 +385,7 @@ class Workbench:
 
     def forgetting(self, candidate: Candidate, probes: Sequence[Probe] | None = None) -> Forgetting:
         """Return what a fine-tune forgot of its base, by its own probes unless others are given."""
-        root = self.workspace.root if self.workspace else Path.cwd()
-        return self.with_pool(lambda pool: forgotten(pool, candidate, root, probes))
+        return self.with_pool(lambda pool: forgotten(pool, candidate, self.root, probes))
 
     def warnings(self, candidates: Sequence[Candidate] | None = None) -> list[str]:
         """Return what must be said beside figures of these candidates, or of the ladder's: that a judge grades its own family."""
@@ -440,7 +444,7 @@ class Workbench:
             bench=self.bench(budget, pool),
             pool=pool,
             files=self.files,
-            root=self.workspace.root if self.workspace else Path.cwd(),
+            root=self.root,
             tried=frozenset(
                 n for s in self.steps() if s.dataset in ("", dataset) for n in s.tried_ids
             ),

@@ -42,7 +42,9 @@ def test_a_promptfoo_configuration_comes_in_and_prompts_go_out(ratchet, names):
     first = json.loads(ratchet("show", "tasks/names/01-prompt-1.yaml", "--json").stdout)
     assert again["id"] == first["id"]
     pytest.importorskip("dspy")
-    ratchet("export", "start", "--to", "dspy", "--out", "out/dspy")
+    assert "user template" not in ratchet("export", "start", "--to", "dspy", "--out", "out/dspy").stdout  # fmt: skip
+    lost = ratchet("export", "tasks/names/01-prompt-1.yaml", "--to", "dspy", "--out", "out/lost")
+    assert "does not say: its user template" in " ".join(lost.stdout.split())
     told = json.loads(
         ratchet("import-dspy", "out/dspy/program.json", "--name", "theirs", "--json").stdout
     )

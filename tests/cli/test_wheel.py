@@ -1,5 +1,6 @@
 """The wheel: from the log to the next dataset, drift, and round again."""
 
+import asyncio
 import io
 import json
 import time
@@ -7,8 +8,9 @@ import time
 import pytest
 
 from ratchet.core import Candidate
-from ratchet.store import find_workspace
+from ratchet.store import find_workspace, load_releases
 from ratchet.store.requests import LoggedRequest, RequestWriter, add_feedback
+from ratchet.workbench import Workbench
 
 pytest.importorskip("zstandard")
 
@@ -56,6 +58,28 @@ def test_drift_is_told_by_the_exit_code(ratchet, logged):
 
     assert set(found["alarms"]) == {"inputs", "outputs"}
     assert "alarm: inputs, outputs changed" in ratchet("drift", "tickets", code=8).stdout
+
+
+@pytest.mark.local
+def test_the_page_looks_for_drift_by_itself(logged):
+    """The first question begins a look, the next is told what it found, and nothing is looked at twice."""
+    alarms_of = pytest.importorskip("ratchet.web.alarms").Alarms
+    workspace = find_workspace(logged)
+    served = load_releases(workspace.database)[-1]
+    opened = []
+
+    async def bench(task):
+        opened.append(task)
+        return await asyncio.to_thread(Workbench.open, task, workspace.root)
+
+    async def look():
+        alarms = alarms_of(workspace, bench)
+        first = alarms.of(served)
+        await asyncio.gather(*alarms._looks)
+        return first, alarms.of(served), alarms.of(served)
+
+    assert asyncio.run(look()) == ([], ["inputs", "outputs"], ["inputs", "outputs"])
+    assert opened == ["tickets"]
 
 
 @pytest.mark.local

@@ -156,13 +156,13 @@ def test_a_note_is_not_part_of_a_candidates_id() -> None:
     ],
 )
 def test_each_part_of_a_candidate_changes_its_id(parts: dict[str, Json]) -> None:
-    """A candidate with another part is another candidate, and keeps the parts that were not named."""
-    before = Candidate(model="m", user="{{text}}", note="kept")
+    """A candidate with another part is another candidate, keeps the parts that were not named, and not the note of how it was."""
+    before = Candidate(model="m", user="{{text}}", answer="A: {{answer}}", note="before")
 
     after = before.changed(**parts)
 
     assert after.id != before.id
-    assert after.note == "kept"
+    assert (after.answer, after.note) == ("A: {{answer}}", "")
 
 
 def test_a_change_is_checked_like_a_new_candidate() -> None:

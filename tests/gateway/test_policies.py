@@ -97,6 +97,30 @@ def test_a_release_answers_as_it_was_measured(engine: sa.Engine) -> None:
     assert whole.usage.prompt_tokens > 6 * bare.usage.prompt_tokens
 
 
+def test_a_release_that_reasons_answers_with_its_answer(engine: sa.Engine) -> None:
+    """What was measured is the part behind the last such words; all that was said is told beside it, streamed or not."""
+    task = Task(
+        name="sum",
+        instructions="Add.",
+        inputs=(InputField(name="q"),),
+        metric=MetricSpec(name="exact"),
+        models=Roles(student="local:one"),
+    )
+    said = "One and one. Answer: no, wait. ANSWER: 2 "
+    model = ScriptedModel(lambda _: said, name="local:one")
+    candidate = starting_candidate(task).changed(answer="Answer: {{answer}}")
+    promote(engine, task, candidate, name="sum")
+    with serving(gateway(engine, model)) as url:
+        speaker = client(url)
+        whole = speaker.chat.completions.create(model="sum", messages=hello("1 + 1"))
+        chunks = list(speaker.chat.completions.create(model="sum", messages=hello("1 + 1"), stream=True))  # fmt: skip
+
+    assert whole.choices[0].message.content == "2"
+    assert whole.model_extra == {"ratchet": {"reasoning": said}}
+    assert [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content] == ["2"]  # fmt: skip
+    assert {"reasoning": said} in [(c.model_extra or {}).get("ratchet") for c in chunks]
+
+
 @pytest.mark.local
 def test_a_release_shows_what_is_near_and_checks_what_it_says(
     engine: sa.Engine, tmp_path: Path

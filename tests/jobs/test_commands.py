@@ -85,7 +85,7 @@ def test_one_that_goes_on_stops_as_by_ctrl_c(workspace):
 
 def until(is_so):
     """Wait for something."""
-    for _ in range(600):
+    for _ in range(1800):
         if is_so():
             return
         time.sleep(0.1)

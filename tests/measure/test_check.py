@@ -1,5 +1,7 @@
 """Each check finds the thing that it is for, and says so of sound data too."""
 
+from pathlib import Path
+
 import pytest
 
 from ratchet import Candidate, Example, InputField, MetricSpec, Roles, Task
@@ -52,12 +54,31 @@ def sound(count=40):
     ]
 
 
-def found(examples, *, of=None, candidates=()):
+def found(examples, *, of=None, candidates=(), root=Path()):
     """Return the findings by the name of their check."""
     chosen = of or task()
-    return {
-        f.check: f for f in check_task(chosen, examples, make_metric(chosen.metric), candidates)
-    }
+    metric = make_metric(chosen.metric)
+    return {f.check: f for f in check_task(chosen, examples, metric, candidates, root=root)}
+
+
+def test_references_that_the_tasks_own_check_refuses_are_named(tmp_path):
+    """A right answer would be sent back for repair; a check that fails is told with what it says."""
+    (tmp_path / "checks.py").write_text(
+        "def odd(inputs, answer):\n    assert answer != 3\n    return None if answer % 2 else f'{answer} is even'\n"
+    )
+    examples = [e.model_copy(update={"reference": 1 + 2 * (n > 1)}) for n, e in enumerate(sound(8))]
+    form = {"kind": "number", "check": "checks.py:odd"}
+
+    fine = found(examples[:2], of=task(**form), root=tmp_path)["own checks"]
+    even = [*examples[:2], examples[2].model_copy(update={"reference": 4})]
+    refused = found(even, of=task(**form), root=tmp_path)["own checks"]
+    broken = found(examples, of=task(**form), root=tmp_path)["own checks"]
+
+    assert (fine.level, refused.level, broken.level) == ("ok", "error", "error")
+    assert refused.examples == (even[2].id,)
+    assert "4.0 is even" in refused.text or "4 is even" in refused.text
+    assert "answer.check 'odd' failed on the answer 3" in broken.text
+    assert "own checks" not in found(examples, of=task("number"))
 
 
 def test_sound_data_pass():

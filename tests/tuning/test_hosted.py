@@ -217,3 +217,16 @@ def test_the_best_checkpoint_is_chosen_by_the_tasks_own_score(tmp_path: Path) ->
     assert max(seen) >= 0.8
     assert bench.champion().adapter
     assert bench.measure().score >= 0.8
+
+
+def test_another_base_may_learn(tmp_path: Path) -> None:
+    """The champion's model knows nothing; the one that is named learns, and is compared with it."""
+    ignorant = ScriptedModel(lambda _: "no idea", name="local:teacher")
+    bench = bench_in(tmp_path, "local:teacher", teacher=ignorant)
+
+    start, tuned = bench.climb([TuneLever(TuningSettings(epochs=4), base="local:nano")])
+
+    champion = bench.champion()
+    assert (champion.model, tuned.kept) == ("local:nano", True)
+    assert champion.adapter
+    assert tuned.score > 0.6 > start.score

@@ -265,6 +265,37 @@ def test_other_sites_get_nothing(server, person, tmp_path):
     page.get_by_text("a name of knowledge is lower-case letters").wait_for()
 
 
+def test_on_a_phone_one_finds_the_way_and_a_wrong_address_leads_back(server, person):
+    """The menu opens; an address that nothing is at says so."""
+    server.ratchet("import", str(words_csv(server.root / "words.csv")), "--task", "words")
+    page = person()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{server.url}/tasks/words/examples")
+    page.get_by_text("1-25 of 240").wait_for()
+    assert page.locator("header").bounding_box()["height"] < 80
+    assert not page.get_by_role("link", name="Rating").is_visible()
+    page.get_by_label("Menu").click()
+    page.get_by_role("menuitem", name="Rating").click()
+    page.wait_for_url("**/tasks/words/rating")
+    answer = page.goto(f"{server.url}/tasks/words/<i>nothing</i>")
+    assert answer.status == 404
+    assert "There is nothing at /tasks/words/&lt;i&gt;" in page.content()
+    page.get_by_text("To the tasks").click()
+    page.get_by_role("link", name="words", exact=True).wait_for()
+
+
+def test_a_large_table_may_be_pasted(server, person):
+    """Three megabytes arrive whole."""
+    page = person()
+    page.goto(f"{server.url}/new")
+    rows = "".join(f"question number {n} of many and many more words,answer {n % 3}\n" for n in range(60_000))  # fmt: skip
+    page.get_by_label("or paste a table here").fill(f"question,answer\n{rows}")
+    page.get_by_text("Use what I pasted").click()
+    page.get_by_text("Make the task").wait_for()
+    pasted = next((server.root / ".ratchet").rglob("pasted.csv"))
+    assert pasted.read_text().count("\n") == 60_001
+
+
 def test_whoever_guesses_passwords_must_wait(server, person):
     """Five tries in five minutes; a right one does not help then."""
     server.ratchet("people", "list")

@@ -163,6 +163,11 @@ class Prompt:
             self._checks[root] = check_of(self.task, root)
         return self._checks[root]
 
+    @property
+    def reasons(self) -> bool:
+        """Whether a reply may say more than its answer."""
+        return bool(self._before.strip() or self._after.strip())
+
     def answer_part(self, reply: ChatReply) -> ChatReply:
         """Return the part of a reply that the candidate says is the answer: all of it where its words for that are not there."""
         before, after = self._before.strip(), self._after.strip()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ratchet.cli.levers import (
+    Base,
     Bootstrap,
     ByScore,
     Distil,
@@ -84,6 +85,7 @@ def try_(
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
+    base: Base = "",
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,
@@ -147,6 +149,7 @@ def climb(
     distil: Distil = False,
     replay: Replay = 0.0,
     by_score: ByScore = False,
+    base: Base = "",
     weights: Weights = "lora",
     packing: Packing = False,
     yes: Yes = False,

@@ -73,7 +73,7 @@ def export(
             bench.files / "adapters" / chosen.adapter, folder / "adapter", dirs_exist_ok=True
         )
     show.out.print(f"{folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
-    if to != "files" and (missing := unsaid(chosen)):
+    if to != "files" and (missing := unsaid(bench.task, chosen, to)):
         show.out.print(
             f"what was measured has more, which this does not say: {'; '.join(missing)}",
             markup=False,
@@ -180,6 +180,10 @@ def import_dspy(
         return
     show.out.print(
         f"written: {path} ({len(found.demonstrations)} demonstrations, fields {', '.join((*program.inputs, *program.outputs))})"
+    )
+    show.out.print(
+        "DSPy saves no types: where a field was a Literal, a number or the like, the words that its adapter says of that are not in the file, and not in the candidate",
+        style="dim",
     )
     show.out.print(f"next: ratchet ab {bench.task.name} --a start --b {path}")
 

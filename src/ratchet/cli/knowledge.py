@@ -1,5 +1,6 @@
 """Commands about knowledge: `knowledge add` documents, `list` versions, `search` them, and `score` the search against judgements."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -64,7 +65,7 @@ def add(
     """Read documents into the next version of a knowledge base; only what is new is embedded. Run it again to go on."""
     from rich.text import Text
 
-    from ratchet.cli.show import bar, out, print_json
+    from ratchet.cli.show import bars, out, print_json
     from ratchet.core import Chunking
     from ratchet.core.errors import UnknownModelError
     from ratchet.core.running import run_sync
@@ -79,9 +80,9 @@ def add(
 
     async def embedded() -> int:
         async with workspace_pool(workspace) as pool:
-            with bar("embedding") as watch:
+            with bars() as shown:
                 return await Library(workspace.database, pool).embed(
-                    added.knowledge, embedding, watch=watch
+                    added.knowledge, embedding, watch=partial(shown.counts, "embedding")
                 )
 
     with workspace.held():

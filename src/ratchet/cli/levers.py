@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ratchet.workbench import Workbench
 
 __all__ = [
+    "Base",
     "Bootstrap",
     "ByScore",
     "Distil",
@@ -52,6 +53,9 @@ Distil = Annotated[
 Replay = Annotated[
     float,
     typer.Option(min=0, help="tune: mix in the base's own practice, as a share of the examples."),
+]
+Base = Annotated[
+    str, typer.Option("--base", help="tune: the model that learns; left out, the champion's own.")
 ]
 ByScore = Annotated[
     bool,
@@ -144,7 +148,7 @@ def options_in(given: Mapping[str, Any]) -> "LeverOptions":
     from ratchet.levers import LeverOptions
 
     said = {field.name: given[field.name] for field in fields(LeverOptions)}
-    for name in ("proposer", "knowledge", "helper", "reranker"):
+    for name in ("proposer", "base", "knowledge", "helper", "reranker"):
         said[name] = said[name] or None
     said["templates"] = said["templates"] or ()
     said["models"] = listed(said["models"])

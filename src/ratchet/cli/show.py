@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -155,9 +155,15 @@ class Bars(Watching):
             f"[bold]{step.number} {step.lever}[/] {score_text(step)} {sign}{words}"
         )
 
-    def _move(self, kind: str, done: int, total: int, note: str) -> None:
+    def counts(self, what: str, done: int, total: int | None) -> None:
+        """Move the bar of plain work: so much of so much, or of nobody knows how much."""
+        if what != self._title:
+            self.says(what)
+        self._move(what, done, total, "")
+
+    def _move(self, kind: str, done: int, total: int | None, note: str) -> None:
         now = time.monotonic()
-        if kind == self._kind and done < total and now < self._next:
+        if kind == self._kind and done != total and now < self._next:
             return
         self._next = now + LEAST_PAUSE_S
         if self._bar is None or kind != self._kind:
@@ -199,20 +205,6 @@ def bars() -> Iterator[Bars]:
     )
     with Progress(*columns, console=err, transient=True, refresh_per_second=4) as progress:
         yield Bars(progress)
-
-
-@contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield what takes how much of how much is done, and shows it while the block runs."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, refresh_per_second=4) as progress:
-        task = progress.add_task(what, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
 
 
 def show_plan(plan: Plan) -> None:

@@ -75,7 +75,7 @@ def import_(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read examples from a file, guess which columns are what, divide them into train, dev and test, and keep them."""
-    from ratchet.cli.show import out, print_json
+    from ratchet.cli.show import bars, out, print_json
     from ratchet.core.errors import UsageError
     from ratchet.data import (
         ImportReport,
@@ -120,9 +120,14 @@ def import_(
         rows = good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=report.skipped)
         yield from to_examples(chosen, rows, guess, file, report=report, skip_bad=skip_bad)
 
-    with workspace.held():
+    with workspace.held(), bars() as shown:
         added = add_examples(
-            workspace.database, chosen, read, source=str(file), afresh=known is None
+            workspace.database,
+            chosen,
+            read,
+            source=str(file),
+            afresh=known is None,
+            watch=shown.counts,
         )
         if not known:
             workspace.save_task(chosen)

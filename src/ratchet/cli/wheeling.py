@@ -10,7 +10,7 @@ from ratchet.cli.measuring import Dollars, Json, MostCalls, budget_of
 
 if TYPE_CHECKING:
     from ratchet.core import Budget, Example, Task
-    from ratchet.ladder import Passed, Queued
+    from ratchet.ladder import Queued
     from ratchet.measure import Drift
     from ratchet.workbench import Workbench
 
@@ -33,10 +33,10 @@ def add_to(app: typer.Typer) -> None:
 def drift(task: str, release: ReleaseName = None, json: Json = False) -> None:
     """Has what comes in changed since the champion was admitted? Inputs, outputs and scores of the log against dev; exit code 8 if so."""
     from ratchet.cli.show import print_json
+    from ratchet.climbing import Climbing
     from ratchet.workbench import Workbench
 
-    bench = Workbench.open(task)
-    found = drift_in(bench, release or task)
+    found = Climbing(Workbench.open(task)).drift(release or task)
     if json:
         print_json({"alarms": found.alarms, "tests": [{**vars(t), "adjusted_p": p} for t, p in zip(found.tests, found.adjusted, strict=True)]})  # fmt: skip
     else:
@@ -122,9 +122,10 @@ def wheel(
             bench = Workbench.open(task)
         else:
             out.print("collected: nothing new that feedback vouches for")
-        show_drift(drift_in(bench, name, quiet=True))
-        before = bench.champion().id
         climbing = Climbing(bench)
+        if load_releases(bench.engine, name):
+            show_drift(climbing.drift(name))
+        before = bench.champion().id
         with bars() as bench.watching:
             climbing.journey(climbing.levers(), budget=budget_of(budget, max_calls))
     champion = bench.champion()
@@ -138,45 +139,14 @@ def wheel(
         out.print(f"new champion {champion.id} ({champion.note}); serve it with: ratchet promote {task} --canary 10, or ratchet promote {task}")  # fmt: skip
 
 
-def drift_in(bench: "Workbench", name: str, *, quiet: bool = False) -> "Drift":
-    """Return what changed for a release since it was admitted; with `quiet` nothing where there is no release yet."""
-    from ratchet.core.errors import RatchetError
-    from ratchet.ladder import current, drift_since, passed_of
-    from ratchet.measure import recall
-    from ratchet.measure.drift import drift_of
-    from ratchet.models import ModelPool
-    from ratchet.store import find_workspace
-
-    try:
-        served = current(bench.engine, name)
-    except RatchetError:
-        if quiet:
-            return drift_of([])
-        raise
-    admitted = recall(bench.bench(), served.candidate, bench.split("dev"), split="dev")
-    passed = passed_of(find_workspace(Path()), bench.task, name, of=served)
-
-    async def work(pool: ModelPool) -> "Drift":
-        return await drift_since(pool, served, admitted, passed)
-
-    return bench.with_pool(work) if passed and admitted.n else drift_of([])
-
-
-def passed_in(bench: "Workbench", name: str) -> "list[Passed]":
-    from ratchet.ladder import passed_of
-    from ratchet.store import find_workspace
-
-    return passed_of(find_workspace(Path()), bench.task, name)
-
-
 def queue_in(
     bench: "Workbench", name: str, count: int, budget: "Budget | None" = None
 ) -> "list[Queued]":
     """Return what a person should look at; with a budget a committee is asked what is in doubt."""
-    from ratchet.ladder import committee_of, current, doubts_of, queue_of
+    from ratchet.ladder import committee_of, current, doubts_of, passed_of, queue_of
     from ratchet.models import ModelPool
 
-    passed = passed_in(bench, name)
+    passed = passed_of(bench.engine, bench.task, name)
 
     async def work(pool: ModelPool) -> "list[Queued]":
         doubts: dict[str, float] = {}

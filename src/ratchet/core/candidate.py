@@ -130,6 +130,6 @@ class Candidate(Record):
         )
 
     def changed(self, **parts: object) -> "Candidate":
-        """Return a copy with some parts replaced and checked again."""
+        """Return a copy with some parts replaced and checked again; without its note, which is of how it was before."""
         known = {name: getattr(self, name) for name in type(self).model_fields}
-        return Candidate.model_validate({**known, **parts})
+        return Candidate.model_validate({**known, "note": "", **parts})

@@ -17,6 +17,13 @@ from ratchet.store import Dataset, add_dataset, latest_dataset, stream_examples
 
 __all__ = ["Added", "add_examples"]
 
+Watch = Callable[[str, int, int | None], None]
+
+
+def unwatched(_what: str, _done: int, _total: int | None) -> None:
+    """Take what goes on, and do nothing."""
+
+
 TRIES = 3
 """So often an import begins again where somebody stores another version meanwhile."""
 
@@ -40,6 +47,7 @@ def add_examples(
     *,
     source: str,
     afresh: bool = False,
+    watch: Watch = unwatched,
 ) -> Added:
     """Store the newest examples of `task` and those that it lacks as its next version, whole or not at all.
 
@@ -50,11 +58,12 @@ def add_examples(
         read: Called twice, the same examples both times; and again where somebody else stores a version meanwhile.
         source: Where they come from, in the user's words.
         afresh: Leave out the examples of earlier versions, as of a task that was made anew under an old name.
+        watch: Told what goes on, how many examples are done, and of how many, where that is known.
     Raises: DataError if they cannot be divided, or the second reading gives others than the first.
     """
     for left in reversed(range(TRIES)):
         try:
-            return added(engine, task, read, source=source, afresh=afresh)
+            return added(engine, task, read, source=source, afresh=afresh, watch=watch)
         except MovedError:
             if not left:
                 raise
@@ -68,6 +77,7 @@ def added(
     *,
     source: str,
     afresh: bool,
+    watch: Watch,
 ) -> Added:
     """Store what `add_examples` stores, in one try."""
     newest = newest_of(engine, task.name)
@@ -78,17 +88,22 @@ def added(
     for example in before():
         outline.add(example)
         known.append(example.split)
+        watch("reading", len(known), None)
     there, old = frozenset(outline.ids), len(known)
     for example in read():
         if example.id not in there:
             outline.add(example)
             known.append(example.split)
+            watch("reading", len(known), None)
+    watch("comparing", 0, None)
     splits = outline.divide(task.splits, known=known)
 
     def placed() -> Iterator[Example]:
         yield from before()
         fresh = (example for example in read() if example.id not in there)
-        for example, split in zip(fresh, splits[old:], strict=False):  # checked in the store
+        places = zip(fresh, splits[old:], strict=False)  # checked in the store
+        for done, (example, split) in enumerate(places, start=old + 1):
+            watch("writing", done, len(splits))
             yield example.model_copy(update={"split": split})
 
     kept = [*known[:old], *splits[old:]]

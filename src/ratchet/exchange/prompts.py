@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 
-from ratchet.answer import Prompt
+from ratchet.answer import Prompt, starting_candidate
 from ratchet.core import Candidate, Example, Json, Task
 from ratchet.core.errors import CandidateError
 
@@ -70,14 +70,16 @@ def field_messages(
     return messages, rest
 
 
-def unsaid(candidate: Candidate) -> list[str]:
-    """Return what of a candidate a prompt for other programs does not say."""
+def unsaid(task: Task, candidate: Candidate, to: str) -> list[str]:
+    """Return what of a candidate a prompt for another program does not say."""
     decoding = candidate.decoding
     parts = {
         f"{decoding.samples} samples that agree": decoding.samples > 1,
         f"up to {decoding.repairs} repairs": decoding.repairs > 0,
         f"that a reply holds the answer as {candidate.answer!r}": candidate.answer != "{{answer}}",
         f"the adapter {candidate.adapter}": candidate.adapter is not None,
+        f"its user template {candidate.user!r}, as DSPy writes inputs in its own way": to == "dspy"
+        and candidate.user != starting_candidate(task).user,
     }
     return [part for part, is_so in parts.items() if is_so]
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from ratchet.answer import Gathered, Prompt, gather, told, whole
 from ratchet.core import Example, Json, Release
-from ratchet.core.errors import AccessError, ReplyError
+from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
 from ratchet.gateway.shapes import Asked, Problem
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import ServeSettings, load_releases
@@ -23,6 +23,8 @@ __all__ = ["Answering", "Meant", "Names"]
 
 FRESH_S = 2.0
 """A promotion or a new fine-tune is served after so many seconds at most."""
+TOLD = 20
+"""So many releases are named to who asks for an unknown one."""
 CACHED = 10_000
 """So many replies are remembered."""
 
@@ -146,7 +148,12 @@ class Names:
                     param="peft" if asked.peft else "model",
                     code="model_not_found",
                 )
-            return Meant(model=await self._opened(asked.model), request=asked.request)
+            try:
+                return Meant(model=await self._opened(asked.model), request=asked.request)
+            except UnknownModelError as error:
+                served = ", ".join(list(self.releases)[:TOLD]) or "none"
+                said = f"{error}; releases: {served}"
+                raise Problem(404, said, param="model", code="model_not_found") from error
         if asked.peft and asked.model not in (adapter.base, adapter.name):
             raise Problem(
                 400,
@@ -226,7 +233,7 @@ class Answering:
             )
             begun = False
             try:
-                if request.logprobs is not None or is_drawn(meant):  # they come with the whole
+                if request.logprobs is not None or is_whole(meant):  # they come with the whole
                     reply = await self._reply(meant, model, request)
                     yield model.name, reply.text
                     yield model.name, reply
@@ -242,10 +249,13 @@ class Answering:
 
     async def _reply(self, meant: Meant, model: ChatModel, request: ChatRequest) -> ChatReply:
         """Return a reply; of a release whose candidate samples, repairs or guards, as it was measured."""
-        if meant.prompt is None or meant.inputs is None or not is_drawn(meant):
+        if meant.prompt is None or meant.inputs is None:
             return finished(meant, await model.chat(request))
+        if not is_drawn(meant):
+            return answer_in(meant.prompt, finished(meant, await model.chat(request)))
         gathered = replace(meant.gathered or Gathered(request=request), request=request)
-        return (await whole(meant.prompt, model, gathered, meant.inputs, self._pool)).reply
+        drawn = await whole(meant.prompt, model, gathered, meant.inputs, self._pool)
+        return answer_in(meant.prompt, drawn.reply)
 
     def _who(self, meant: Meant) -> list[ChatModel]:
         names = self._settings.fallbacks.get(meant.model.name, ())
@@ -266,6 +276,19 @@ def finished(meant: Meant, reply: ChatReply) -> ChatReply:
     if gathered is None or gathered.helpers is None:
         return reply
     return told(reply, gathered.passages, gathered.helpers)
+
+
+def answer_in(prompt: Prompt, reply: ChatReply) -> ChatReply:
+    """Return a reply as it was measured: the part that is the answer, and all that was said in a note."""
+    part = prompt.answer_part(reply)
+    if part is reply:
+        return reply
+    return replace(part, text=part.text.strip(), notes={**reply.notes, "reasoning": reply.text})
+
+
+def is_whole(meant: Meant) -> bool:
+    """Return whether an answer of a release is known only when all is said."""
+    return is_drawn(meant) or (meant.prompt is not None and meant.prompt.reasons)
 
 
 def is_drawn(meant: Meant) -> bool:

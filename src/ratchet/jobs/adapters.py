@@ -34,7 +34,9 @@ from ratchet.store.adapters import (
     find_adapter,
     list_adapters,
     name_adapter,
+    size_of,
 )
+from ratchet.store.steps import tasks_with
 
 __all__ = [
     "CONFIG",
@@ -47,7 +49,6 @@ __all__ = [
     "packed",
     "read_parts",
     "remove_adapter",
-    "size_of",
 ]
 
 CONVERTER = "convert_hf_to_gguf.py"
@@ -316,15 +317,10 @@ def write_parts(folder: Path, parts: Mapping[str, bytes]) -> None:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def size_of(folder: Path) -> int:
-    """Return the bytes of a folder's files."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
 def remove_adapter(workspace: Workspace, name: str) -> None:
     """Take an adapter out; its folder goes when no other name means it.
 
-    Raises: UsageError if there is none of that name, or a release needs it.
+    Raises: UsageError if there is none of that name, or a release or a ladder needs it.
     """
     engine = workspace.database
     found = find_adapter(engine, name)
@@ -334,6 +330,11 @@ def remove_adapter(workspace: Workspace, name: str) -> None:
     if used:
         raise UsageError(
             f"{name!r} is served as the release {used[0]!r}; promote another candidate first"
+        )
+    others = [one for one in list_adapters(engine) if one.adapter == found.adapter and one.name != name]  # fmt: skip
+    if not others and (climbed := tasks_with(engine, found.adapter)):
+        raise UsageError(
+            f"{name!r} stands on the ladder of {climbed[0]!r}; `ratchet ladder {climbed[0]} --clear` forgets that"
         )
     delete_adapter(engine, name)
     if all(other.adapter != found.adapter for other in list_adapters(engine)):

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ratchet.core import Json
 from ratchet.core.errors import RatchetError, StoreError, TuningError, UnknownModelError
-from ratchet.jobs.adapters import copy_adapter, size_of
+from ratchet.jobs.adapters import copy_adapter
 from ratchet.models import local_folder
 from ratchet.store import Workspace
 from ratchet.store.adapters import (
@@ -24,6 +24,7 @@ from ratchet.store.adapters import (
     find_adapter,
     list_adapters,
     name_adapter,
+    size_of,
 )
 from ratchet.store.jobs import ENDED, Job, add_event, change_job, find_job
 from ratchet.store.uploads import find_file, keep_file

@@ -69,7 +69,12 @@ async def climb(
                 f"{lever.name}: has its rung already; pass --again to try it once more"
             )
             continue
-        steps = [*steps, *await rungs_of(ground, lever, steps, begun)]
+        try:
+            steps = [*steps, *await rungs_of(ground, lever, steps, begun)]
+        except BudgetError as error:
+            if lever is levers[-1]:
+                raise
+            ground.evidence.say(f"{lever.name}: {error}")  # another may take less
         if ground.evidence.bench.budget.is_spent():
             ground.evidence.say(
                 "the budget is spent; run the same command with a larger one to go on"

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from ratchet.answer.nearest import text_of
@@ -25,7 +26,6 @@ from ratchet.measure.drift import (
     scores_test,
 )
 from ratchet.models import ModelPool
-from ratchet.store import Workspace
 
 __all__ = ["Passed", "Queued", "Why", "drift_since", "passed_of", "queue_of"]
 
@@ -64,14 +64,14 @@ class Queued:
 
 
 def passed_of(
-    workspace: Workspace, task: Task, name: str, *, of: Release | None = None
+    engine: sa.Engine, task: Task, name: str, *, of: Release | None = None
 ) -> list[Passed]:
     """Return what a release answered, the newest first, each input once; with `of` only what that promotion's candidate did since."""
     since = datetime.fromisoformat(of.at).timestamp() if of else 0.0
     from ratchet.store.requests import read_requests  # needs zstandard, which is an extra
 
     found: dict[str, Passed] = {}
-    for one in read_requests(workspace.database, model=name):
+    for one in read_requests(engine, model=name):
         inputs = one.body.get("inputs")
         if of and (one.at < since or one.candidate_id != of.candidate.id):
             continue

@@ -63,6 +63,8 @@ class LeverOptions:
     """tune: mix in the base's own practice, as a share of the examples."""
     by_score: bool = False
     """tune: keep the checkpoint with the best score, not the best loss."""
+    base: str | None = None
+    """tune: which model learns; the champion's own where none is named."""
     weights: Literal["lora", "qlora", "full"] = "lora"
     packing: bool = False
 
@@ -119,6 +121,7 @@ def make_levers(
                 prune=options.prune,
                 distil=options.distil,
                 replay=options.replay,
+                base=options.base,
                 launch=launch,
             )
         ],

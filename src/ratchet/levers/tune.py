@@ -16,6 +16,7 @@ from ratchet.measure import Forgetting, Probe, forgetting, mean_score, probes_fo
 from ratchet.metrics import Judged
 from ratchet.metrics.metric import references_are_answers
 from ratchet.models import ChatRequest, ModelPool, local_folder
+from ratchet.store.adapters import name_adapter, size_of
 from ratchet.tuning import (
     Launch,
     Listener,
@@ -47,6 +48,7 @@ class TuneLever:
         prune: Propose a second fine-tune that is trained and served without the instructions, a short tag in their place.
         replay: Mix in so many chats of the base's own practice, as a share of the examples, against forgetting; only for bases that
             ship some, as local:nano does.
+        base: The model that learns, a local one or one at an endpoint that tunes; the champion's own if left out.
         distil: Train on the answers of the task's teacher that the metric scores 1, instead of the references.
         launch: On how many processes, and where; one on this machine if left out.
     """
@@ -60,16 +62,17 @@ class TuneLever:
         prune: bool = False,
         distil: bool = False,
         replay: float = 0.0,
+        base: str | None = None,
         launch: Launch | None = None,
     ) -> None:
         self._settings, self._launch = settings or TuningSettings(), launch or Launch()
-        self._prune, self._distil, self._replay = prune, distil, replay
+        self._prune, self._distil, self._replay, self._base = prune, distil, replay, base
 
     async def estimate(self, champion: Candidate, evidence: Evidence) -> LeverEstimate:
         """Return time and memory after a short calibration, or the provider's price by an estimate of the tokens."""
         plain = self._variants(champion, evidence)
         calls = len(evidence.learnable) if self._distil else 0
-        if not champion.model.startswith("local:"):
+        if not plain[0].model.startswith("local:"):
             tokens = round(
                 sum(
                     estimated_tokens(conversations_of(Prompt(evidence.task, c), evidence.learnable))
@@ -77,14 +80,14 @@ class TuneLever:
                 )
                 * max(1, round(self._settings.epochs))
             )
-            endpoint, _ = evidence.pool.endpoint(champion.model)
+            endpoint, _ = evidence.pool.endpoint(plain[0].model)
             price = endpoint.price.training if endpoint.price else None
             note = f"≈{tokens:,} tokens at the provider" + (
                 "" if price is not None else "; no price: set training in the endpoint's price"
             )
             cost = None if price is None else tokens * price / 1e6
             return LeverEstimate(candidates=len(plain), calls=calls, cost_usd=cost, note=note)
-        base = local_folder(champion.model, evidence.root)
+        base = local_folder(plain[0].model, evidence.root)
         data = await self._data(plain[0], evidence, evidence.learnable)
         found = await asyncio.to_thread(estimate_training, base, data, self._settings)
         note = (
@@ -111,7 +114,7 @@ class TuneLever:
         for plain in self._variants(champion, evidence):
             if budget.is_spent():
                 return
-            if champion.model.startswith("local:"):
+            if plain.model.startswith("local:"):
                 tuned = await self._local(plain, evidence, rows, budget)
             else:
                 tuned = await self._hosted(plain, evidence, rows, budget)
@@ -120,7 +123,13 @@ class TuneLever:
 
     def _variants(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
         """Return the candidates whose prompts are learnt, as they are without weights of their own."""
-        plain = champion.changed(demonstrations=(), nearest=None, adapter=None, note="")
+        plain = champion.changed(
+            model=self._base or champion.model,
+            demonstrations=(),
+            nearest=None,
+            adapter=None,
+            note="",
+        )
         return [plain, plain.changed(system=f"[{evidence.task.name}]")] if self._prune else [plain]
 
     async def _local(
@@ -155,6 +164,17 @@ class TuneLever:
             tuned = plain.changed(model=f"local:{folder.as_posix()}", note=note)
         else:
             tuned = plain.changed(adapter=result.adapter, note=note)
+            if (
+                evidence.bench.engine is not None
+            ):  # so that it can be asked for, taken away and merged
+                name_adapter(
+                    evidence.bench.engine,
+                    f"{evidence.task.name}-{result.adapter.rpartition('_')[-1][:8]}",
+                    adapter=result.adapter,
+                    base=plain.model,
+                    source=f"ratchet try tune {evidence.task.name}",
+                    size=size_of(evidence.files / "adapters" / result.adapter),
+                )
         found = await forgotten(evidence.pool, tuned, evidence.root)
         evidence.say(f"tune: {found.sentence}")
         return tuned

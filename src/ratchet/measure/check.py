@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from ratchet.answer import parse_answer, written_answer
+from ratchet.answer.checks import check_of
 from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
+from ratchet.core.errors import TaskError
 from ratchet.data import find_leaks, near_duplicates
 from ratchet.data.splits import text_of
 from ratchet.measure.compare import mcnemar_n, mcnemar_visible
@@ -22,6 +25,8 @@ FINE, COARSE = 0.05, 0.1
 LOPSIDED = 0.9
 FEW_OF_A_LABEL = 5
 SHOWN = 5
+CHECKED = 1000
+"""References that the task's own check looks at, at most: each may be a query."""
 
 
 class Finding(Record):
@@ -40,6 +45,8 @@ def check_task(
     examples: Sequence[Example],
     metric: Metric | Judged,
     candidates: Sequence[Candidate] = (),
+    *,
+    root: Path,
 ) -> list[Finding]:
     """Return what every check found, in a fixed order.
 
@@ -48,11 +55,13 @@ def check_task(
         examples: All its examples, with their splits.
         metric: Its metric.
         candidates: Those whose demonstrations are looked at.
+        root: The folder that the task's files are meant from.
     """
     answers = [
         (example, *parse_answer(task, spoken(task, example.reference))) for example in examples
     ]
     unreachable = [example for example, _, failure in answers if failure]
+    given = [(example, answer) for example, answer, failure in answers if not failure]
     return [
         leakage(examples),
         shown_answers(examples, candidates),
@@ -60,7 +69,8 @@ def check_task(
         conflicts(examples),
         *balance(task, examples),
         reachable(task, unreachable),
-        ceiling(metric, [(e, answer) for e, answer, failure in answers if not failure]),
+        *passing(task, given, metric, root),
+        ceiling(metric, given),
         power(examples),
     ]
 
@@ -167,6 +177,38 @@ def reachable(task: Task, unreachable: Sequence[Example]) -> Finding:
             f"{count} references are not in the form of the answer ({task.answer.kind}), so no reply can be right; correct them or the form"
         ),
         "every reference has the form of the answer",
+    )
+
+
+def passing(
+    task: Task,
+    answers: Sequence[tuple[Example, Json]],
+    metric: Metric | Judged,
+    root: Path,
+) -> Iterator[Finding]:
+    """Name references that the task's own check refuses, or that do not run on its database, where it has one."""
+    check = check_of(task, root)
+    if check is None or not references_are_answers(metric):
+        return
+    refused: list[Example] = []
+    said = ""
+    for example, answer in answers[:CHECKED]:
+        try:
+            problem = check(example.inputs, answer)
+        except TaskError as error:
+            problem = str(error)
+        if problem:
+            refused.append(example)
+            said = said or problem
+    yield finding(
+        "own checks",
+        refused,
+        lambda count: (
+            f"{count} references do not pass the task's own check, so that a right answer would be sent back: {said[:200]}"
+        ),
+        f"the first {CHECKED:,} references pass the task's own check"
+        if len(answers) > CHECKED
+        else "every reference passes the task's own check",
     )
 
 

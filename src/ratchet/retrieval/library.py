@@ -129,7 +129,9 @@ def pinned(engine: sa.Engine, candidate: Candidate) -> Candidate:
             for part in ("choices", "questions")
         }
     found = Retrieval.model_validate(parts)
-    return candidate if found == retrieval else candidate.changed(retrieval=found)
+    return (
+        candidate if found == retrieval else candidate.changed(retrieval=found, note=candidate.note)
+    )
 
 
 class Library:

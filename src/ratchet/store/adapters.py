@@ -2,13 +2,21 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import adapters
 
-__all__ = ["NamedAdapter", "delete_adapter", "find_adapter", "list_adapters", "name_adapter"]
+__all__ = [
+    "NamedAdapter",
+    "delete_adapter",
+    "find_adapter",
+    "list_adapters",
+    "name_adapter",
+    "size_of",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +32,11 @@ class NamedAdapter:
     source: str
     """The job, upload or address that it came from."""
     bytes: int
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def name_adapter(

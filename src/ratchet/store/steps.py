@@ -5,9 +5,9 @@ import sqlalchemy as sa
 from ratchet.core import Step
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import steps
-from ratchet.store.trials import now
+from ratchet.store.trials import find_candidate, now
 
-__all__ = ["add_step", "clear_steps", "finish_step", "load_steps"]
+__all__ = ["add_step", "clear_steps", "finish_step", "load_steps", "tasks_with"]
 
 
 def add_step(engine: sa.Engine, step: Step) -> None:
@@ -36,6 +36,20 @@ def load_steps(engine: sa.Engine, task: str) -> list[Step]:
     query = sa.select(steps.c.body).where(steps.c.task == task).order_by(steps.c.number)
     with connect(engine) as connection:
         return [Step.model_validate_json(row.body) for row in connection.execute(query)]
+
+
+def tasks_with(engine: sa.Engine, adapter: str) -> list[str]:
+    """Return the tasks on whose ladders a candidate with an adapter stands."""
+    with connect(engine) as connection:
+        tasks = [row.task for row in connection.execute(sa.select(steps.c.task).distinct())]
+    return [
+        task
+        for task in tasks
+        if any(
+            find_candidate(engine, step.candidate_id).adapter == adapter
+            for step in load_steps(engine, task)
+        )
+    ]
 
 
 def clear_steps(engine: sa.Engine, task: str) -> None:

@@ -1,9 +1,13 @@
 """The page and the gateway on one port: what is not the API's goes to the page."""
 
+import html
 import os
 import secrets
 from pathlib import Path
 from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
 
 from ratchet.gateway import Gateway
 from ratchet.gateway.http import Application, Receive, Scope, Send
@@ -14,6 +18,8 @@ __all__ = ["make_page"]
 API = ("/v1/", "/healthz", "/metrics")
 TALK = "/_nicegui_ws"
 """Where a page and its server talk."""
+LARGEST = 16 << 20
+"""Bytes of one message of a page, as of a table that is pasted into it."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -28,7 +34,7 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
     # NiceGUI reads this as it is imported, so that it and all views are imported behind it
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(workspace.files / "page"))
     from fastapi import FastAPI
-    from nicegui import ui
+    from nicegui import app, background_tasks, core, ui
 
     from ratchet.web import (
         compare,
@@ -48,6 +54,9 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
     page = Page(workspace, lambda: gateway.pool, alone=alone)
     for module in (tasks, examples, playground, compare, ladder, tune, knowledge, rating, release, runs, people):  # fmt: skip
         module.add_to(page)
+    app.exception_handler(404)(nothing)
+    core.sio.eio.max_http_buffer_size = LARGEST
+    app.on_startup(lambda: background_tasks.create(page.alarms.watch(), name="alarms"))
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.run_with(
         inner,
@@ -72,6 +81,12 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
             await inner(scope, receive, framed(send))
 
     return both
+
+
+async def nothing(request: Request, _: Exception) -> HTMLResponse:
+    """Say that there is nothing at that address, and lead back."""
+    where = html.escape(request.url.path)
+    return HTMLResponse(f'<!doctype html><html lang="en"><title>Not found · Ratchet</title><main style="font-family: system-ui; padding: 3rem"><h1>There is nothing at {where}</h1><p><a href="/">To the tasks</a></p></main></html>', 404)  # fmt: skip
 
 
 def is_api(scope: Scope) -> bool:

@@ -25,8 +25,7 @@ from ratchet.store import (
     write_text,
 )
 from ratchet.store.edits import CHANGES, Edit, EditKind, add_edit, drop_edits, load_edits
-from ratchet.web.frame import Page, chooser, counted, hint, table, title
-from ratchet.web.runs import when
+from ratchet.web.frame import Page, chooser, counted, hint, table, title, when
 
 __all__ = ["add_to", "guarded_cell"]
 
@@ -342,7 +341,7 @@ class Examples:
         with ui.dialog(value=True), ui.card().classes("w-full max-w-4xl"):
             for (dataset, at), diff in zip(found, said, strict=True):
                 with ui.row().classes("w-full items-center"):
-                    ui.label(f"{dataset.version}: {dataset.rows:,} examples, {at[:16]}, {Path(dataset.source).name}; {diff}").classes("grow said")  # fmt: skip
+                    ui.label(f"{dataset.version}: {dataset.rows:,} examples, {when(at)}, {Path(dataset.source).name}; {diff}").classes("grow said")  # fmt: skip
                     if dataset is not found[0][0]:
                         self._page.button("Restore", partial(self._restore, dataset), flat=True)
 

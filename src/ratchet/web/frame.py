@@ -2,10 +2,12 @@
 
 import asyncio
 import shlex
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from datetime import UTC, datetime
+from functools import partial, wraps
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
@@ -19,9 +21,22 @@ from ratchet.ladder import login_name
 from ratchet.models import ModelPool
 from ratchet.store import Workspace, latest_dataset
 from ratchet.store.people import Person, Role, load_people
+from ratchet.web.alarms import Alarms
 from ratchet.workbench import Workbench
 
-__all__ = ["BLUE", "GREEN", "RED", "Page", "chooser", "counted", "hint", "points", "table", "title"]
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "RED",
+    "Page",
+    "chooser",
+    "counted",
+    "hint",
+    "points",
+    "table",
+    "title",
+    "when",
+]
 
 VIEWS = {
     "examples": "Examples",
@@ -53,6 +68,8 @@ BLUE, GREEN, RED = "#1a5fb4", "#1b7f3b", "#b02020"
 """Dark enough for white letters on them."""
 READY_S = 60.0
 """So long a view may take: a model is loaded, or a large task is opened, for the first one."""
+KEPT_S = 7 * 86_400.0
+"""So long files stay that came through the page."""
 BENCHES = 8
 """Tasks that are kept open."""
 Handler = Callable[..., Any]
@@ -71,6 +88,7 @@ class Page:
         self.workspace, self.pool, self.alone = workspace, pool, alone
         self._benches: dict[str, tuple[object, Workbench]] = {}
         self._opening = asyncio.Lock()
+        self.alarms = Alarms(workspace, self.bench)
         self.saving = asyncio.Lock()
         """Held while a version of examples is made."""
 
@@ -130,19 +148,24 @@ class Page:
             dark.value = not dark.value
             app.storage.user["dark"] = dark.value
 
-        with ui.header().classes("items-center gap-4 bg-slate-800 text-white flex-wrap"):
+        ways = {words: f"/tasks/{task}/{key}" for key, words in VIEWS.items()} if task else {}
+        others = {"Jobs": "/runs", "People and keys": "/people"}
+        with ui.header().classes("items-center gap-4 bg-slate-800 text-white"):
+            with ui.button(icon="menu").props('flat dense round color=white aria-label="Menu"').classes("lg:hidden"), ui.menu():  # fmt: skip
+                for words, where in {**ways, **others}.items():
+                    ui.menu_item(words, partial(ui.navigate.to, where))
             ui.link("Ratchet", "/").classes("text-white text-lg font-bold no-underline")
-            with ui.row().classes("gap-3 items-center flex-wrap").props('role="navigation" aria-label="Main"'):  # fmt: skip
-                if task:
-                    ui.link(task, f"/tasks/{task}/examples").classes("text-white font-medium")
-                    for key, words in VIEWS.items():
-                        here = path.endswith(f"/{key}")
-                        look = "text-white" + (" underline font-bold" if here else " no-underline opacity-90")  # fmt: skip
-                        link = ui.link(words, f"/tasks/{task}/{key}").classes(look)
-                        link.props('aria-current="page"') if here else None
+            if task:
+                ui.link(task, f"/tasks/{task}/examples").classes("text-white font-medium")
+            with ui.row().classes("gap-3 items-center max-lg:hidden").props('role="navigation" aria-label="Main"'):  # fmt: skip
+                for words, where in ways.items():
+                    here = path.endswith(where.rsplit("/", 1)[-1])
+                    look = "text-white" + (" underline font-bold" if here else " no-underline opacity-90")  # fmt: skip
+                    link = ui.link(words, where).classes(look)
+                    link.props('aria-current="page"') if here else None
             ui.space()
-            ui.link("Jobs", "/runs").classes("text-white no-underline")
-            ui.link("People and keys", "/people").classes("text-white no-underline")
+            for words, where in others.items():
+                ui.link(words, where).classes("text-white no-underline max-lg:hidden")
             ui.label(person.name if person.digest else "no login").classes("text-sm").tooltip("" if person.digest else "only this machine can reach the page")  # fmt: skip
             if person.digest:
                 ui.link("Log out", "/logout").classes("text-white text-sm")
@@ -225,8 +248,15 @@ class Page:
         ui.navigate.to(f"/runs/{made.id}")
 
     def inbox(self, name: str) -> Path:
-        """Return where a file that comes under a name is put: in a folder of its own, so that none takes another's place."""
-        folder = self.workspace.files / "page" / "files" / str(time.time_ns())
+        """Return where a file that comes under a name is put: in a folder of its own, so that none takes another's place.
+
+        What came a week ago is taken away: it was read then, and a job that reads it again is told that it is gone.
+        """
+        files = self.workspace.files / "page" / "files"
+        for old in files.glob("*"):
+            if time.time() - old.stat().st_mtime > KEPT_S:
+                shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)  # fmt: skip
+        folder = files / str(time.time_ns())
         folder.mkdir(parents=True)
         return folder / Path(name).name
 
@@ -302,6 +332,12 @@ def title(text: str, said: str = "", *, level: int = 1) -> None:
 def counted(count: int, what: str) -> str:
     """Return so many of something, in words."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def when(at: float | str) -> str:
+    """Return a moment, as seconds or as ISO 8601, in this machine's time."""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def points(share: float) -> str:

@@ -9,8 +9,7 @@ from nicegui import app, ui
 from ratchet.core.errors import UsageError
 from ratchet.store.keys import SCOPES, add_key, load_keys, revoke_key
 from ratchet.store.people import ROLES, Person, add_person, load_people, remove_person, verified
-from ratchet.web.frame import HEAD, Page, hint, proof_of, table, title
-from ratchet.web.runs import when
+from ratchet.web.frame import HEAD, Page, hint, proof_of, table, title, when
 
 __all__ = ["Doorkeeper", "add_to"]
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from datetime import datetime
 
 from nicegui import ui
 
@@ -11,7 +10,7 @@ from ratchet.core.errors import UsageError
 from ratchet.ladder import canary_test, cost_text, roll_back, start_canary
 from ratchet.store import load_releases
 from ratchet.store.requests import LoggedRequest, add_feedback, read_requests
-from ratchet.web.frame import Page, hint, table, title
+from ratchet.web.frame import Page, hint, table, title, when
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
@@ -68,10 +67,12 @@ def releases(page: Page, bench: Workbench) -> None:
                 page.button("Send a share to the champion", canary, flat=True)
                 page.button("Roll back", back, flat=True)
                 page.button("Has anything drifted?", lambda: page.begin(task, "drift", task), flat=True)  # fmt: skip
+        if changed := page.alarms.of(last) if last else []:
+            ui.label(f"drift: {', '.join(changed)} changed since it was admitted; the button shows by how much").classes("text-red-700").props('role="alert"')  # fmt: skip
         if last and last.canary:
             test = canary_test(engine, last)
             ui.label(f"canary {last.canary.id} gets {100 * last.share:.0f} %: {test.word}, {test.wins} wins and {test.losses} losses by feedback")  # fmt: skip
-        rows = [[one.number, one.candidate.id, one.at[:16], one.who, one.why] for one in reversed(of_name)]  # fmt: skip
+        rows = [[one.number, one.candidate.id, when(one.at), one.who, one.why] for one in reversed(of_name)]  # fmt: skip
         if rows:
             table(["release", "candidate", "when", "who", "why"], rows, label="History")
     hint("promote", task)
@@ -148,7 +149,7 @@ def row_of(one: LoggedRequest) -> dict[str, Json]:
     said = ", ".join(f"{name} {value}" for each in one.feedback for name, value in each.items())
     return {
         "id": one.id,
-        "when": datetime.fromtimestamp(one.at).astimezone().strftime("%m-%d %H:%M:%S"),
+        "when": when(one.at),
         "status": one.status,
         "inputs": inputs_of(one)[:LONGEST],
         "reply": reply_of(one)[:LONGEST],

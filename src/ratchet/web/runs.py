@@ -2,20 +2,19 @@
 
 import shlex
 import time
-from datetime import datetime
 from urllib.parse import urlencode
 
 from nicegui import ui
 
 from ratchet.jobs.commands import GONE, again, output_of, progress_of, settled, stop_run
 from ratchet.store.runs import Run, load_runs
-from ratchet.web.frame import VIEWS, Page, hint, title
+from ratchet.web.frame import VIEWS, Page, hint, title, when
 
 __all__ = ["add_to", "watch"]
 
 EVERY_S = 1.0
-LADDER = (("climb",), ("try",), ("diagnose",))
-"""Commands whose outcome the ladder shows."""
+OUTCOMES = {"import": "examples", "synth": "examples", "climb": "ladder", "try": "ladder", "diagnose": "ladder", "drift": "release", "knowledge": "knowledge", "forget": "tune", "adapters": "tune", "tune": "tune"}  # fmt: skip
+"""Which view shows what a command came to."""
 LOOKS = {"succeeded": "positive", "failed": "negative", "stopped": "orange-10", "running": "primary", "waiting": "grey"}  # fmt: skip
 
 
@@ -30,7 +29,8 @@ def add_to(page: Page) -> None:
 
         @ui.refreshable
         def listed() -> None:
-            found = [settled(page.workspace, one.id) for one in load_runs(page.workspace.database, limit=100)]  # fmt: skip
+            newest = load_runs(page.workspace.database, limit=100)
+            found = [one if one.is_done else settled(page.workspace, one.id) for one in newest]
             if not found:
                 ui.label("Nothing has run yet.")
             for one in found:
@@ -48,7 +48,7 @@ def add_to(page: Page) -> None:
         title(f"{run.words[0]}: {run.task}" if run.task else "Job", f"started by {run.who}, {when(run.created_at)}")  # fmt: skip
         hint(*run.words)
         watch(page, run_id)
-        with ui.row():
+        with ui.row().classes("items-center"):
             for words_, where in ways_on(run).items():
                 ui.link(words_, where)
 
@@ -94,8 +94,10 @@ def watch(page: Page, run_id: str) -> None:
         badge.props(f"color={LOOKS[run.state]}")
         said.set_text(output_of(page.workspace, run_id) or "nothing yet")
         bar.set_value(1.0 if run.is_done else done / total if total else 0.0)
+        is_open = run.state == "running" and not total
+        bar.props("indeterminate" if is_open else "", remove="" if is_open else "indeterminate")
         gone = "its process ended without a word; run it again, and it goes on where it was. " if run.code == GONE else ""  # fmt: skip
-        told.set_text(gone + lasted(run) if run.is_done or not total else words(far, run))
+        told.set_text(gone + lasted(run) if run.is_done or not far else words(far, run))
         losses = far.get("losses") or []
         curve.set_visibility(bool(losses))
         if losses:
@@ -115,18 +117,21 @@ def ways_on(run: Run) -> dict[str, str]:
         return {}
     at = f"/tasks/{run.task}"
     ways = {name: f"{at}/{view}" for view, name in VIEWS.items()}
-    if run.words[:1] == ("ab",) and {"--a", "--b"} <= set(run.words):
+    if run.words[0] == "ab" and {"--a", "--b"} <= set(run.words):
         a, b = (run.words[run.words.index(one) + 1] for one in ("--a", "--b"))
-        ways = {"To the verdict": f"{at}/compare?{urlencode({'a': a, 'b': b})}", **ways}
-    return {"To the ladder": f"{at}/ladder", **ways} if run.words[:1] in LADDER else ways
+        return {"To the verdict": f"{at}/compare?{urlencode({'a': a, 'b': b})}", **ways}
+    if view := OUTCOMES.get(run.words[0]):
+        return {f"To the {VIEWS[view].lower()}": f"{at}/{view}", **{n: w for n, w in ways.items() if n != VIEWS[view]}}  # fmt: skip
+    return ways
 
 
 def words(far: dict[str, object], run: Run) -> str:
     """Return how far a run is, in words, with the time that the part under way still takes."""
     done, total, began = (float(str(far.get(name) or 0)) for name in ("done", "total", "began"))
     left = (time.time() - began) * (total - done) / done if done else 0.0
-    eta = f", about {span(left)} left of this part" if done < total and done else ""
-    return f"{far.get('title')}: {done:,.0f} of {total:,.0f}; {far.get('note')}; {lasted(run)}{eta}"
+    eta = f"about {span(left)} left of this part" if done < total and done else ""
+    count = f"{done:,.0f}" + (f" of {total:,.0f}" if total else "")
+    return "; ".join(part for part in (f"{far.get('title')}: {count}", str(far.get("note") or ""), lasted(run), eta) if part)  # fmt: skip
 
 
 def lasted(run: Run) -> str:
@@ -139,8 +144,3 @@ def lasted(run: Run) -> str:
 def span(seconds: float) -> str:
     """Return a time in words."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def when(at: float) -> str:
-    """Return a moment in words."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")

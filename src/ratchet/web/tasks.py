@@ -13,7 +13,7 @@ from ratchet.core.errors import DataError, RatchetError, UsageError
 from ratchet.core.task import TASK_NAME
 from ratchet.data import Guess, Row, good_rows, guess_columns, guess_task
 from ratchet.jobs.commands import output_of, settled, start_run
-from ratchet.ladder import current, score_text
+from ratchet.ladder import score_text
 from ratchet.store import latest_dataset, load_releases, load_steps
 from ratchet.store.requests import count_requests
 from ratchet.web.frame import Page, chooser, counted, hint, table, title
@@ -22,7 +22,7 @@ __all__ = ["add_to"]
 
 EXAMPLE = Path(__file__).with_name("example")
 GUESSED_FROM, SHOWN, PREVIEW = 2000, 5, 200
-DAY_S = 86_400.0
+DAY_S, LONG_S = 86_400.0, 20.0
 
 
 def add_to(page: Page) -> None:
@@ -69,14 +69,14 @@ def card(page: Page, name: str) -> None:
             ui.label(f"last rung: {last.lever}, {'kept' if last.kept else 'dropped'}").classes("text-sm")  # fmt: skip
         else:
             ui.label("not measured yet").classes("soft")
-        for release in {one.name for one in served}:
-            count, failed = count_requests(engine, release, time.time() - DAY_S)
-            ui.label(f"release {release}: {counted(count, 'request')} in 24 hours").classes(
-                "text-sm"
-            )
+        for release in {one.name: one for one in served}.values():  # the newest of each name
+            count, failed = count_requests(engine, release.name, time.time() - DAY_S)
+            ui.label(f"release {release.name}: {counted(count, 'request')} in 24 hours").classes("text-sm")  # fmt: skip
             if failed:
                 ui.label(f"{failed:,} of them failed").classes("text-sm text-red-700").props('role="alert"')  # fmt: skip
-            if current(engine, release).canary:
+            if changed := page.alarms.of(release):
+                ui.label(f"drift: {', '.join(changed)} changed since it was admitted").classes("text-sm text-red-700").props('role="alert"')  # fmt: skip
+            if release.canary:
                 ui.label("a canary is out").classes("text-sm text-amber-800")
         if working := page.working(name):
             ui.link("a job is at work", f"/runs/{working}").classes("text-sm")
@@ -217,6 +217,8 @@ class Wizard:
         with self._rest:
             hint(*words)
 
+        begun = time.monotonic()
+
         def look() -> None:
             found = settled(self._page.workspace, made.id)
             self._state.set_text(output_of(self._page.workspace, made.id) or "reading …")
@@ -226,6 +228,9 @@ class Wizard:
             elif found.is_done:
                 timer.deactivate()
                 self._state.classes("text-red-700")
+            elif time.monotonic() - begun > LONG_S:  # a view of its own, which outlives a reload
+                timer.deactivate()
+                ui.navigate.to(f"/runs/{made.id}")
 
         with self._rest:
             timer = ui.timer(0.3, look)

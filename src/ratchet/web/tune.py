@@ -1,22 +1,28 @@
 """Fine-tunes: what it would take, the training as it goes on, what was forgotten, and the weights to take away."""
 
 import asyncio
-import io
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from nicegui import ui
 
-from ratchet.core.errors import RatchetError
+from ratchet.core import Candidate
+from ratchet.core.errors import RatchetError, UsageError
+from ratchet.core.records import written
 from ratchet.levers import TuneLever
 from ratchet.models.adapters import adapter_folder
 from ratchet.store import find_candidate, load_steps
+from ratchet.store.adapters import list_adapters
 from ratchet.tuning import TuningSettings
 from ratchet.web.frame import Page, hint, points, table, title
 from ratchet.web.runs import span, watch
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
+
+SHOWN, LONGEST = 3, 1000
+"""Examples of what is taught, and letters of each message."""
 
 KINDS = {"lora": "a LoRA: small, quick, may be taken off", "full": "all weights", "qlora": "a LoRA beside four-bit weights (GPU)"}  # fmt: skip
 
@@ -38,22 +44,36 @@ def begin(page: Page, bench: Workbench) -> None:
     """Show what a fine-tune would take, and what starts it."""
     task = bench.task.name
     champion = bench.champion()
-    where = "on this machine" if champion.model.startswith("local:") else f"at {champion.model.split('/')[0]}"  # fmt: skip
-    ui.label(f"{champion.model}, {where}, taught with {len(bench.split('train')):,} examples.")
+    names = [champion.model, bench.task.models.student, bench.task.models.teacher, "local:nano"]
     with ui.row().classes("items-end"):
+        base = ui.select(list(dict.fromkeys(filter(None, names))), value=champion.model, label="Base model", with_input=True, new_value_mode="add-unique").classes("w-72")  # fmt: skip
         kind = ui.select(KINDS, value="lora", label="What is trained").classes("w-96")
         epochs = ui.number("Passes over the examples", min=0.1, step=1).classes("w-56")
         best = ui.checkbox("keep the checkpoint that does best on the task")
+    where = ui.label("").classes("soft")
+    lessons(bench, champion)
     told = ui.column()
 
+    def placed() -> None:
+        name = str(base.value or "")
+        place = "on this machine" if name.startswith("local:") else f"by the provider of the endpoint {name.split('/', maxsplit=1)[0]!r}, which must offer fine-tuning"  # fmt: skip
+        where.set_text(f"{name} is taught {place}, with {len(bench.split('train')):,} examples.")
+
+    base.on_value_change(placed)
+    placed()
+
     async def estimate() -> None:
+        if not base.value:
+            raise UsageError("choose a base model")
         settings = TuningSettings(weights=kind.value, best="score" if best.value else "loss", **({"epochs": float(epochs.value)} if epochs.value else {}))  # fmt: skip
         told.clear()
         with told:
             ui.spinner()
             try:
                 pool = page.pool()
-                found = await TuneLever(settings).estimate(champion, bench.ground(pool).evidence)
+                found = await TuneLever(settings, base=str(base.value)).estimate(
+                    champion, bench.ground(pool).evidence
+                )
             except RatchetError as error:
                 told.clear()
                 ui.label(str(error)).classes("text-red-700 said")
@@ -64,7 +84,10 @@ def begin(page: Page, bench: Workbench) -> None:
             ui.label(f"{time}{cost}{found.note}").classes("said")
 
     def start() -> None:
+        if not base.value:
+            raise UsageError("choose a base model")
         words = ["try", "tune", task, f"--weights={kind.value}", "--yes"]
+        words += [f"--base={base.value}"] if base.value != champion.model else []
         words += [f"--epochs={epochs.value:g}"] if epochs.value else []
         words += ["--by-score"] if best.value else []
         page.begin(task, *words)
@@ -73,7 +96,19 @@ def begin(page: Page, bench: Workbench) -> None:
         page.button("What would it take?", estimate, icon="schedule", flat=True)
         page.button("Audit the examples first", lambda: page.begin(task, "tune", "audit", task), flat=True)  # fmt: skip
         page.button("Train", start, icon="model_training")
-    hint("try", "tune", task)
+    hint("try", "tune", task, "--base", champion.model)
+
+
+def lessons(bench: Workbench, champion: Candidate) -> None:
+    """Show how providers' models are named, and the first examples as they are taught."""
+    if endpoints := sorted(bench.settings.endpoints):
+        ui.label(f"A provider's model is written with its endpoint's name: {', '.join(f'{name}/MODEL' for name in endpoints)}").classes("soft text-sm")  # fmt: skip
+    prompt = bench.prompt(champion.changed(demonstrations=(), nearest=None, adapter=None))
+    with ui.expansion("What it is taught: the first examples").classes("w-full"):
+        for example in bench.split("train")[:SHOWN]:
+            for message in prompt.answered(example):
+                ui.label(f"{message['role']}: {written(message.get('content') or message.get('tool_calls'))[:LONGEST]}").classes("said text-sm")  # fmt: skip
+            ui.separator()
 
 
 def made(page: Page, bench: Workbench) -> None:
@@ -84,27 +119,41 @@ def made(page: Page, bench: Workbench) -> None:
         return
     rows = [[s.number, s.what, points(s.score), s.verdict.sentence if s.verdict else "", "kept" if s.kept else "dropped"] for s in steps]  # fmt: skip
     table(["rung", "what", "points", "verdict", ""], rows, label="Fine-tunes")
+    names = {one.adapter: one.name for one in list_adapters(bench.engine)}
     for step in steps:
         candidate = find_candidate(bench.engine, step.candidate_id)
         with ui.row().classes("items-center"):
-            ui.label(f"rung {step.number}: {candidate.adapter or candidate.model}").classes("mono")
+            name = names.get(candidate.adapter or "")
+            ui.label(f"rung {step.number}: {name or candidate.model}").classes("mono")
             page.button("Has it forgotten anything?", lambda c=candidate.id: page.begin(bench.task.name, "forget", bench.task.name, "--candidate", c), flat=True)  # fmt: skip
             ui.link("Try it in the playground", f"/tasks/{bench.task.name}/playground")
-            if candidate.adapter:
-
-                async def take(adapter: str = candidate.adapter) -> None:
-                    folder = adapter_folder(page.workspace.adapters, adapter)
-                    content = await asyncio.to_thread(zipped, folder)
-                    ui.download(content, f"{adapter}.zip", "application/zip")
-
-                ui.button("Download the adapter", on_click=page.does(take, role="viewer"), icon="download").props("flat no-caps")  # fmt: skip
+            if candidate.adapter and name:
+                weights(page, bench.task.name, candidate.adapter, name)
 
 
-def zipped(folder: Path) -> bytes:
-    """Return the files of a folder as a zip."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                file.write(path, path.relative_to(folder))
-    return out.getvalue()
+def weights(page: Page, task: str, adapter: str, name: str) -> None:
+    """Show what downloads an adapter, and what merges it into its base, to be downloaded then."""
+    merged = page.workspace.files / "page" / "merged" / adapter
+
+    async def take(folder: Path) -> None:
+        path = page.inbox(f"{folder.name}.zip")
+        await asyncio.to_thread(zipped, folder, path)
+        ui.download.file(path)
+
+    def download(text: str, folder: Path) -> None:
+        ui.button(text, on_click=page.does(partial(take, folder), role="viewer"), icon="download").props("flat no-caps")  # fmt: skip
+
+    download("Download the adapter", adapter_folder(page.workspace.adapters, adapter))
+    if merged.is_dir():
+        download("Download merged weights", merged)
+    else:
+        words = ("adapters", "export", name, "--merge", "--out", page.near(merged))
+        page.button("Merge into its base", lambda: page.begin(task, *words), flat=True)
+
+
+def zipped(folder: Path, path: Path) -> None:
+    """Write the files of a folder as a zip; weights do not get smaller, so that they are packed as they are."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        for one in sorted(folder.rglob("*")):
+            if one.is_file():
+                file.write(one, one.relative_to(folder))
