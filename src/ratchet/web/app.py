@@ -18,8 +18,6 @@ __all__ = ["make_page"]
 API = ("/v1/", "/healthz", "/metrics")
 TALK = "/_nicegui_ws"
 """Where a page and its server talk."""
-LARGEST = 16 << 20
-"""Bytes of one message of a page, as of a table that is pasted into it."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -34,7 +32,7 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
     # NiceGUI reads this as it is imported, so that it and all views are imported behind it
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(workspace.files / "page"))
     from fastapi import FastAPI
-    from nicegui import app, background_tasks, core, ui
+    from nicegui import app, background_tasks, ui
 
     from ratchet.web import (
         compare,
@@ -55,7 +53,6 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
     for module in (tasks, examples, playground, compare, ladder, tune, knowledge, rating, release, runs, people):  # fmt: skip
         module.add_to(page)
     app.exception_handler(404)(nothing)
-    core.sio.eio.max_http_buffer_size = LARGEST
     app.on_startup(lambda: background_tasks.create(page.alarms.watch(), name="alarms"))
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     ui.run_with(

@@ -112,8 +112,13 @@ class Wizard:
                 )
                 ui.label("CSV, TSV, JSONL, JSON or Parquet").classes("soft")
             with ui.column().classes("grow"):
-                self._pasted = ui.textarea("… or paste a table here, with its header").classes("w-full").props("outlined rows=5")  # fmt: skip
-                self._page.button("Use what I pasted", self.took_text, flat=True)
+                said = "… or paste a table here, with its header"
+                box = ui.element("textarea").classes("w-full border rounded p-2 bg-transparent")
+                box.props(f'rows=5 aria-label="{said}" placeholder="{said}"')
+                # it travels as a file does: what is written in a page's own fields may have a megabyte at most
+                hidden = ui.upload(auto_upload=True, on_upload=self._page.does(self.took_text)).classes("hidden")  # fmt: skip
+                button = ui.button("Use what I pasted").props("flat no-caps")
+                button.on("click", js_handler=f"() => {{ const up = getElement({hidden.id}).$refs.qRef; up.reset(); up.addFiles([new File([document.getElementById('c{box.id}').value + '\\n'], 'pasted')]) }}")  # fmt: skip
         self._rest = ui.column().classes("w-full")
 
     async def took(self, event: events.UploadEventArguments) -> None:
@@ -122,15 +127,16 @@ class Wizard:
         await event.file.save(path)
         await self._page.safely(self.guessed, path, Path(event.file.name).stem)
 
-    async def took_text(self) -> None:
+    async def took_text(self, event: events.UploadEventArguments) -> None:
         """Take a pasted table: with tabs as from a spreadsheet, or commas, or JSON lines."""
-        text = str(self._pasted.value or "").strip()
+        text = (await event.file.read()).decode("utf-8", "replace").strip()
         if not text:
             raise UsageError("paste a table first: a header, and a row for each example")
-        kind = "jsonl" if text.startswith("{") else "tsv" if "\t" in text.splitlines()[0] else "csv"
+        first = text.split("\n", 1)[0]
+        kind = "jsonl" if first.startswith("{") else "tsv" if "\t" in first else "csv"
         path = self._page.inbox(f"pasted.{kind}")
         path.write_text(text + "\n", "utf-8")
-        await self.guessed(path, "mytask")
+        await self._page.safely(self.guessed, path, "mytask")
 
     async def guessed(self, path: Path, name: str) -> None:
         """Show what the columns seem to be; all of it can be changed."""
