@@ -7,7 +7,13 @@ import sqlalchemy as sa
 
 from ratchet.core import Example
 from ratchet.core.errors import DataError, MovedError, StoreError
-from ratchet.store import add_dataset, latest_dataset, load_datasets, load_examples
+from ratchet.store import (
+    add_dataset,
+    browse_examples,
+    latest_dataset,
+    load_datasets,
+    load_examples,
+)
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import datasets, examples
 
@@ -127,3 +133,24 @@ def test_the_remains_of_a_killed_import_are_cleared_away(engine: sa.Engine) -> N
     again = add_dataset(engine, "t", rows, source="a.csv")
 
     assert (again, load_examples(engine, again)) == (whole, rows)
+
+
+def test_rows_are_ordered_by_any_part(engine: sa.Engine) -> None:
+    """Numbers by size, text by letters, either way round; what PostgreSQL's JSON cannot hold does no harm."""
+    words = ["pear", "apple\x00", "fig"]
+    rows = [
+        example(n, inputs={"text": words[n], "my size": n}, reference=float([10, 9, -1][n]))
+        for n in range(3)
+    ]
+    dataset = add_dataset(engine, "t", rows, source="a.csv")
+
+    def order(by: object, **parts: object) -> list[int]:
+        found, total = browse_examples(engine, dataset, order=by, **parts)  # type: ignore[arg-type]
+        assert total == 3
+        return [rows.index(one) for one in found]
+
+    assert order("reference") == [2, 1, 0]
+    assert order("reference", descending=True) == [0, 1, 2]
+    assert order(("inputs", "text")) == [1, 2, 0]
+    assert order(("inputs", "my size"), descending=True) == [2, 1, 0]
+    assert order(("inputs", "nothing")) == [0, 1, 2]

@@ -86,8 +86,6 @@ def test_from_a_file_to_a_served_and_proven_model(server, person, tmp_path):
     page.get_by_role("button", name="Compare").click()
     page.get_by_text("answers are missing for a verdict").wait_for()
     page.get_by_text("Measure both").click()
-    done(page)
-    page.get_by_role("link", name="To the verdict").click()
     page.get_by_text(re.compile("B is better: ")).first.wait_for()
     shot(page, "compare")
 
@@ -199,7 +197,7 @@ def test_a_climb_outlives_a_reload_a_second_tab_and_its_server(server, person, t
     page.get_by_text(re.compile(r"measuring .* of \d+;", re.DOTALL)).wait_for()
     page.get_by_role("button", name="Stop").click()
     done(page, "stopped")
-    page.get_by_text("Run again").click()
+    page.get_by_role("button", name="Go on").click()
     page.get_by_role("status").filter(has_text="running").wait_for()
     page.get_by_role("button", name="Stop").click()
     done(page, "stopped")

@@ -10,7 +10,7 @@ from ratchet.web.app import is_ours, secret_of
 from ratchet.web.compare import diffed
 from ratchet.web.examples import guarded_cell
 from ratchet.web.people import TRIES, WITHIN_S, Doorkeeper
-from ratchet.web.runs import span
+from ratchet.web.runs import span, spent
 
 
 @pytest.mark.parametrize(
@@ -98,6 +98,13 @@ def test_people_agree_or_not():
     assert people_agree(ann) is None
     assert people_agree([*ann, *grades("bob", [1, 0, 1, 0])]) == pytest.approx(1)
     assert people_agree([*ann, *grades("bob", [0, 1, 0, 1])]) < 0
+
+
+def test_spending_in_words():
+    """Against the budget where there is one."""
+    assert spent({"calls": 1200, "cost_usd": 0.5, "of_calls": None, "of_usd": 5.0}) == "$0.50 of $5.00 spent, 1,200 calls"  # fmt: skip
+    assert spent({"calls": 3, "cost_usd": 0.0, "of_calls": 10, "of_usd": None}) == "$0.00 spent, 3 of 10 calls"  # fmt: skip
+    assert not spent({"title": "reading"})
 
 
 def test_times_in_words():

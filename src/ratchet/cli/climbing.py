@@ -220,7 +220,7 @@ def run(
     if "tune" in names and not yes:
         confirm(bench, levers)
     spending = budget_of(budget, max_calls)
-    with find_workspace(Path()).held(), bars() as bench.watching:
+    with find_workspace(Path()).held(), bars(spending) as bench.watching:
         if planned:
             steps = climbing.journey(
                 levers,

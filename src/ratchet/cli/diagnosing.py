@@ -48,8 +48,9 @@ def diagnose_(
     chosen = bench.candidate(candidate)
     bench.check_fits(chosen)
     depth = Depth(count=count, failures=failures, others=max(1, failures // 2))
-    with find_workspace(Path()).held(), bars() as bench.watching:
-        found = Climbing(bench).diagnose(chosen, depth=depth, budget=budget_of(budget, max_calls))
+    spending = budget_of(budget, max_calls)
+    with find_workspace(Path()).held(), bars(spending) as bench.watching:
+        found = Climbing(bench).diagnose(chosen, depth=depth, budget=spending)
     if json:
         print_json({**found.model_dump(mode="json"), "cause": found.cause})
         return

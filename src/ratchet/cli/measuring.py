@@ -71,10 +71,9 @@ def measure(
         found = bench.plan(chosen, split, repeats=repeats)
         print_json(vars(found)) if json else show_plan(found)
         return
-    with find_workspace(Path()).held(), bars() as bench.watching:
-        measured = bench.measure(
-            chosen, split, repeats=repeats, budget=budget_of(budget, max_calls)
-        )
+    spending = budget_of(budget, max_calls)
+    with find_workspace(Path()).held(), bars(spending) as bench.watching:
+        measured = bench.measure(chosen, split, repeats=repeats, budget=spending)
     print_json(measured.plain()) if json else show_measurement(measured)
     warn(bench.warnings([chosen]))
 

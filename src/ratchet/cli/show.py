@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.core import Diagnosis, Json, Opening, Step
+from ratchet.core import Budget, Diagnosis, Json, Opening, Step
 from ratchet.core.running import PROGRESS
 from ratchet.ladder import (
     COLUMNS,
@@ -88,8 +88,8 @@ LEAST_PAUSE_S = 0.1
 class Bars(Watching):
     """Show what goes on as progress bars on the error stream, so that output can be piped."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, progress: Progress, budget: Budget | None = None) -> None:
+        self._progress, self._budget = progress, budget
         self._title = "measuring"
         self._bar: int | None = None
         self._kind = ""
@@ -181,6 +181,8 @@ class Bars(Watching):
                 "began": self._began,
                 "losses": self._losses if kind == "trains" else [],
             }
+            if budget := self._budget:
+                told |= {"calls": budget.calls_made, "cost_usd": budget.dollars, "of_calls": budget.calls, "of_usd": budget.cost_usd}  # fmt: skip
             half = self._file.with_suffix(".part")
             half.write_text(json.dumps(told), "utf-8")
             half.replace(self._file)
@@ -192,8 +194,8 @@ class Bars(Watching):
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Yield something that shows progress while the block runs."""
+def bars(budget: Budget | None = None) -> Iterator[Bars]:
+    """Yield something that shows progress while the block runs, and tells the page what of a budget is spent."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -204,7 +206,7 @@ def bars() -> Iterator[Bars]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=err, transient=True, refresh_per_second=4) as progress:
-        yield Bars(progress)
+        yield Bars(progress, budget)
 
 
 def show_plan(plan: Plan) -> None:

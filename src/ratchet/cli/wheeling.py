@@ -126,8 +126,9 @@ def wheel(
         if load_releases(bench.engine, name):
             show_drift(climbing.drift(name))
         before = bench.champion().id
-        with bars() as bench.watching:
-            climbing.journey(climbing.levers(), budget=budget_of(budget, max_calls))
+        spending = budget_of(budget, max_calls)
+        with bars(spending) as bench.watching:
+            climbing.journey(climbing.levers(), budget=spending)
     champion = bench.champion()
     served = next((one.candidate.id for one in reversed(load_releases(bench.engine, name))), None)
     if champion.id in (before, served) and not (promote and served not in (None, champion.id)):

@@ -52,9 +52,14 @@ class Changed:
 
 
 def changed_by(
-    verdict: Verdict, trials: Iterable[Trial], examples: Iterable[Example], limit: int
+    verdict: Verdict,
+    trials: Iterable[Trial],
+    examples: Iterable[Example],
+    limit: int,
+    *,
+    tied: int = 0,
 ) -> list[Changed]:
-    """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first."""
+    """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first; then some ties."""
     by_key = {(t.candidate_id, t.example_id): t for t in trials if t.repeat == 0 and t.score}
     found = []
     for example in examples:
@@ -64,7 +69,8 @@ def changed_by(
             found.append(Changed(example, before, after))
     found.sort(key=lambda one: (one.gain, one.example.id))
     won = [one for one in reversed(found) if one.gain > 0][:limit]
-    return [*won, *[one for one in found if one.gain < 0][:limit]]
+    lost = [one for one in found if one.gain < 0][:limit]
+    return [*won, *lost, *[one for one in found if one.gain == 0][:tied]]
 
 
 def score_text(step: Step) -> str:

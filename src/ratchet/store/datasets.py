@@ -8,6 +8,7 @@ from random import SystemRandom
 from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from ratchet.core import Example, Split, content_id
 from ratchet.core.errors import DataError, MovedError
@@ -187,7 +188,7 @@ def browse_examples(
     splits: Sequence[Split] = (),
     offset: int = 0,
     limit: int = 50,
-    order: Literal["position", "split"] = "position",
+    order: Literal["position", "split", "reference"] | tuple[Literal["inputs"], str] = "position",
     descending: bool = False,
 ) -> tuple[list[Example], int]:
     """Return a page of a version, and how many examples there are in all; the database filters, sorts and cuts.
@@ -199,7 +200,7 @@ def browse_examples(
         splits: Only these; none named is all.
         offset: How many to pass over.
         limit: How many to return, at most.
-        order: By place in the file, or split.
+        order: By place in the file, split, answer, or the input of that name.
         descending: The other way round.
     """
     where = [examples.c.dataset_id == dataset.id]
@@ -208,7 +209,7 @@ def browse_examples(
         where.append(examples.c.body.icontains(escaped, autoescape=True))
     if splits:
         where.append(examples.c.split.in_(splits))
-    column = examples.c[order]
+    column = examples.c[order] if order in ("position", "split") else part_of(engine, order)
     query = (
         sa.select(examples.c.body)
         .where(*where)
@@ -221,6 +222,16 @@ def browse_examples(
         total = dataset.rows if len(where) == 1 else connection.execute(count).scalar_one()
         rows = [Example.model_validate_json(row.body) for row in connection.execute(query)]
     return rows, total
+
+
+def part_of(engine: sa.Engine, order: str | tuple[str, str]) -> sa.ColumnElement[Any]:
+    """Return the part of an example that rows are ordered by: numbers by size, text by letters."""
+    names = [order] if isinstance(order, str) else list(order)
+    if engine.dialect.name == "sqlite":
+        path = "".join(f".{json.dumps(name, ensure_ascii=False)}" for name in names)
+        return sa.func.json_extract(examples.c.body, f"${path}")
+    plain = sa.func.replace(examples.c.body, "\\u0000", "")  # which PostgreSQL's JSON cannot hold
+    return sa.cast(plain, JSONB)[names]
 
 
 def example_ids(engine: sa.Engine, dataset: Dataset) -> set[str]:

@@ -14,8 +14,9 @@ from ratchet.ladder import Changed, changed_by
 from ratchet.levers import files_in, variants_in
 from ratchet.measure import Measurement, compare, recall
 from ratchet.store import load_trials
-from ratchet.web.frame import BLUE, Page, hint, points, table, title
+from ratchet.web.frame import BLUE, Page, glossary, hint, points, table, title
 from ratchet.web.playground import choices_of
+from ratchet.web.runs import watch
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to", "diffed"]
@@ -47,6 +48,7 @@ def add_to(page: Page) -> None:
             if {a, b} - set(choices):
                 raise UsageError("there is no such candidate; choose one of the list")
             await Comparison(page, bench).show(a, b)
+        glossary()
 
 
 class Comparison:
@@ -65,8 +67,12 @@ class Comparison:
         lacking = sum(dev - measured.n for measured in (one, other))
         if lacking:
             ui.label(f"{lacking:,} answers are missing for a verdict.")
-            self._page.button("Measure both", lambda: self._page.begin(task, "ab", task, "--a", a, "--b", b), icon="play_arrow")  # fmt: skip
-            hint("ab", task, "--a", a, "--b", b)
+            words, here = ("ab", task, "--a", a, "--b", b), f"/tasks/{task}/compare?{urlencode({'a': a, 'b': b})}"  # fmt: skip
+            if run := self._page.running(task, *words):
+                watch(self._page, run, then=lambda: ui.navigate.to(here))
+            else:
+                self._page.button("Measure both", lambda: self._page.begin(task, *words, to=here), icon="play_arrow")  # fmt: skip
+            hint(*words)
             if not (one.n and other.n):
                 return
         verdict = compare(one, other, margin=self._bench.task.margin)
@@ -81,10 +87,14 @@ class Comparison:
         table(["", "score", "95 % interval", "examples", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip
         ui.label(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.2g}").classes("soft")  # fmt: skip
         trials = load_trials(self._bench.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id, task_id=self._bench.task.asking_id)  # fmt: skip
-        differing = changed_by(verdict, trials, self._bench.split("dev"), SHOWN)
-        won = [c for c in differing if c.gain > 0]
-        for name, some in ((f"B won {verdict.wins}", won), (f"B lost {verdict.losses}", [c for c in differing if c not in won])):  # fmt: skip
-            with ui.expansion(f"{name}, the {len(some)} largest first", value=bool(some)).classes("w-full"):  # fmt: skip
+        found = changed_by(verdict, trials, self._bench.split("dev"), SHOWN, tied=SHOWN)
+        kinds = {
+            f"B won {verdict.wins}, the largest first": [c for c in found if c.gain > 0],
+            f"B lost {verdict.losses}, the largest first": [c for c in found if c.gain < 0],
+            f"{verdict.ties} tied, the first of them": [c for c in found if c.gain == 0],
+        }
+        for name, some in kinds.items():
+            with ui.expansion(name, value=bool(some) and some[0].gain != 0).classes("w-full"):
                 for changed in some:
                     show_change(changed)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from nicegui import events, ui
 
@@ -73,8 +74,8 @@ class Examples:
             self._page.button("More like these", self._synthesis, icon="auto_awesome", flat=True)
         names = self._task.input_names
         columns = [{"name": "split", "label": "split", "field": "split", "align": "left", "sortable": True}]  # fmt: skip
-        columns += [{"name": f"in_{n}", "label": n, "field": f"in_{n}", "align": "left"} for n in names]  # fmt: skip
-        columns += [{"name": n, "label": n, "field": n, "align": "left"} for n in ("answer", "state")]  # fmt: skip
+        columns += [{"name": f"in_{n}", "label": n, "field": f"in_{n}", "align": "left", "sortable": True} for n in names]  # fmt: skip
+        columns += [{"name": n, "label": n, "field": n, "align": "left", "sortable": n == "answer"} for n in ("answer", "state")]  # fmt: skip
         self._table = ui.table(columns=columns, rows=[], row_key="id", pagination={"page": 1, "rowsPerPage": ROWS, "rowsNumber": 0, "sortBy": "position", "descending": False})  # fmt: skip
         self._table.classes("w-full").props('flat bordered dense wrap-cells aria-label="Examples" :rows-per-page-options="[25,50,100]"')  # fmt: skip
         self._table.on(
@@ -109,7 +110,7 @@ class Examples:
             splits=self._seen(),
             offset=(pages["page"] - 1) * size,
             limit=size,
-            order="split" if pages.get("sortBy") == "split" else "position",
+            order=order_of(str(pages.get("sortBy"))),
             descending=bool(pages.get("descending")),
         )
         wait = {e.example_id: example_of(e) for e in load_edits(self._engine, self._task.name, waiting=True, what=["changed"], example_ids=[one.id for one in found])}  # fmt: skip
@@ -369,6 +370,13 @@ class Examples:
 def example_of(edit: Edit) -> Example:
     """Return what an edit makes of an example."""
     return Example.model_validate(edit.body["example"])
+
+
+def order_of(column: str) -> Literal["position", "split", "reference"] | tuple[Literal["inputs"], str]:  # fmt: skip
+    """Return what the rows are ordered by for a column of the table."""
+    if column.startswith("in_"):
+        return ("inputs", column.removeprefix("in_"))
+    return "split" if column == "split" else "reference" if column == "answer" else "position"
 
 
 def states_of(found: list[Edit]) -> dict[str, str]:

@@ -31,6 +31,7 @@ __all__ = [
     "Page",
     "chooser",
     "counted",
+    "glossary",
     "hint",
     "points",
     "table",
@@ -47,6 +48,16 @@ VIEWS = {
     "knowledge": "Knowledge",
     "rating": "Rating",
     "release": "Release and log",
+}
+WORDS = {
+    "candidate": "one complete way of doing the task: a model, its prompt, the examples that it is shown, and its settings",
+    "champion": "the candidate that stands: the start, or the last one that was proven better",
+    "challenger": "a candidate that is compared with the champion, both on the same examples",
+    "verdict": "what the comparison proves: better, worse, not worse, or that there is no evidence yet",
+    "interval": "where the true value lies with 95 % certainty; an interval of a difference that leaves out 0 is a proof",
+    "lever": "a kind of change that may help: prompt, shown examples (demos), retrieval, decoding, another model, fine-tuning (tune)",
+    "rung": "one challenger on the ladder, with its verdict: kept or dropped",
+    "train, dev, test": "examples to learn from, to compare on, and sealed ones that are opened once, at the end",
 }
 HEAD = """
 <style>
@@ -241,11 +252,15 @@ class Page:
                     self._benches.pop(next(iter(self._benches)))
             return self._benches[task][1]
 
-    def begin(self, task: str, *words: str) -> None:
+    def begin(self, task: str, *words: str, to: str | None = None) -> None:
         """Start a command as a job, and go where one can watch it; one that waits or runs already is not started twice."""
-        same = (one for one in unfinished(self.workspace) if (one.task, one.words) == (task, words))
-        made = next(same, None) or start_run(self.workspace, task, words, self.who)
-        ui.navigate.to(f"/runs/{made.id}")
+        run = self.running(task, *words) or start_run(self.workspace, task, words, self.who).id
+        ui.navigate.to(to or f"/runs/{run}")
+
+    def running(self, task: str, *words: str) -> str | None:
+        """Return the id of a run of a command that waits or goes on."""
+        found = (one.id for one in unfinished(self.workspace) if (one.task, one.words) == (task, words))  # fmt: skip
+        return next(found, None)
 
     def inbox(self, name: str) -> Path:
         """Return where a file that comes under a name is put: in a folder of its own, so that none takes another's place.
@@ -327,6 +342,13 @@ def title(text: str, said: str = "", *, level: int = 1) -> None:
     ui.label(text).classes(f"{size} font-semibold").props(f'role="heading" aria-level="{level}"')
     if said:
         ui.label(said).classes("soft")
+
+
+def glossary() -> None:
+    """Show what the words of a ladder mean."""
+    with ui.expansion("What the words mean", icon="help_outline").classes("w-full"):
+        for word, meaning in WORDS.items():
+            ui.label(f"{word}: {meaning}").classes("said text-sm")
 
 
 def counted(count: int, what: str) -> str:

@@ -1,10 +1,13 @@
 """Knowledge: documents, their passages, and a query through each way of searching."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from nicegui import events, ui
 
-from ratchet.core import Knowledge
+from ratchet.answer import gather
+from ratchet.core import Example, Knowledge, Passage
 from ratchet.core.errors import RatchetError, UsageError
 from ratchet.core.task import TASK_NAME
 from ratchet.data.splits import text_of
@@ -13,6 +16,7 @@ from ratchet.retrieval import Library
 from ratchet.retrieval.search import Mode
 from ratchet.store.knowledge import list_knowledge, load_passages
 from ratchet.web.frame import Page, chooser, hint, table, title
+from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
 
@@ -31,7 +35,8 @@ def add_to(page: Page) -> None:
         table(["name", "version", "documents", "passages"], rows, label="Knowledge")
         upload(page, task)
         if found:
-            search(page, sorted({v.name for v in found}))
+            bench = await page.bench(task)
+            search(page, bench, sorted({v.name for v in found}))
             await hits(page, task, sorted({v.name for v in found}))
             chunks(page, found)
             page.button("Try retrieval on the champion", lambda: page.begin(task, "try", "retrieval", task, "--rungs", "all"), icon="arrow_upward")  # fmt: skip
@@ -74,8 +79,9 @@ def named(box: ui.input) -> str:
     return name
 
 
-def search(page: Page, names: list[str]) -> None:
-    """Show a query through each way of searching, side by side."""
+def search(page: Page, bench: Workbench, names: list[str]) -> None:
+    """Show a query through each way of searching, side by side, and as the champion finds what it shows."""
+    champion, fields = bench.champion(), bench.task.input_names
     title("Try a query", level=2)
     with ui.row().classes("items-end w-full"):
         name = ui.select(names, value=names[0], label="Knowledge").classes("w-40")
@@ -84,18 +90,28 @@ def search(page: Page, names: list[str]) -> None:
         async def look() -> None:
             out.clear()
             library = Library.of(page.pool())
+
+            async def found(mode: Mode) -> list[Passage]:
+                hits = await library.search(str(name.value), str(query.value or ""), mode=mode, k=5)
+                return [hit.passage for hit in hits]
+
+            async def gathered() -> list[Passage]:
+                asked = Example(inputs={fields[0]: str(query.value or "")}, reference=None)
+                return list((await gather(bench.prompt(champion), asked, page.pool())).passages)
+
+            ways: dict[str, Callable[[], Awaitable[list[Passage]]]] = {words: partial(found, mode) for mode, words in WAYS.items()}  # fmt: skip
+            if champion.retrieval and len(fields) == 1:
+                ways["as the champion"] = gathered
             with out, ui.row().classes("w-full no-wrap gap-4"):
-                for mode, words in WAYS.items():
+                for words, way in ways.items():
                     with ui.column().classes("grow basis-0 gap-1"):
                         ui.label(words).classes("font-semibold")
                         try:
-                            hits = await library.search(
-                                str(name.value), str(query.value or ""), mode=mode, k=5
-                            )
+                            passages = await way()
                         except RatchetError as error:
                             ui.label(str(error)).classes("soft said")
                             continue
-                        for k, passage in enumerate((hit.passage for hit in hits), start=1):
+                        for k, passage in enumerate(passages, start=1):
                             ui.label(f"{k}. {passage.title or Path(passage.source).name}: {passage.text[:LONGEST]}").classes("said text-sm border-b")  # fmt: skip
 
         query.on("keydown.enter", page.does(look, role="viewer"))

@@ -13,7 +13,7 @@ from ratchet.ladder import COLUMNS, Prospects, html_report, rung_cells
 from ratchet.levers import CLIMBED
 from ratchet.measure import standings
 from ratchet.store import load_steps
-from ratchet.web.frame import GREEN, RED, Page, hint, points, table, title
+from ratchet.web.frame import GREEN, RED, Page, glossary, hint, points, table, title
 from ratchet.web.runs import watch
 from ratchet.workbench import Workbench
 
@@ -51,6 +51,7 @@ def add_to(page: Page) -> None:
         place = ui.column().classes("w-full")
         start_climb(page, task)
         await front(bench)
+        glossary()
         if load_steps(bench.engine, task):
             ui.link("The report, as one page to send on", f"/tasks/{task}/report", new_tab=True)
             hint("ladder", task, "--report", "report.html")

@@ -2,6 +2,8 @@
 
 import shlex
 import time
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlencode
 
 from nicegui import ui
@@ -49,12 +51,21 @@ def add_to(page: Page) -> None:
         hint(*run.words)
         watch(page, run_id)
         with ui.row().classes("items-center"):
-            for words_, where in ways_on(run).items():
-                ui.link(words_, where)
+            for place, (said, where) in enumerate(ways_on(run).items()):
+                if place:
+                    ui.link(said, where)
+                else:  # where its outcome is
+                    ui.button(said, on_click=partial(ui.navigate.to, where)).props("no-caps outline")  # fmt: skip
 
 
-def watch(page: Page, run_id: str) -> None:
-    """Show a run as it goes on."""
+def watch(page: Page, run_id: str, *, then: Callable[[], None] | None = None) -> None:
+    """Show a run as it goes on.
+
+    Args:
+        page: What the views share.
+        run_id: The run.
+        then: Called when it has ended well.
+    """
     badge = ui.badge("").props('role="status" aria-live="polite"')
     bar = ui.linear_progress(0, show_value=False).props('aria-label="Progress"')
     told = ui.label("").classes("soft")
@@ -76,7 +87,7 @@ def watch(page: Page, run_id: str) -> None:
 
     def stop() -> None:
         stop_run(page.workspace, run_id)
-        ui.notify("stopping; what was bought is kept")
+        ui.notify("stopping; what was bought is kept, and it can go on from there")
 
     def once_more() -> None:
         made = again(page.workspace, settled(page.workspace, run_id), page.who)
@@ -105,8 +116,11 @@ def watch(page: Page, run_id: str) -> None:
             curve.update()
         stopping.set_visibility(not run.is_done)
         anew.set_visibility(run.is_done)
+        anew.set_text("Go on" if run.state == "stopped" else "Run again")
         if run.is_done:
             timer.deactivate()
+            if then and run.state == "succeeded":
+                then()
 
     timer = page.every(EVERY_S, look)
 
@@ -131,7 +145,18 @@ def words(far: dict[str, object], run: Run) -> str:
     left = (time.time() - began) * (total - done) / done if done else 0.0
     eta = f"about {span(left)} left of this part" if done < total and done else ""
     count = f"{done:,.0f}" + (f" of {total:,.0f}" if total else "")
-    return "; ".join(part for part in (f"{far.get('title')}: {count}", str(far.get("note") or ""), lasted(run), eta) if part)  # fmt: skip
+    parts = (f"{far.get('title')}: {count}", str(far.get("note") or ""), spent(far), lasted(run), eta)  # fmt: skip
+    return "; ".join(part for part in parts if part)
+
+
+def spent(far: dict[str, object]) -> str:
+    """Return what a run has spent of its budget, in words."""
+    if "calls" not in far:
+        return ""
+    dollars, calls = far.get("of_usd"), far.get("of_calls")
+    of = f" of ${dollars:.2f}" if isinstance(dollars, float | int) else ""
+    most = f" of {calls:,}" if isinstance(calls, int) else ""
+    return f"${float(str(far['cost_usd'])):.2f}{of} spent, {int(str(far['calls'])):,}{most} calls"
 
 
 def lasted(run: Run) -> str:

@@ -11,7 +11,8 @@ from nicegui import events, ui
 from ratchet.core import Task
 from ratchet.core.errors import DataError, RatchetError, UsageError
 from ratchet.core.task import TASK_NAME
-from ratchet.data import Guess, Row, good_rows, guess_columns, guess_task
+from ratchet.data import Guess, Row, good_rows, guess_columns, guess_task, near_duplicates
+from ratchet.data.splits import SPLITS
 from ratchet.jobs.commands import output_of, settled, start_run
 from ratchet.ladder import score_text
 from ratchet.store import latest_dataset, load_releases, load_steps
@@ -194,9 +195,28 @@ class Wizard:
             ui.label(f"The answer is of kind {task.answer.kind}{labels}. It is scored by {task.metric.name}, and answered by {task.models.student}.")  # fmt: skip
             rows = [[str(row.values.get(c, ""))[:PREVIEW] for c in (*guess.inputs, guess.answer)] for row in self._rows[:SHOWN]]  # fmt: skip
             table([*guess.inputs, f"→ {guess.answer}"], rows, label="The first rows")
-            again = len(self._rows) - len({repr([row.values.get(c) for c in guess.inputs]) for row in self._rows})  # fmt: skip
-            if again:
-                ui.label(f"{again:,} of the first {len(self._rows):,} rows have inputs that stood there before: the same answer is kept once, another one is told of as a conflict").classes("text-amber-800")  # fmt: skip
+            for line in self._odd(guess):
+                ui.label(line).classes("text-amber-800")
+            shares = ", ".join(f"{100 * getattr(task.splits, name):.0f} % {name}" for name in SPLITS)  # fmt: skip
+            ui.label(f"The rows are divided into {shares}; rows of one group, and near-duplicates, stay together, so that nothing leaks.").classes("soft")  # fmt: skip
+
+    def _odd(self, guess: Guess) -> list[str]:
+        """Return what is odd in the first rows: repeated ones, conflicts, near-duplicates."""
+        answers: dict[str, set[str]] = {}
+        for row in self._rows:
+            inputs = repr([row.values.get(c) for c in guess.inputs])
+            answers.setdefault(inputs, set()).add(repr(row.values.get(guess.answer)))
+        conflicts = sum(len(found) > 1 for found in answers.values())
+        repeated = len(self._rows) - sum(map(len, answers.values()))
+        texts = ["\n".join(str(row.values.get(c)) for c in guess.inputs) for row in self._rows]
+        near = len({j for i, j in near_duplicates(texts) if texts[i] != texts[j]})
+        of = f"of the first {len(self._rows):,} rows"
+        found = {
+            f"{repeated:,} {of} stood there before, and are kept once": repeated,
+            f"{counted(conflicts, 'input')} {of} with different right answers: conflicts, which nobody can get right": conflicts,
+            f"{near:,} {of} are nearly like an earlier one": near,
+        }
+        return [line for line, count in found.items() if count]
 
     def chosen(self) -> tuple[Guess, Task]:
         """Return what is chosen, as columns and as a task."""
