@@ -1,6 +1,6 @@
 """Any OpenAI-compatible endpoint over HTTP: a keep-alive pool, retries with jitter, deadlines, and typed errors.
 
-aiohttp carries the calls: side by side it was fifteen times as fast as the official client. Errors never carry the key.
+Errors never carry the key.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
-import aiohttp
 import numpy as np
 import orjson
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from ratchet.core import Json, Usage
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 from ratchet.models.prices import Price
+from ratchet.models.wire import Answer, CutError, Wire
 
 __all__ = ["EndpointModel", "estimated_tokens", "message_of"]
 
@@ -49,7 +50,7 @@ class EndpointModel:
         self._key_env, self._timeout_s, self._retries = key_env, timeout_s, retries
         self._price = price
         self._limit_word = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
-        self._session: aiohttp.ClientSession | None = None
+        self._wire: Wire | None = None
         self._key = ""
         self._rng = random.Random()  # jitter, not secrecy
 
@@ -61,9 +62,9 @@ class EndpointModel:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session:
-            await self._session.close()
-            self._session = None
+        if self._wire:
+            await self._wire.close()
+            self._wire = None
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return an estimate: an endpoint's tokenizer is unknown."""
@@ -147,14 +148,11 @@ class EndpointModel:
     ) -> AsyncIterator[str | ChatReply]:
         started, gathered = time.perf_counter(), Gathered()
         try:
-            timeout = aiohttp.ClientTimeout(total=max(0.001, left_s))
-            async with self._open().post(url, data=body, timeout=timeout) as response:
-                if response.status != 200:  # the one good status of this API
-                    content = self._without_key(await response.read())
-                    raise self._refused(
-                        response.status, content, response.headers.get("Retry-After")
-                    )
-                async for line in response.content:
+            wire = self._open()
+            async with wire.stream(urlsplit(url).path, body, timeout_s=left_s) as answer:
+                if answer.status != 200:  # the one good status of this API
+                    raise self._refused(answer, await answer.content())
+                async for line in lines_of(answer):
                     if piece := gathered.take(self._without_key(line)):
                         yield piece
         except TimeoutError as error:
@@ -162,12 +160,12 @@ class EndpointModel:
                 f"{self.name}: the reply was not complete within {self._timeout_s:g} s; raise timeout_s in ratchet.toml",
                 kind="timeout",
             ) from error
-        except aiohttp.ClientPayloadError as error:
-            raise _Again(self._cut()) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except CutError as error:
+            raise _Again(self._cut(error)) from error
+        except OSError as error:
             raise _Again(self._unreachable(error)) from error
         if gathered.finish is None:
-            raise _Again(self._cut())
+            raise _Again(self._cut("it has no end"))
         prompt, completion = gathered.prompt_tokens, gathered.completion_tokens
         usage = Usage(
             prompt_tokens=prompt,
@@ -176,8 +174,10 @@ class EndpointModel:
         )
         yield gathered.reply(usage, time.perf_counter() - started)
 
-    def _cut(self) -> ReplyError:
-        return ReplyError(f"{self.name}: the reply was cut off on the way", kind="truncated")
+    def _cut(self, why: Exception | str) -> ReplyError:
+        return ReplyError(
+            f"{self.name}: the reply was cut off on the way ({why})", kind="truncated"
+        )
 
     def _body(self, request: ChatRequest) -> dict[str, Json]:
         is_chat = request.raw is None
@@ -210,9 +210,9 @@ class EndpointModel:
             }
         return body
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            headers = {"Content-Type": "application/json"}
+    def _open(self) -> Wire:
+        if self._wire is None:
+            headers = {"content-type": "application/json"}
             if self._key_env:
                 self._key = os.environ.get(self._key_env, "").strip()
                 if not self._key:
@@ -223,59 +223,41 @@ class EndpointModel:
                     raise AccessError(
                         f"{self.name}: {self._key_env} holds a line break or another control character, so it is no key; set it again"
                     )
-                headers["Authorization"] = f"Bearer {self._key}"
-            connector = aiohttp.TCPConnector(limit=self.concurrency, ttl_dns_cache=300)
-            timeout = aiohttp.ClientTimeout(total=None)
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                headers=headers,
-                timeout=timeout,
-                raise_for_status=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
+                headers["authorization"] = f"Bearer {self._key}"
+            self._wire = Wire(self._base, headers=headers, limit=self.concurrency)
             if self._price:
                 self._price.prepare()
-        return self._session
+        return self._wire
 
     async def _once(self, body: bytes, left_s: float, url: str) -> tuple[bytes, float]:
-        session = self._open()
-        started = time.perf_counter()
+        wire, started = self._open(), time.perf_counter()
         try:
-            async with session.post(
-                url, data=body, timeout=aiohttp.ClientTimeout(total=left_s)
-            ) as response:
-                content = await response.read()
-                status, headers = response.status, response.headers
+            answer, content = await wire.post(urlsplit(url).path, body, timeout_s=left_s)
         except TimeoutError as error:
             raise ReplyError(
                 f"{self.name}: no reply within {self._timeout_s:g} s; raise timeout_s in ratchet.toml",
                 kind="timeout",
             ) from error
-        except aiohttp.ClientPayloadError as error:
-            raise _Again(
-                ReplyError(
-                    f"{self.name}: the reply was cut off on the way ({error})", kind="truncated"
-                )
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except CutError as error:
+            raise _Again(self._cut(error)) from error
+        except OSError as error:
             raise _Again(self._unreachable(error)) from error
-        content = self._without_key(content)
-        if status != 200:  # the one good status of this API
-            raise self._refused(status, content, headers.get("Retry-After"))
-        return content, time.perf_counter() - started
+        if answer.status != 200:  # the one good status of this API
+            raise self._refused(answer, content)
+        return self._without_key(content), time.perf_counter() - started
 
     def _without_key(self, content: bytes) -> bytes:
         """Return what an endpoint says; it may write the key into its own message, and no answer holds one."""
         return content.replace(self._key.encode(), b"[key]") if self._key else content
 
-    def _unreachable(self, error: Exception) -> ReplyError:
+    def _unreachable(self, error: OSError) -> ReplyError:
         return ReplyError(
-            f"{self.name}: {self._url} does not answer ({error}). Is the server up, and base_url in ratchet.toml right?",
+            f"{self.name}: {self._url} does not answer ({str(error) or repr(error)}). Is the server up, and base_url in ratchet.toml right?",
             kind="connection",
         )
 
-    def _refused(self, status: int, content: bytes, retry_after: str | None) -> Exception:
-        said = message_of(content)
+    def _refused(self, answer: Answer, content: bytes) -> Exception:
+        status, said = answer.status, message_of(self._without_key(content))
         if status in (401, 403):
             where = (
                 f"the key in {self._key_env}"
@@ -293,7 +275,7 @@ class EndpointModel:
         )
         if status not in RETRIED:
             return error
-        return _Again(error, after_s=seconds(retry_after))
+        return _Again(error, after_s=seconds(answer.headers.get(b"retry-after")))
 
     def _reply(self, content: bytes, latency_s: float) -> ChatReply:
         try:
@@ -337,6 +319,16 @@ class EndpointModel:
             usage=usage,
             latency_s=latency_s,
         )
+
+
+async def lines_of(answer: Answer) -> AsyncIterator[bytes]:
+    """Yield the lines of a body as they come, the last one also without its end."""
+    rest = b""
+    async for piece in answer.pieces():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line
+    yield rest
 
 
 def whole(content: bytes, _latency_s: float) -> bytes:
@@ -405,7 +397,7 @@ def message_of(content: bytes) -> str:
         return content[:200].decode("utf-8", "replace")
 
 
-def seconds(header: str | None) -> float | None:
+def seconds(header: bytes | None) -> float | None:
     """Return a Retry-After header in seconds, or None where it is missing or a date."""
     try:
         return None if header is None else max(0.0, float(header))

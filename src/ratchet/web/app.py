@@ -70,10 +70,10 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await live(inner, gateway, scope, receive, send)
+        elif is_api(scope) and (not alone or host_of(scope) in LOOPBACK):  # asked most, so first
+            await gateway(scope, receive, send)
         elif not is_ours(scope, alone=alone):
             await refuse(scope, send)
-        elif is_api(scope):
-            await gateway(scope, receive, send)
         else:
             await inner(scope, receive, framed(send))
 
@@ -97,15 +97,22 @@ def is_ours(scope: Scope, *, alone: bool) -> bool:
 
     A site whose name is made to point here (DNS rebinding) comes with that name as the host.
     """
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}  # fmt: skip
-    host = headers.get("host", "")
-    name = host.rsplit(":", 1)[0].strip("[]")
-    if alone and name not in LOOPBACK:
+    if alone and host_of(scope) not in LOOPBACK:
         return False
-    origin = headers.get("origin")
+    origin, host = header_of(scope, b"origin"), header_of(scope, b"host")
     talks = scope["type"] == "websocket" or scope["path"].startswith(TALK)
     changes = talks or scope.get("method") not in ("GET", "HEAD")
-    return is_api(scope) or not changes or origin is None or origin.split("://", 1)[-1] == host
+    return is_api(scope) or not changes or not origin or origin.split("://", 1)[-1] == host
+
+
+def header_of(scope: Scope, name: bytes) -> str:
+    """Return a header of a request; the first of several, and nothing where there is none."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+def host_of(scope: Scope) -> str:
+    """Return the name that a request asks for, without its port."""
+    return header_of(scope, b"host").rsplit(":", 1)[0].strip("[]")
 
 
 async def refuse(scope: Scope, send: Send) -> None:

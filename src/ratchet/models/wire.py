@@ -1,0 +1,311 @@
+"""HTTP/1.1 as calls to an endpoint need it: POST over a pool of kept connections, read by httptools, and nothing else.
+
+A call takes a quarter of the processor time that it takes with aiohttp, all of it on the loop's own thread (benchmarks/gateway). There are no
+redirects, cookies, proxies or compression: an endpoint that wants one of these says so by its status.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
+from urllib.parse import urlsplit
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+__all__ = ["Answer", "CutError", "Wire"]
+
+CONNECT_S = 30.0
+IDLE_S = 15.0
+"""A connection that nobody used for so long is not used again: its server may be about to close it."""
+AHEAD = 1 << 20
+"""Bytes of a stream that may wait to be read, before its server is held up."""
+
+
+class CutError(Exception):
+    """A reply ended before its end, or is no HTTP."""
+
+
+class Answer:
+    """A reply on its way: its status is known first, then come the parts of its body."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._parts: list[bytes] = []
+        self._waiting = 0
+        self._is_held = False
+        self._error: Exception | None = None
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        """Names in lower case; of several of one name the last."""
+        self.is_whole = False
+
+    async def begun(self) -> None:
+        """Wait for the status.
+
+        Raises: ConnectionError if there is none; CutError if it is none.
+        """
+        while not self.status:
+            await self._more()
+
+    async def content(self) -> bytes:
+        """Return the whole body.
+
+        Raises: CutError if it ends before its end; and as `begun`.
+        """
+        while not self.is_whole:
+            await self._more()
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes.
+
+        Raises: as `content`.
+        """
+        while True:
+            found, self._parts, self._waiting = self._parts, [], 0
+            for part in found:
+                yield part
+            if self._parts:
+                continue
+            if self.is_whole:
+                return
+            if self._is_held:
+                self._is_held = False
+                self._transport.resume_reading()
+            await self._more()
+
+    async def _more(self) -> None:
+        if self._error:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # --- what the connection tells ---
+
+    def begins(self, status: int) -> None:
+        """Take the status."""
+        self.status = status
+        self._wake()
+
+    def takes(self, part: bytes) -> None:
+        """Take a part of the body."""
+        self._parts.append(part)
+        self._waiting += len(part)
+        self._wake()
+
+    def ends(self, error: Exception | None = None) -> None:
+        """Take the end."""
+        self.is_whole, self._error = error is None, error
+        self._wake()
+
+    def hold(self) -> None:
+        """Hold the server up where more waits to be read than may."""
+        if self._waiting > AHEAD and not self._is_held:
+            self._is_held = True
+            self._transport.pause_reading()
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """One connection, and the reply that comes on it."""
+
+    def __init__(self) -> None:
+        self.is_usable = True
+        self.used_at = 0.0
+        self._transport: asyncio.Transport
+        self._answer: Answer | None = None
+        self._parser: HttpResponseParser
+        self._holds_back = False
+
+    def ask(self, request: bytes, *, holds_back: bool) -> Answer:
+        """Send a request, and return its reply; with `holds_back` the server is held up where nobody reads."""
+        self._answer, self._holds_back = Answer(self._transport), holds_back
+        self._parser = HttpResponseParser(self)
+        self._transport.write(request)
+        return self._answer
+
+    def close(self) -> None:
+        """Close it at once."""
+        self.is_usable = False
+        self._transport.abort()
+
+    # --- asyncio ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        answer = self._answer
+        if answer is None:  # nobody asked
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            self._ended(CutError(f"it is no HTTP: {error}"))
+            self.close()
+        if self._holds_back and not answer.is_whole:
+            answer.hold()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell who waits."""
+        self.is_usable = False
+        answer = self._answer
+        if answer is None:
+            return
+        if not answer.status:
+            self._ended(ConnectionError(str(error or "it closed the connection without a reply")))
+        elif not error and not {b"content-length", b"transfer-encoding"} & answer.headers.keys():
+            self._ended(None)  # its end is the end of the connection
+        else:
+            self._ended(CutError(str(error or "it closed the connection")))
+
+    # --- httptools ---
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        if self._answer is None:  # another reply, that nobody asked for
+            self.is_usable = False
+            return
+        self._answer.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Take the status; one below 200 announces another one."""
+        status = self._parser.get_status_code()
+        if self._answer and status >= 200:
+            self._answer.begins(status)
+
+    def on_body(self, part: bytes) -> None:
+        """Take a part of the body."""
+        if self._answer:
+            self._answer.takes(part)
+
+    def on_message_complete(self) -> None:
+        """Take the end of the reply; the connection may be used again, where its server does not close it."""
+        if self._answer is None or not self._answer.status:
+            return
+        if not self._parser.should_keep_alive():
+            self.is_usable = False
+        self._ended(None)
+
+    def _ended(self, error: Exception | None) -> None:
+        answer, self._answer = self._answer, None
+        if answer:
+            answer.ends(error)
+
+
+class Wire:
+    """A pool of connections to one host.
+
+    Args:
+        base_url: `http` or `https`, a host, and the port where it is not the usual one.
+        headers: Sent with each request.
+        limit: Connections at a time; who comes later waits.
+    """
+
+    def __init__(self, base_url: str, *, headers: Mapping[str, str], limit: int) -> None:
+        parts = urlsplit(base_url)
+        self._is_secure = parts.scheme == "https"
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._is_secure else 80)
+        named = {"host": parts.netloc.rpartition("@")[2], "accept": "*/*", "accept-encoding": "identity", "user-agent": "ratchet", **headers}  # fmt: skip
+        lines = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+        self._head = lines.encode("utf-8")
+        self._free: list[Connection] = []
+        self._turn = asyncio.Semaphore(limit)
+        self._tls: ssl.SSLContext | None = None
+
+    async def post(self, path: str, body: bytes, *, timeout_s: float) -> tuple[Answer, bytes]:
+        """Return the reply and its whole body.
+
+        Args:
+            path: From the first slash on.
+            body: What is sent.
+            timeout_s: Seconds for all of it.
+        Raises: TimeoutError; OSError if nobody answers; CutError if the reply is cut.
+        """
+        request = self._request(path, body)
+        async with asyncio.timeout(timeout_s), self._turn:
+            connection, answer = await self._asked(request, holds_back=False)
+            try:
+                return answer, await answer.content()
+            finally:
+                self._keep(connection, answer)
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: bytes, *, timeout_s: float) -> AsyncIterator[Answer]:
+        """Yield the reply as soon as its status is there.
+
+        Raises: as `post`.
+        """
+        request = self._request(path, body)
+        async with asyncio.timeout(timeout_s), self._turn:
+            connection, answer = await self._asked(request, holds_back=True)
+            try:
+                yield answer
+            finally:
+                self._keep(connection, answer)
+
+    async def close(self) -> None:
+        """Close the connections that nobody uses."""
+        while self._free:
+            self._free.pop().close()
+
+    def _request(self, path: str, body: bytes) -> bytes:
+        return b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (path.encode(), self._head, len(body), body)  # fmt: skip
+
+    async def _asked(self, request: bytes, *, holds_back: bool) -> tuple[Connection, Answer]:
+        """Return a reply that has begun; a kept connection that its server has just closed is no error, a new one is."""
+        while True:
+            kept = self._kept()
+            connection = kept or await self._opened()
+            answer = connection.ask(request, holds_back=holds_back)
+            try:
+                await answer.begun()
+            except BaseException as error:
+                connection.close()
+                if kept is None or not isinstance(error, ConnectionError):
+                    raise
+            else:
+                return connection, answer
+
+    def _keep(self, connection: Connection, answer: Answer) -> None:
+        """Take a connection back, if its reply has ended: whoever goes away early leaves the rest of it in front of the next one."""
+        if answer.is_whole and connection.is_usable:
+            connection.used_at = asyncio.get_running_loop().time()
+            self._free.append(connection)
+        else:
+            connection.close()
+
+    def _kept(self) -> Connection | None:
+        """Return the connection that was used last, if it may be used still."""
+        while self._free:
+            found = self._free.pop()
+            if found.is_usable and asyncio.get_running_loop().time() - found.used_at < IDLE_S:
+                return found
+            found.close()
+        return None
+
+    async def _opened(self) -> Connection:
+        if self._is_secure and self._tls is None:
+            self._tls = ssl.create_default_context()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                _, made = await loop.create_connection(
+                    Connection, self._host, self._port, ssl=self._tls
+                )
+        except TimeoutError as error:
+            raise ConnectionError(f"no connection within {CONNECT_S:g} s") from error
+        return made
