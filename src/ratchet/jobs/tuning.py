@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from ratchet.core import Json
 from ratchet.core.errors import RatchetError, StoreError, TuningError, UnknownModelError
 from ratchet.jobs.adapters import copy_adapter
+from ratchet.jobs.takes import Takes
 from ratchet.models import local_folder
 from ratchet.store import Workspace
 from ratchet.store.adapters import (
@@ -158,8 +159,10 @@ def run_tuning(workspace: Workspace, job_id: str) -> None:
     job = find_job(engine, job_id)
     if job is None or job.status in ENDED or job.status == "paused":
         return
+    takes = Takes(workspace, job_id, job.runs)
     try:
-        _Run(workspace, job).go()
+        takes.begin()
+        _Run(workspace, job, takes).go()
     except TuningStopped as stopped:
         note(engine, job_id, f"The job {stopped}")
     except RatchetError as error:
@@ -167,6 +170,7 @@ def run_tuning(workspace: Workspace, job_id: str) -> None:
     except Exception as error:
         log.exception("job %s failed", job_id)
         fail(engine, job_id, "server_error", f"the training failed: {error}")
+    takes.end()  # unless the process is gone by then
 
 
 def note(engine: sa.Engine, job_id: str, message: str, **more: Any) -> None:
@@ -186,8 +190,9 @@ def fail(engine: sa.Engine, job_id: str, code: str, message: str) -> None:
 class _Run:
     """One run of a job."""
 
-    def __init__(self, workspace: Workspace, job: Job) -> None:
+    def __init__(self, workspace: Workspace, job: Job, takes: Takes) -> None:
         self._workspace, self._job, self._engine = workspace, job, workspace.database
+        self._takes = takes
         self._looked_at, self._is_over = 0.0, False
         self._metrics = ["step,train_loss,valid_loss"]
 
@@ -260,6 +265,7 @@ class _Run:
         return self._is_over
 
     def _tell(self, progress: TuningProgress) -> None:
+        self._takes.reached(progress.step)
         losses = {"train_loss": progress.loss, "valid_loss": progress.validation_loss}
         known = {name: round(value, 5) for name, value in losses.items() if value is not None}
         self._metrics.append(
