@@ -14,7 +14,7 @@ from ratchet.core import Json, total
 from ratchet.core.errors import StoreError
 from ratchet.gateway.access import Access
 from ratchet.gateway.answering import Answering, Meant, Names
-from ratchet.gateway.http import Receive, Scope, Send, Told, respond, until_written
+from ratchet.gateway.http import Receive, Scope, Send, Told, Vigil, respond, until_written
 from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import (
     Asked,
@@ -39,8 +39,6 @@ from ratchet.store.requests import LoggedRequest, RequestWriter
 
 __all__ = ["Chat"]
 
-LOOK_S = 0.1
-"""A request that takes longer is dropped when its client goes away."""
 log = logging.getLogger("ratchet.gateway")
 
 
@@ -94,6 +92,7 @@ class Chat:
         self._names, self._answering, self._access = names, answering, access
         self._writer, self._metrics = writer, metrics
         self._random = Random()  # ids, not secrets
+        self._vigil = Vigil()
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/chat/completions`."""
@@ -144,14 +143,18 @@ class Chat:
 
     async def _guarded(self, passing: Passing, told: Told, work: Any) -> None:
         """Do the work, and tell of what goes wrong in it, in OpenAI's shape and in the log."""
+        me = asyncio.current_task()
+        assert me is not None  # within a request
+        self._vigil.begin(told, me)
         try:
-            await unless_gone(work, told)
+            await work
         except asyncio.CancelledError:  # the client went away
             self._keep(
                 passing, Problem(499, "the client closed the connection", kind="client_error")
             )
             if not told.is_gone:  # it is the server that ends
                 raise
+            me.uncancel()
         except Exception as error:
             problem = problem_of(error)
             if problem.status == 500:  # ours
@@ -164,6 +167,8 @@ class Chat:
             else:
                 headers = passing.headers() | problem.headers()
                 await respond(told, problem.status, problem.body(), headers=headers)
+        finally:
+            self._vigil.end(told)
 
     async def _answer(self, passing: Passing, told: Told) -> None:
         asked = passing.asked
@@ -335,32 +340,6 @@ class Chat:
                 body=body,
             )
         )
-
-
-async def unless_gone(work: Any, told: Told) -> None:
-    """Do the work, and drop it when the client goes away; short work is done before anybody looks whether it has.
-
-    Raises: asyncio.CancelledError once the client is gone.
-    """
-    loop, me = asyncio.get_running_loop(), asyncio.current_task()
-    assert me is not None  # within a request
-    looking: list[asyncio.Task[None]] = []
-
-    async def look() -> None:
-        await told.gone()
-        me.cancel()
-
-    timer = loop.call_later(LOOK_S, lambda: looking.append(loop.create_task(look())))
-    try:
-        await work
-    except asyncio.CancelledError:
-        if told.is_gone:
-            me.uncancel()
-        raise
-    finally:
-        timer.cancel()
-        for task in looking:
-            task.cancel()
 
 
 def shown(reply: ChatReply) -> dict[str, Json]:

@@ -7,13 +7,15 @@ from typing import Any
 
 from ratchet.gateway.shapes import Problem
 
-__all__ = ["Application", "Receive", "Scope", "Send", "Told", "body_of", "respond"]
+__all__ = ["Application", "Receive", "Scope", "Send", "Told", "Vigil", "body_of", "respond"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+LOOK_S = 0.1
+"""A request that takes longer is dropped when its client goes away."""
 LARGEST = 32 * 2**20
 """Bytes of a request's body."""
 
@@ -54,6 +56,44 @@ class Told:
     async def body(self, content: bytes, *, more: bool = True) -> None:
         """Send a piece of the body."""
         await self({"type": "http.response.body", "body": content, "more_body": more})
+
+
+class Vigil:
+    """Drops requests whose clients go away. One that is answered within a moment is never looked at: a task for each took a tenth of it."""
+
+    def __init__(self) -> None:
+        self._begun: dict[Told, tuple[float, asyncio.Task[Any]]] = {}
+        """By the time of their beginning."""
+        self._watched: dict[Told, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, told: Told, work: asyncio.Task[Any]) -> None:
+        """Take note of a request."""
+        loop = asyncio.get_running_loop()
+        self._begun[told] = (loop.time(), work)
+        if self._timer is None:
+            self._timer = loop.call_later(LOOK_S, self._look, loop)
+
+    def end(self, told: Told) -> None:
+        """Forget a request."""
+        if self._begun.pop(told, None) is None:
+            self._watched.pop(told).cancel()
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Listen, for those that take longer, whether their clients are there still."""
+        late = loop.time() - LOOK_S
+        for told, (at, work) in list(self._begun.items()):
+            if at > late:
+                break
+            del self._begun[told]
+            self._watched[told] = loop.create_task(dropped(told, work))
+        self._timer = loop.call_later(LOOK_S, self._look, loop) if self._begun else None
+
+
+async def dropped(told: Told, work: asyncio.Task[Any]) -> None:
+    """Cancel work once its client has gone away."""
+    await told.gone()
+    work.cancel()
 
 
 async def body_of(receive: Receive) -> bytes:
