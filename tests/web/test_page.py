@@ -101,6 +101,7 @@ def test_from_a_file_to_a_served_and_proven_model(server, person, tmp_path):
 
     page.get_by_role("link", name="Release and log").click()
     page.get_by_text("Serve the champion").click()
+    page.get_by_role("button", name="Serve it").click()
     page.get_by_text("words: release 1").wait_for()
     request = urllib.request.Request(f"{server.url}/v1/chat/completions", json.dumps({"model": "words", "messages": [{"role": "user", "content": "kalo mine"}]}).encode(), {"content-type": "application/json"})  # fmt: skip
     with urllib.request.urlopen(request, timeout=60) as reply:

@@ -63,6 +63,9 @@ def import_(
     split: Annotated[
         str | None, typer.Option(help="The column that says which split: train, dev or test.")
     ] = None,
+    instructions: Annotated[
+        str, typer.Option(help="What a new task asks the model to do; left out, it is guessed.")
+    ] = "",
     encoding: Annotated[
         str | None,
         typer.Option(
@@ -110,8 +113,15 @@ def import_(
         split=split,
     )
     settings = workspace.settings.models
+    if known and instructions:
+        raise UsageError(f"task {task!r} is there already; change its instructions in {path}")
     chosen = known or guess_task(
-        task, first, guess, model=settings.default, teacher=settings.teacher
+        task,
+        first,
+        guess,
+        model=settings.default,
+        teacher=settings.teacher,
+        instructions=instructions,
     )
     report = ImportReport()
 

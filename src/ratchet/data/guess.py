@@ -142,18 +142,24 @@ def is_identity(rows: Sequence[Row], name: str) -> bool:
 
 
 def guess_task(
-    name: str, rows: Sequence[Row], guess: Guess, *, model: str, teacher: str | None = None
+    name: str,
+    rows: Sequence[Row],
+    guess: Guess,
+    *,
+    model: str,
+    teacher: str | None = None,
+    instructions: str = "",
 ) -> Task:
-    """Return a task for the guessed columns: answer form and metric follow from the answers' values."""
+    """Return a task for the guessed columns: answer form and metric follow from the answers' values, and the instructions where none are given."""
     answers = [parsed(row.values.get(guess.answer)) for row in rows]
-    form, metric, instructions = guess_form(guess.answer, [a for a in answers if a is not None])
+    form, metric, guessed = guess_form(guess.answer, [a for a in answers if a is not None])
     systems = {str(row.values["system"]) for row in rows if row.values.get("system")}
     if len(systems) == 1 and "system" in guess.inputs:
-        instructions = systems.pop()
+        guessed = systems.pop()
         guess = Guess(**{**vars(guess), "inputs": tuple(n for n in guess.inputs if n != "system")})
     return Task(
         name=name,
-        instructions=instructions,
+        instructions=instructions.strip() or guessed,
         inputs=tuple(InputField(name=field_name(n)) for n in guess.inputs),
         answer=form,
         metric=metric,

@@ -1,6 +1,7 @@
 """Compare: the verdict in words first, then the chart, then the examples that each side wins."""
 
 import asyncio
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from html import escape
 from urllib.parse import urlencode
@@ -10,9 +11,9 @@ from nicegui import ui
 from ratchet.core import Candidate, Verdict
 from ratchet.core.errors import UsageError
 from ratchet.core.records import written
-from ratchet.ladder import Changed, changed_by
+from ratchet.ladder import Changed, changed_by, cost_text
 from ratchet.levers import files_in, variants_in
-from ratchet.measure import Measurement, compare, recall
+from ratchet.measure import Measurement, Plan, compare, recall
 from ratchet.store import load_trials
 from ratchet.web.frame import BLUE, Page, glossary, hint, points, table, title
 from ratchet.web.playground import choices_of
@@ -21,7 +22,9 @@ from ratchet.workbench import Workbench
 
 __all__ = ["add_to", "diffed"]
 
-SHOWN = 10
+SHOWN, LONG = 10, 60
+RIGHT, POOR = 1 - 1e-9, 0.3
+"""From which score on an answer is right; below which one a candidate is wrong more often than not."""
 
 
 def add_to(page: Page) -> None:
@@ -44,6 +47,7 @@ def add_to(page: Page) -> None:
                 )
 
             page.button("Compare", go, role="viewer", icon="balance")
+            ui.button("Write a new one", on_click=lambda: ui.navigate.to(f"/tasks/{task}/playground"), icon="edit").props("no-caps flat")  # fmt: skip
         if b:
             if {a, b} - set(choices):
                 raise UsageError("there is no such candidate; choose one of the list")
@@ -66,7 +70,8 @@ class Comparison:
         task, dev = self._bench.task.name, len(self._bench.split("dev"))
         lacking = sum(dev - measured.n for measured in (one, other))
         if lacking:
-            ui.label(f"{lacking:,} answers are missing for a verdict.")
+            plans = [await asyncio.to_thread(self._bench.plan, named) for named in (first, second)]
+            ui.label(f"{lacking:,} answers are missing for a verdict: {price_of(plans)}.")
             words, here = ("ab", task, "--a", a, "--b", b), f"/tasks/{task}/compare?{urlencode({'a': a, 'b': b})}"  # fmt: skip
             if run := self._page.running(task, *words):
                 watch(self._page, run, then=lambda: ui.navigate.to(here))
@@ -77,14 +82,20 @@ class Comparison:
                 return
         verdict = compare(one, other, margin=self._bench.task.margin)
         ui.label(spoken(verdict)).classes("text-xl said").props('role="status"')
+        for line in beside(one, other):
+            ui.label(line).classes("text-amber-800")
         path = {c.id: p for p in files_in(self._page.workspace.root / "tasks" / task) for c in variants_in(p, self._bench.task, self._bench.start())}.get(second.id)  # fmt: skip
         if path and verdict.decision in ("better", "not worse"):
             place = str(path.relative_to(self._page.workspace.root))
             self._page.button("Put B on the ladder", lambda: self._page.begin(task, "try", "prompt", task, f"--templates={place}"), icon="arrow_upward")  # fmt: skip
             hint("try", "prompt", task, "--templates", place)
         ui.echart(chart(verdict, one, other)).classes("w-full h-56").props(f'role="img" aria-label="{escape(verdict.sentence)}"')  # fmt: skip
-        rows = [[label, points(m.score), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
-        table(["", "score", "95 % interval", "examples", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip
+        if not path or verdict.decision not in ("better", "not worse"):
+            with ui.row():
+                ui.button("Write another prompt", on_click=lambda: ui.navigate.to(f"/tasks/{task}/playground"), icon="edit").props("no-caps outline")  # fmt: skip
+                ui.button("See why answers fail", on_click=lambda: ui.navigate.to(f"/tasks/{task}/ladder"), icon="biotech").props("no-caps outline")  # fmt: skip
+        rows = [[label, points(m.score), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, sum(m.failures.values()), f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
+        table(["", "score", "95 % interval", "examples", "without an answer", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip
         ui.label(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.2g}").classes("soft")  # fmt: skip
         trials = load_trials(self._bench.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id, task_id=self._bench.task.asking_id)  # fmt: skip
         found = changed_by(verdict, trials, self._bench.split("dev"), SHOWN, tied=SHOWN)
@@ -110,6 +121,31 @@ def spoken(verdict: Verdict) -> str:
     return words
 
 
+def beside(one: Measurement, other: Measurement) -> list[str]:
+    """Return what a verdict does not say: that both are poor, and that replies hold no answer."""
+    found = []
+    if max(one.score, other.score) < POOR:
+        found.append(f"Both are poor: {points(one.score)} and {points(other.score)} of 100 points. A better prompt, examples to look at, or a fine-tune may help more than either.")  # fmt: skip
+    for name, measured in (("A", one), ("B", other)):
+        count = sum(measured.failures.values())
+        if count > measured.n / 10:
+            kinds = ", ".join(
+                f"{many} {kind}"
+                for kind, many in sorted(measured.failures.items(), key=lambda one: -one[1])[:3]
+            )
+            found.append(f"{name}: {count} of {measured.n} replies hold no answer of the form that the task wants ({kinds}).")  # fmt: skip
+    return found
+
+
+def price_of(plans: Sequence[Plan]) -> str:
+    """Return what measuring costs, in words."""
+    costs = [one.cost_usd for one in plans]
+    if any(cost is None for cost in costs):
+        return "at a price that is not known"
+    dollars = sum(cost or 0.0 for cost in costs)
+    return f"about {cost_text(dollars)}" if dollars else "they cost nothing, on this machine"
+
+
 def chart(verdict: Verdict, one: Measurement, other: Measurement) -> dict[str, object]:
     """Return the two scores and the difference, each with its interval."""
     rows = [
@@ -132,10 +168,16 @@ def show_change(changed: Changed) -> None:
     with ui.column().classes("w-full border-b pb-2 gap-1"):
         ui.label(" ".join(written(v) for v in changed.example.inputs.values())[:600]).classes("said")  # fmt: skip
         ui.label(f"right: {written(changed.example.reference)[:600]}").classes("soft said")
-        ui.html(diffed(changed.before.output, changed.after.output), sanitize=False).classes("said mono")  # fmt: skip
         for name, trial in (("A", changed.before), ("B", changed.after)):
-            if trial.score and trial.score.feedback:
-                ui.label(f"{name}: {points(trial.score.value)} points; {trial.score.feedback[:600]}").classes("soft said text-sm")  # fmt: skip
+            score = trial.score.value if trial.score else 0.0
+            why = (trial.score.feedback if trial.score else "") or trial.failure or ""
+            look = "text-green-800" if score >= RIGHT else "text-red-700" if score == 0 else ""
+            ui.label(f"{name} {'✓' if score >= RIGHT else '✗' if score == 0 else '◐'} {points(score)}: {trial.output[:600]}").classes(f"said mono {look}")  # fmt: skip
+            if why:
+                ui.label(f"{name}: {why[:600]}").classes("soft said text-sm")
+        if min(len(changed.before.output), len(changed.after.output)) > LONG:
+            with ui.expansion("What differs, word by word"):
+                ui.html(diffed(changed.before.output, changed.after.output), sanitize=False).classes("said mono")  # fmt: skip
 
 
 def diffed(old: str, new: str) -> str:

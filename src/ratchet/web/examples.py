@@ -16,6 +16,7 @@ from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.data import as_version, restore
 from ratchet.data.importing import reference
+from ratchet.levers import files_in
 from ratchet.store import (
     Dataset,
     browse_examples,
@@ -23,6 +24,7 @@ from ratchet.store import (
     latest_dataset,
     load_datasets,
     load_examples,
+    load_steps,
     write_text,
 )
 from ratchet.store.edits import CHANGES, Edit, EditKind, add_edit, drop_edits, load_edits
@@ -57,8 +59,9 @@ class Examples:
             "Examples",
             f"{dataset.rows:,} of version {dataset.version}, {Path(dataset.source).name}",
         )
-        self._waiting()
-        self._suggested()
+        self._top = ui.column().classes("w-full")
+        self._open_dialog: ui.dialog | None = None
+        self._news()
         whole = self._page.may("admin")
         splits = {"": "all splits" if whole else "train and dev", "train": "train", "dev": "dev", **({"test": "test"} if whole else {})}  # fmt: skip
         with ui.row().classes("w-full items-end"):
@@ -130,6 +133,17 @@ class Examples:
 
     # --- what waits ---
 
+    def _news(self) -> None:
+        """Show what comes next, what waits, and what a model wrote."""
+        self._top.clear()
+        with self._top:
+            if not load_steps(self._engine, self._task.name) and not files_in(self._page.workspace.root / "tasks" / self._task.name):  # fmt: skip
+                with ui.row().classes("items-center"):
+                    ui.label("Next: write a prompt, and compare it with the plain one.")
+                    ui.button("Write a prompt", on_click=lambda: ui.navigate.to(f"/tasks/{self._task.name}/playground"), icon="edit").props("no-caps")  # fmt: skip
+            self._waiting()
+            self._suggested()
+
     def _waiting(self) -> None:
         made = load_edits(self._engine, self._task.name, waiting=True, what=CHANGES, limit=10_000)
         if not made:
@@ -180,13 +194,21 @@ class Examples:
         if lost:
             words += f"; {len(lost)} changes still wait: somebody else changed the same examples first, or they are sealed"  # fmt: skip
         ui.notify(words, type="warning" if lost else "positive", multi_line=True)
-        self._stay()
+        self._anew()
 
     def _discard(self, made: list[Edit], *, everyone: bool = False) -> None:
         drop_edits(self._engine, self._task.name, [e.id for e in made if everyone or e.who == self._page.who])  # fmt: skip
         self._stay()
 
     def _stay(self) -> None:
+        """Show what has changed, where one is: the search, the order and the page stay."""
+        if self._open_dialog:
+            self._open_dialog.close()
+        self._news()
+        self._look(self._table.pagination)
+
+    def _anew(self) -> None:
+        """Show another version."""
         ui.navigate.to(f"/tasks/{self._task.name}/examples")
 
     # --- one example ---
@@ -197,6 +219,7 @@ class Examples:
         waiting = next((e for e in history if e.what == "changed" and e.version is None), None)
         now = example_of(waiting) if waiting else example
         with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-3xl"):
+            self._open_dialog = dialog
             ui.label(f"{example.split} · {example.source or example.id}").classes("soft")
             if waiting and waiting.who != self._page.who:
                 ui.label(f"{waiting.who} has changed this example, and that waits to be saved; yours would take its place.").classes("text-amber-800").props('role="alert"')  # fmt: skip
@@ -281,6 +304,7 @@ class Examples:
 
     def _add(self) -> None:
         with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-3xl"):
+            self._open_dialog = dialog
             read = self._fields(None)
 
             def add() -> None:
@@ -333,23 +357,23 @@ class Examples:
             said = ["the newest"]
             for dataset, _ in found[1:]:
                 ids = example_ids(self._engine, dataset)
-                said.append(
-                    f"has {len(ids - newest):,} that the newest has not, and lacks {len(newest - ids):,} of it"
-                )
+                said.append(f"{len(newest - ids):,} of the newest came after it, {len(ids - newest):,} of its own went")  # fmt: skip
             return said
 
         said = await asyncio.to_thread(compared)
-        with ui.dialog(value=True), ui.card().classes("w-full max-w-4xl"):
+        with ui.dialog(value=True) as dialog, ui.card().classes("w-full max-w-4xl"):
+            title("Versions", level=2)
             for (dataset, at), diff in zip(found, said, strict=True):
                 with ui.row().classes("w-full items-center"):
                     ui.label(f"{dataset.version}: {dataset.rows:,} examples, {when(at)}, {Path(dataset.source).name}; {diff}").classes("grow said")  # fmt: skip
                     if dataset is not found[0][0]:
                         self._page.button("Restore", partial(self._restore, dataset), flat=True)
+            ui.button("Close", on_click=dialog.close).props("flat no-caps")
 
     async def _restore(self, dataset: Dataset) -> None:
         async with self._page.saving:
             await asyncio.to_thread(restore, self._engine, dataset, who=self._page.who)
-        self._stay()
+        self._anew()
 
     def _synthesis(self) -> None:
         with ui.dialog(value=True), ui.card().classes("w-full max-w-xl"):

@@ -70,7 +70,7 @@ HEAD = """
   #main a { color: #1a5fb4; }
   .q-notification .q-btn { --q-primary: #fff; color: #fff; }
   .body--dark .q-btn--flat, .body--dark .q-field { --q-primary: #8ab4f8; }
-  .body--dark .text-red-700 { color: #ff9a8f; } .body--dark .text-amber-800 { color: #ffc46b; }
+  .body--dark .text-green-800 { color: #7ddc9a; } .body--dark .text-red-700 { color: #ff9a8f; } .body--dark .text-amber-800 { color: #ffc46b; }
   .body--dark #main a { color: #8ab4f8; } .soft { color: #5f6368; } .body--dark .soft { color: #bdc1c6; }
   *:focus-visible { outline: 3px solid #1a73e8; outline-offset: 1px; }
 </style>
@@ -136,7 +136,13 @@ class Page:
                 if person is None:
                     ui.navigate.to("/login")
                     return
-                with self.frame(person, parts.get("task"), path):
+                task = parts.get("task")
+                if task is not None and task not in self.workspace.task_names():
+                    with self.frame(person, None, path):
+                        ui.label(f"There is no task {task!r}.").props('role="alert"')
+                        ui.link("To the tasks", "/")
+                    return
+                with self.frame(person, task, path):
                     if not person.may(role):
                         ui.label(f"This takes the role {role}; you are {person.role}.")
                         return
@@ -333,7 +339,7 @@ def chooser(text: str, took: Callable[[events.UploadEventArguments], Awaitable[N
 
 def hint(*words: str) -> ui.label:
     """Show the command that does the same."""
-    return ui.label(f"$ ratchet {shlex.join(words)}").classes("mono soft")
+    return ui.label(f"At a terminal: ratchet {shlex.join(words)}").classes("mono soft text-xs")
 
 
 def title(text: str, said: str = "", *, level: int = 1) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 
 from nicegui import ui
@@ -105,8 +106,8 @@ class Playground:
         title(
             "Playground", "What you write here is a candidate: the whole of what a model is sent."
         )
-        with ui.row().classes("w-full no-wrap gap-6"):
-            with ui.column().classes("w-1/2"):
+        with ui.row().classes("w-full md:flex-nowrap max-md:flex-col gap-6"):
+            with ui.column().classes("w-full md:w-1/2"):
                 choices = choices_of(self._bench)
                 self._from = ui.select(choices, value="champion", label="Begin from", on_change=self._page.does(self._begin, role="viewer")).classes("w-full")  # fmt: skip
                 self._fields()
@@ -122,7 +123,7 @@ class Playground:
                 with ui.row().classes("items-end"):
                     self._name = ui.input("Name: letters, digits, - and _").classes("w-64")
                     self._page.button("Save as a candidate", self._save, icon="save")
-            with ui.column().classes("w-1/2"):
+            with ui.column().classes("w-full md:w-1/2"):
                 labels = {k: f"{k + 1}. {' '.join(map(written, one.inputs.values()))[:90]}" for k, one in enumerate(self._examples)}  # fmt: skip
                 self._example = ui.select(labels, value=0, label="Example", with_input=True, on_change=self._page.does(self._look, role="viewer")).classes("w-full")  # fmt: skip
                 self._said = ui.column().classes("w-full gap-1").props('aria-label="The messages as they are sent"')  # fmt: skip
@@ -278,7 +279,7 @@ class Playground:
 
     def _save(self) -> None:
         """Write the candidate into the task's folder, where the lever `prompt` finds it."""
-        name = str(self._name.value or "").strip().lower()
+        name = re.sub(r"\s+", "-", str(self._name.value or "").strip().lower())
         if not TASK_NAME.fullmatch(name):
             raise UsageError("give it a name of letters, digits, - and _")
         candidate = self._written()

@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partial
 
 from nicegui import ui
 
@@ -10,7 +11,7 @@ from ratchet.core.errors import UsageError
 from ratchet.ladder import canary_test, cost_text, roll_back, start_canary
 from ratchet.store import load_releases
 from ratchet.store.requests import LoggedRequest, add_feedback, read_requests
-from ratchet.web.frame import Page, hint, table, title, when
+from ratchet.web.frame import Page, hint, points, table, title, when
 from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
@@ -44,13 +45,7 @@ def releases(page: Page, bench: Workbench) -> None:
         if last:
             ui.label(f"{name}: release {last.number}, {last.candidate.note or last.candidate.id} on {last.candidate.model}").classes("text-lg")  # fmt: skip
         with ui.row().classes("items-end"):
-
-            def serve(name: str = name) -> None:
-                made = bench.promote(name=name, who=page.who)
-                ui.notify(f"{made.name} is {made.candidate.id} now", type="positive")
-                ui.navigate.to(f"/tasks/{task}/release")
-
-            page.button("Serve the champion", serve, icon="rocket_launch")
+            page.button("Serve the champion", partial(serve, page, bench, name), icon="rocket_launch")  # fmt: skip
             if last:
                 share = ui.number("Share of a canary, %", value=10, min=1, max=99).classes("w-40")
 
@@ -72,13 +67,32 @@ def releases(page: Page, bench: Workbench) -> None:
         if last and last.canary:
             test = canary_test(engine, last)
             ui.label(f"canary {last.canary.id} gets {100 * last.share:.0f} %: {test.word}, {test.wins} wins and {test.losses} losses by feedback")  # fmt: skip
-        rows = [[one.number, one.candidate.id, when(one.at), one.who, one.why] for one in reversed(of_name)]  # fmt: skip
+        rows = [[one.number, one.candidate.note or one.candidate.id, when(one.at), one.who, one.why] for one in reversed(of_name)]  # fmt: skip
         if rows:
             table(["release", "candidate", "when", "who", "why"], rows, label="History")
     hint("promote", task)
     request = ui.context.client.request
     body = json.dumps({"model": names[0], "messages": [{"role": "user", "content": "…"}]}, ensure_ascii=False)  # fmt: skip
     ui.label(f"$ curl {request.base_url}v1/chat/completions -H 'content-type: application/json' -d '{body}'").classes("mono soft said")  # fmt: skip
+
+
+def serve(page: Page, bench: Workbench, name: str) -> None:
+    """Ask once more, with what is known of the champion, and serve it."""
+    champion = bench.champion()
+    score = next((step.score for step in reversed(bench.steps()) if step.candidate_id == champion.id), None)  # fmt: skip
+    known = "was never measured" if score is None else f"has {points(score)} of 100 points on dev"
+
+    def go() -> None:
+        made = bench.promote(name=name, who=page.who)
+        ui.notify(f"{made.name} is {made.candidate.note or made.candidate.id} now", type="positive")
+        ui.navigate.to(f"/tasks/{bench.task.name}/release")
+
+    with ui.dialog(value=True) as dialog, ui.card():
+        ui.label(f"{champion.note or champion.id}, on {champion.model}, {known}.").classes("said")
+        ui.label(f"From now on whoever asks for {name!r} is answered by it.")
+        with ui.row():
+            page.button("Serve it", go, icon="rocket_launch")
+            ui.button("Not yet", on_click=dialog.close).props("flat no-caps")
 
 
 class Log:

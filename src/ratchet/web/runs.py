@@ -96,6 +96,7 @@ def watch(page: Page, run_id: str, *, then: Callable[[], None] | None = None) ->
     with ui.row():
         stopping = page.button("Stop", stop, icon="stop")
         anew = page.button("Run again", once_more, icon="replay")
+    anew.set_visibility(False)
 
     def look() -> None:
         run = settled(page.workspace, run_id)

@@ -4,6 +4,7 @@ import asyncio
 import re
 import shutil
 import time
+from html import escape
 from pathlib import Path
 
 from nicegui import events, ui
@@ -12,6 +13,7 @@ from ratchet.core import Task
 from ratchet.core.errors import DataError, RatchetError, UsageError
 from ratchet.core.task import TASK_NAME
 from ratchet.data import Guess, Row, good_rows, guess_columns, guess_task, near_duplicates
+from ratchet.data.duplicates import groups_of
 from ratchet.data.splits import SPLITS
 from ratchet.jobs.commands import output_of, settled, start_run
 from ratchet.ladder import score_text
@@ -69,7 +71,7 @@ def card(page: Page, name: str) -> None:
             last = steps[-1]
             ui.label(f"last rung: {last.lever}, {'kept' if last.kept else 'dropped'}").classes("text-sm")  # fmt: skip
         else:
-            ui.label("not measured yet").classes("soft")
+            ui.label("nothing on its ladder yet").classes("soft")
         for release in {one.name: one for one in served}.values():  # the newest of each name
             count, failed = count_requests(engine, release.name, time.time() - DAY_S)
             ui.label(f"release {release.name}: {counted(count, 'request')} in 24 hours").classes("text-sm")  # fmt: skip
@@ -175,12 +177,14 @@ class Wizard:
                 self._inputs = ui.select(columns, value=list(guess.inputs), multiple=True, label="What goes in").props("use-chips").classes("min-w-64")  # fmt: skip
                 self._answer = ui.select(columns, value=guess.answer, label="The right answer").classes("min-w-40")  # fmt: skip
                 self._group = ui.select({"": "none", **{c: c for c in columns}}, value=guess.group or "", label="Rows that belong together").classes("min-w-64")  # fmt: skip
+            self._asked = ui.input("What the model is to do, in your words", placeholder="guessed if left out").classes("w-full")  # fmt: skip
             self._told = ui.column().classes("w-full")
             for one in (self._inputs, self._answer, self._group):
                 one.on_value_change(self.told)
             self.told()
-            self._page.button("Make the task", self.make, icon="check")
-            self._state = ui.label("").classes("said").props('role="status"')
+            with ui.row().classes("items-center"):
+                self._page.button("Make the task", self.make, icon="check")
+                self._state = ui.label("").classes("said").props('role="status"')
 
     def told(self) -> None:
         """Show the form of the answers and a preview, for the columns that are chosen now."""
@@ -192,7 +196,8 @@ class Wizard:
                 ui.label(str(error)).classes("text-red-700")
                 return
             labels = f": {', '.join(task.answer.labels[:12])}" if task.answer.labels else ""
-            ui.label(f"The answer is of kind {task.answer.kind}{labels}. It is scored by {task.metric.name}, and answered by {task.models.student}.")  # fmt: skip
+            ui.label(f"The answer is of kind {task.answer.kind}{labels}. It is scored by {task.metric.name}, and answered by the model {task.models.student}.")  # fmt: skip
+            self._asked.props(f'placeholder="{escape(task.instructions, quote=True)}" stack-label')
             rows = [[str(row.values.get(c, ""))[:PREVIEW] for c in (*guess.inputs, guess.answer)] for row in self._rows[:SHOWN]]  # fmt: skip
             table([*guess.inputs, f"→ {guess.answer}"], rows, label="The first rows")
             for line in self._odd(guess):
@@ -210,6 +215,9 @@ class Wizard:
         repeated = len(self._rows) - sum(map(len, answers.values()))
         texts = ["\n".join(str(row.values.get(c)) for c in guess.inputs) for row in self._rows]
         near = len({j for i, j in near_duplicates(texts) if texts[i] != texts[j]})
+        alike = len(set(groups_of(len(texts), near_duplicates(texts))))
+        if alike < len(SPLITS) and len(self._rows) < GUESSED_FROM:
+            return [f"These are too few rows: they are {alike} different ones, and the three parts need at least one each. Some thirty are a beginning, hundreds are better."]  # fmt: skip
         of = f"of the first {len(self._rows):,} rows"
         found = {
             f"{repeated:,} {of} stood there before, and are kept once": repeated,
@@ -239,6 +247,8 @@ class Wizard:
         words = ["import", self._page.near(self._file), "--task", name, *(f"--input={c}" for c in guess.inputs), f"--answer={guess.answer}", "--skip-bad"]  # fmt: skip
         if guess.group:
             words.append(f"--group={guess.group}")
+        if self._asked.value:
+            words.append(f"--instructions={self._asked.value}")
         made = start_run(self._page.workspace, name, words, self._page.who)
         with self._rest:
             hint(*words)
@@ -247,7 +257,8 @@ class Wizard:
 
         def look() -> None:
             found = settled(self._page.workspace, made.id)
-            self._state.set_text(output_of(self._page.workspace, made.id) or "reading …")
+            said = output_of(self._page.workspace, made.id).strip()
+            self._state.set_text(said.splitlines()[-1] if said and not found.is_done else said or "on its way …")  # fmt: skip
             if found.state == "succeeded":
                 timer.deactivate()
                 ui.navigate.to(f"/tasks/{name}/examples")
@@ -258,5 +269,6 @@ class Wizard:
                 timer.deactivate()
                 ui.navigate.to(f"/runs/{made.id}")
 
+        self._state.set_text("on its way …")
         with self._rest:
             timer = ui.timer(0.3, look)
