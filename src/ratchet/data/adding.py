@@ -5,6 +5,7 @@ The first reading takes an outline and divides it; the second writes the example
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -61,13 +62,10 @@ def add_examples(
         watch: Told what goes on, how many examples are done, and of how many, where that is known.
     Raises: DataError if they cannot be divided, or the second reading gives others than the first.
     """
-    for left in reversed(range(TRIES)):
-        try:
+    for _ in range(TRIES - 1):
+        with suppress(MovedError):
             return added(engine, task, read, source=source, afresh=afresh, watch=watch)
-        except MovedError:
-            if not left:
-                raise
-    raise AssertionError
+    return added(engine, task, read, source=source, afresh=afresh, watch=watch)
 
 
 def added(

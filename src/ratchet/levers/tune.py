@@ -164,9 +164,8 @@ class TuneLever:
             tuned = plain.changed(model=f"local:{folder.as_posix()}", note=note)
         else:
             tuned = plain.changed(adapter=result.adapter, note=note)
-            if (
-                evidence.bench.engine is not None
-            ):  # so that it can be asked for, taken away and merged
+            if evidence.bench.engine is not None:
+                # so that it can be asked for, taken away and merged
                 name_adapter(
                     evidence.bench.engine,
                     f"{evidence.task.name}-{result.adapter.rpartition('_')[-1][:8]}",

@@ -7,6 +7,7 @@ hundred promotions for which nothing changes at most five ever give an alarm.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 
 from ratchet.climbing import Climbing
@@ -41,8 +42,9 @@ class Alarms:
     async def watch(self) -> None:
         """Look at all of them, again and again."""
         while True:
-            for release in {one.name: one for one in load_releases(self._engine)}.values():
-                self.of(release)
+            with suppress(RatchetError):  # the database is away: it may come back
+                for release in {one.name: one for one in load_releases(self._engine)}.values():
+                    self.of(release)
             await asyncio.sleep(EVERY_S)
 
     def of(self, release: Release) -> list[str]:
@@ -66,7 +68,8 @@ class Alarms:
         except RatchetError:  # the task has changed, or its model is gone: its own views tell that
             return
         changed = [t.what for t, p in zip(drift.tests, drift.adjusted, strict=True) if p < level_of(number)]  # fmt: skip
-        self._known[key] = (number, changed)
+        before = self._known[key][1]
+        self._known[key] = (number, [*before, *(one for one in changed if one not in before)])
 
 
 def look_at(count: int) -> int:

@@ -24,7 +24,7 @@ __all__ = ["add_to", "diffed"]
 
 SHOWN, LONG = 10, 60
 RIGHT, POOR = 1 - 1e-9, 0.3
-"""From which score on an answer is right; below which one a candidate is wrong more often than not."""
+"""From which score on an answer is right; below which one candidates are called poor."""
 
 
 def add_to(page: Page) -> None:

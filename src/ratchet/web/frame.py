@@ -5,7 +5,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial, wraps
 from hashlib import sha256
@@ -275,8 +275,9 @@ class Page:
         """
         files = self.workspace.files / "page" / "files"
         for old in files.glob("*"):
-            if time.time() - old.stat().st_mtime > KEPT_S:
-                shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)  # fmt: skip
+            with suppress(FileNotFoundError):  # somebody else takes it away
+                if time.time() - old.stat().st_mtime > KEPT_S:
+                    shutil.rmtree(old) if old.is_dir() else old.unlink()
         folder = files / str(time.time_ns())
         folder.mkdir(parents=True)
         return folder / Path(name).name

@@ -4,7 +4,6 @@ import asyncio
 import re
 import shutil
 import time
-from html import escape
 from pathlib import Path
 
 from nicegui import events, ui
@@ -177,7 +176,7 @@ class Wizard:
                 self._inputs = ui.select(columns, value=list(guess.inputs), multiple=True, label="What goes in").props("use-chips").classes("min-w-64")  # fmt: skip
                 self._answer = ui.select(columns, value=guess.answer, label="The right answer").classes("min-w-40")  # fmt: skip
                 self._group = ui.select({"": "none", **{c: c for c in columns}}, value=guess.group or "", label="Rows that belong together").classes("min-w-64")  # fmt: skip
-            self._asked = ui.input("What the model is to do, in your words", placeholder="guessed if left out").classes("w-full")  # fmt: skip
+            self._asked = ui.input("What the model is to do, in your words", placeholder="guessed if left out").classes("w-full").props("stack-label")  # fmt: skip
             self._told = ui.column().classes("w-full")
             for one in (self._inputs, self._answer, self._group):
                 one.on_value_change(self.told)
@@ -197,7 +196,8 @@ class Wizard:
                 return
             labels = f": {', '.join(task.answer.labels[:12])}" if task.answer.labels else ""
             ui.label(f"The answer is of kind {task.answer.kind}{labels}. It is scored by {task.metric.name}, and answered by the model {task.models.student}.")  # fmt: skip
-            self._asked.props(f'placeholder="{escape(task.instructions, quote=True)}" stack-label')
+            self._asked.props["placeholder"] = task.instructions
+            self._asked.update()
             rows = [[str(row.values.get(c, ""))[:PREVIEW] for c in (*guess.inputs, guess.answer)] for row in self._rows[:SHOWN]]  # fmt: skip
             table([*guess.inputs, f"→ {guess.answer}"], rows, label="The first rows")
             for line in self._odd(guess):

@@ -135,17 +135,17 @@ def weights(page: Page, task: str, adapter: str, name: str) -> None:
     """Show what downloads an adapter, and what merges it into its base, to be downloaded then."""
     merged = page.workspace.files / "page" / "merged" / adapter
 
-    async def take(folder: Path) -> None:
-        path = page.inbox(f"{folder.name}.zip")
+    async def take(folder: Path, called: str) -> None:
+        path = page.inbox(f"{called}.zip")
         await asyncio.to_thread(zipped, folder, path)
         ui.download.file(path)
 
-    def download(text: str, folder: Path) -> None:
-        ui.button(text, on_click=page.does(partial(take, folder), role="viewer"), icon="download").props("flat no-caps")  # fmt: skip
+    def download(text: str, folder: Path, called: str) -> None:
+        ui.button(text, on_click=page.does(partial(take, folder, called), role="viewer"), icon="download").props("flat no-caps")  # fmt: skip
 
-    download("Download the adapter", adapter_folder(page.workspace.adapters, adapter))
+    download("Download the adapter", adapter_folder(page.workspace.adapters, adapter), name)
     if merged.is_dir():
-        download("Download merged weights", merged)
+        download("Download merged weights", merged, f"{name}-merged")
     else:
         words = ("adapters", "export", name, "--merge", "--out", page.near(merged))
         page.button("Merge into its base", lambda: page.begin(task, *words), flat=True)
