@@ -185,7 +185,7 @@ def full_grid(
     }
     program = dspy.Predict(dspy.Signature(fields, task.instructions))
     search = dspy.BootstrapFewShotWithRandomSearch(
-        score, max_bootstrapped_demos=SHOWN, max_labeled_demos=SHOWN, num_candidate_programs=PROGRAMS, num_threads=32
+        score, max_bootstrapped_demos=SHOWN, max_labeled_demos=SHOWN, num_candidate_programs=PROGRAMS, num_threads=64
     )  # fmt: skip
     lm = dspy.LM("openai/ratchet", engine=engine, cache=False)
     with dspy.context(lm=lm, adapter=OurPrompt()), contextlib.redirect_stdout(io.StringIO()):
@@ -333,6 +333,7 @@ async def main() -> None:
         "--sets", nargs="*", choices=list(SETS), default=["banking77", "prices", "presidio"]
     )
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="The first seed, where processes with outputs of their own share the work.")  # fmt: skip
     parser.add_argument("--validation", type=int, help="Validation examples, in place of a set's own number; with another --output.")  # fmt: skip
     parser.add_argument(
         "--can", action="store_true", help="Only say what the start scores on each set."
@@ -362,7 +363,7 @@ async def main() -> None:
             print(f"{name}: {len(distinct)} examples, start {starts[name].id}", flush=True)
         local = LocalModel("local:nano", NANO, adapters=adapters)
         async with ModelPool() as pool:
-            for seed in range(given.seeds):
+            for seed in range(given.first, given.first + given.seeds):
                 for name in given.sets:
                     if any(run["seed"] == seed for run in results[name]):
                         continue

@@ -1,9 +1,12 @@
 """What the owner of a server sets: limits of keys, who stands in, what is remembered, how the log is kept; and other endpoints."""
 
+import asyncio
+import json
 import sqlite3
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +32,7 @@ from ratchet.core import (
     Task,
 )
 from ratchet.core.errors import ReplyError
-from ratchet.gateway import Gateway
+from ratchet.gateway import Gateway, access, answering
 from ratchet.ladder import promote
 from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import EndpointSettings, ServeSettings, open_database
@@ -300,6 +303,49 @@ def test_secrets_and_personal_data_are_blacked_out() -> None:
         assert gone not in clean
     for kept in ("20261122", "12.50"):
         assert kept in clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-abcdefghijklmnopqrst", "rk-abcdefghijklmnopqrst", "pk-abcdefghijklmnopqrst", "ghp_abcdefghijklmnopqrstuv", "AKIAABCDEFGHIJKLMNOP",
+        "xoxb-1234567890ab", "AIza" + "a" * 35, "hf_abcdefghijklmnopqrst", "glpat-abcdefghijklmnopqrst", "eyJabcdefgh.eyJabcdefgh.abcdefgh",
+        "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", "ann@example.org", "DE89370400440532013000",
+        "4111111111111111", "123-45-6789", "10.0.0.1", "555 123 4567", "(030) 1234567",
+    ],
+)  # fmt: skip
+def test_each_form_is_found_where_it_stands_alone(text: str) -> None:
+    """The signs by which a request is passed over miss none of the forms."""
+    assert text not in json.loads(redacted({"a": {"b": ["é\n", text]}}, ("secrets", "pii")))["a"]["b"][1]  # fmt: skip
+
+
+def test_who_comes_while_names_and_keys_are_read_waits_for_the_same_reading(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fifty at once read neither fifty times."""
+    read = Counter[str]()
+
+    def counted(name: str, work: Callable[..., object]) -> Callable[..., object]:
+        def go(*given: object) -> object:
+            read[name] += 1
+            time.sleep(0.05)
+            return work(*given)
+
+        return go
+
+    monkeypatch.setattr(answering, "load_releases", counted("releases", answering.load_releases))
+    monkeypatch.setattr(access, "load_keys", counted("keys", access.load_keys))
+    names, doors = answering.Names(engine, ModelPool()), access.Access(engine)
+
+    async def ask() -> None:
+        await doors.check([], "chat")
+        await names.refresh()
+
+    async def many() -> None:
+        await asyncio.gather(*(ask() for _ in range(50)))
+
+    asyncio.run(many())
+    assert read == {"releases": 1, "keys": 1}
 
 
 @pytest.mark.local

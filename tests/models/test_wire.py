@@ -208,6 +208,42 @@ def test_no_more_connections_than_are_allowed(run):
     assert server.most <= 3
 
 
+def test_each_call_has_its_own_deadline_wherever_it_waits(run):
+    """For its turn, for the status, in the middle of a body; a later one with less time ends before an earlier one."""
+    half = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"
+    server = Says(b"", b"", half)
+
+    async def work(pool):
+        loop, ended = asyncio.get_running_loop(), []
+        started = loop.time()
+
+        async def call(timeout_s):
+            with pytest.raises(TimeoutError):
+                await said(pool, timeout_s=timeout_s)
+            ended.append((timeout_s, loop.time() - started))
+
+        async with asyncio.TaskGroup() as group:
+            for timeout_s in (0.6, 0.4, 0.2):  # two have their turn, one waits for it
+                group.create_task(call(timeout_s))
+        came = []
+
+        async def half_a_stream():
+            async with pool.stream("/v1", b"", timeout_s=0.2) as answer:
+                came.append(answer.status)
+                async for piece in answer.pieces():
+                    came.append(piece)  # noqa: PERF401 - what came before the deadline is wanted
+
+        with pytest.raises(TimeoutError):
+            await half_a_stream()
+        return ended, came, await said(pool)
+
+    ended, came, after = run(server, work, limit=2)
+    assert came == [200, b"half"]
+    assert [wanted for wanted, _ in ended] == [0.2, 0.4, 0.6]
+    assert all(wanted <= took + 0.01 for wanted, took in ended)
+    assert after == (200, b"hi")
+
+
 def test_a_stream_comes_piece_by_piece_and_holds_its_server_up(run):
     """Its status is there before its body, and where nobody reads the server cannot send on; all of it arrives in order."""
     parts = [bytes([65 + n % 26]) * 100_000 for n in range(80)]

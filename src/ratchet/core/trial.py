@@ -24,6 +24,8 @@ class Usage(Record):
 
 def total(usages: Sequence[Usage]) -> Usage:
     """Return what several calls used; the cost is unknown where one of them is."""
+    if len(usages) == 1:
+        return usages[0]
     costs = [usage.cost_usd for usage in usages]
     known = [cost for cost in costs if cost is not None]
     return Usage(

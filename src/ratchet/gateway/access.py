@@ -24,6 +24,7 @@ class Access:
         self._keys: dict[str, Key] | None = None
         """Who may ask, by the hash of the key; None where there are no keys, and so anyone on this machine may."""
         self._read_at = -FRESH_S
+        self._reading = asyncio.Lock()
         self._left: dict[str, tuple[float, float]] = {}
         """By key: how many requests it may make at once, and when that was."""
         self._spent: dict[str, float] = {}
@@ -35,7 +36,9 @@ class Access:
         Raises: Problem if it has none, or too much was asked.
         """
         if time.monotonic() - self._read_at > FRESH_S:
-            await self.read()
+            async with self._reading:  # one for all who come meanwhile
+                if time.monotonic() - self._read_at > FRESH_S:
+                    await self.read()
         if self._keys is None:
             return None
         given = next((v for k, v in headers if k == b"authorization"), b"")

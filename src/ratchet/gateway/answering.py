@@ -55,15 +55,19 @@ class Names:
         self.adapters: dict[str, NamedAdapter] = {}
         self._random = Random()  # which candidate answers, no secret
         self._read_at = -FRESH_S
-        self._opening = asyncio.Lock()
+        self._reading, self._opening = asyncio.Lock(), asyncio.Lock()
 
     def expire(self) -> None:
         """Read anew before the next request: names may have changed."""
         self._read_at = -FRESH_S
 
     async def refresh(self) -> None:
-        """Read what names stand for, where that was some seconds ago."""
-        if time.monotonic() - self._read_at > FRESH_S:
+        """Read what names stand for, where that was some seconds ago; who comes meanwhile waits for it."""
+        if time.monotonic() - self._read_at <= FRESH_S:
+            return
+        async with self._reading:
+            if time.monotonic() - self._read_at <= FRESH_S:
+                return
             found = await asyncio.to_thread(load_releases, self._engine)
             named = await asyncio.to_thread(list_adapters, self._engine)
             last = {one.name: one for one in found}

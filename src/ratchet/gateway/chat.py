@@ -32,7 +32,7 @@ from ratchet.gateway.shapes import (
     tool_calls,
     usage_of,
 )
-from ratchet.gateway.traces import parent_of, record
+from ratchet.gateway.traces import are_taken, parent_of, record
 from ratchet.models import ChatReply
 from ratchet.store.keys import Key
 from ratchet.store.requests import LoggedRequest, RequestWriter
@@ -93,6 +93,7 @@ class Chat:
         self._writer, self._metrics = writer, metrics
         self._random = Random()  # ids, not secrets
         self._vigil = Vigil()
+        self._spans_are_taken = are_taken()
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/chat/completions`."""
@@ -294,23 +295,8 @@ class Chat:
         if passing.who:
             body["answered_by"] = passing.who
         status = problem.status if problem else 200
-        record(
-            passing.parent,
-            "chat" if passing.is_chat else "text_completion",
-            asked.model if asked else "",
-            {
-                "response.id": passing.id,
-                "response.model": passing.who or (meant.model.name if meant else None),
-                "response.finish_reasons": [reply.finish_reason for reply in replies] or None,
-                "request.temperature": meant.request.temperature if meant else None,
-                "request.max_tokens": meant.request.max_tokens if meant else None,
-                "usage.input_tokens": used["prompt_tokens"],
-                "usage.output_tokens": used["completion_tokens"],
-            },
-            started_s=passing.at,
-            seconds=latency_s,
-            problem=str(problem) if problem else None,
-        )
+        if self._spans_are_taken:
+            span_of(passing, used, latency_s, problem)
         self._access.charge(passing.key, cost)
         self._metrics.count(
             asked.model if asked and status != 404 else "",
@@ -340,6 +326,30 @@ class Chat:
                 body=body,
             )
         )
+
+
+def span_of(
+    passing: Passing, used: dict[str, int], latency_s: float, problem: Problem | None
+) -> None:
+    """Write the span of a request that has ended."""
+    asked, meant = passing.asked, passing.meant
+    record(
+        passing.parent,
+        "chat" if passing.is_chat else "text_completion",
+        asked.model if asked else "",
+        {
+            "response.id": passing.id,
+            "response.model": passing.who or (meant.model.name if meant else None),
+            "response.finish_reasons": [reply.finish_reason for reply in passing.replies] or None,
+            "request.temperature": meant.request.temperature if meant else None,
+            "request.max_tokens": meant.request.max_tokens if meant else None,
+            "usage.input_tokens": used["prompt_tokens"],
+            "usage.output_tokens": used["completion_tokens"],
+        },
+        started_s=passing.at,
+        seconds=latency_s,
+        problem=str(problem) if problem else None,
+    )
 
 
 def shown(reply: ChatReply) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from ratchet.core.errors import UsageError
 
-__all__ = ["configure", "parent_of", "record"]
+__all__ = ["are_taken", "configure", "parent_of", "record"]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 Value = str | int | float | list[str]
@@ -38,6 +38,11 @@ def configure() -> bool:
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
     return True
+
+
+def are_taken() -> bool:
+    """Return whether anybody takes spans; where nobody does there is no need to make them."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 def parent_of(headers: Iterable[tuple[bytes, bytes]]) -> Context | None:
@@ -71,8 +76,6 @@ def record(
         seconds: How long it took.
         problem: What went wrong, if anything.
     """
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        return  # nobody takes spans
     known = {f"gen_ai.{name}": value for name, value in attributes.items() if value is not None}
     span = trace.get_tracer("ratchet").start_span(
         f"{operation} {model}",

@@ -83,7 +83,7 @@ class EndpointModel:
     async def _tried(self, body: bytes, url: str, read: Callable[[bytes, float], Read]) -> Read:
         """Return what the endpoint says, read by `read` from the content and its latency; a failed call is tried again."""
         deadline = time.monotonic() + self._timeout_s
-        last = ReplyError(f"{self.name}: no reply within {self._timeout_s:g} s", kind="timeout")
+        last: ReplyError | None = None
         for attempt in range(self._retries + 1):
             left = deadline - time.monotonic()
             if left <= 0:
@@ -100,7 +100,9 @@ class EndpointModel:
                 if attempt == self._retries or time.monotonic() + pause >= deadline:
                     break
                 await asyncio.sleep(pause)
-        raise last
+        raise last or ReplyError(
+            f"{self.name}: no reply within {self._timeout_s:g} s", kind="timeout"
+        )
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
         """Yield the text as the endpoint sends it, then the whole reply; only before the first piece is a call tried again."""

@@ -115,6 +115,38 @@ class Answer:
             self._waiter.set_result(None)
 
 
+class Deadlines:
+    """Ends replies that are late: one timer for all of them, as one for each takes a twentieth of a call."""
+
+    def __init__(self) -> None:
+        self._ends: dict[Answer, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, answer: Answer, ends_at: float) -> None:
+        """Take note of a reply, and of when it must be whole, by the loop's clock."""
+        self._ends[answer] = ends_at
+        if self._timer is None or ends_at < self._timer.when():
+            self._look_at(ends_at)
+
+    def end(self, answer: Answer) -> None:
+        """Forget a reply."""
+        del self._ends[answer]
+
+    def _look_at(self, moment: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(moment, self._look)
+
+    def _look(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for answer, ends_at in self._ends.items():
+            if ends_at <= now:
+                answer.ends(TimeoutError())
+        self._timer = None
+        if left := [ends_at for ends_at in self._ends.values() if ends_at > now]:
+            self._look_at(min(left))
+
+
 class Connection(asyncio.Protocol):
     """One connection, and the reply that comes on it."""
 
@@ -155,7 +187,7 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as error:
             self._ended(CutError(f"it is no HTTP: {error}"))
             self.close()
-        if self._holds_back and not answer.is_whole:
+        if self._holds_back and self._answer:
             answer.hold()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -224,6 +256,7 @@ class Wire:
         self._head = lines.encode("utf-8")
         self._free: list[Connection] = []
         self._turn = asyncio.Semaphore(limit)
+        self._deadlines = Deadlines()
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, path: str, body: bytes, *, timeout_s: float) -> tuple[Answer, bytes]:
@@ -236,12 +269,11 @@ class Wire:
         Raises: TimeoutError; OSError if nobody answers; CutError if the reply is cut.
         """
         request = self._request(path, body)
-        async with asyncio.timeout(timeout_s), self._turn:
-            connection, answer = await self._asked(request, holds_back=False)
-            try:
-                return answer, await answer.content()
-            finally:
-                self._keep(connection, answer)
+        connection, answer = await self._asked(request, timeout_s, holds_back=False)
+        try:
+            return answer, await answer.content()
+        finally:
+            self._keep(connection, answer)
 
     @asynccontextmanager
     async def stream(self, path: str, body: bytes, *, timeout_s: float) -> AsyncIterator[Answer]:
@@ -250,12 +282,11 @@ class Wire:
         Raises: as `post`.
         """
         request = self._request(path, body)
-        async with asyncio.timeout(timeout_s), self._turn:
-            connection, answer = await self._asked(request, holds_back=True)
-            try:
-                yield answer
-            finally:
-                self._keep(connection, answer)
+        connection, answer = await self._asked(request, timeout_s, holds_back=True)
+        try:
+            yield answer
+        finally:
+            self._keep(connection, answer)
 
     async def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -265,23 +296,39 @@ class Wire:
     def _request(self, path: str, body: bytes) -> bytes:
         return b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (path.encode(), self._head, len(body), body)  # fmt: skip
 
-    async def _asked(self, request: bytes, *, holds_back: bool) -> tuple[Connection, Answer]:
-        """Return a reply that has begun; a kept connection that its server has just closed is no error, a new one is."""
-        while True:
-            kept = self._kept()
-            connection = kept or await self._opened()
-            answer = connection.ask(request, holds_back=holds_back)
-            try:
-                await answer.begun()
-            except BaseException as error:
-                connection.close()
-                if kept is None or not isinstance(error, ConnectionError):
-                    raise
-            else:
-                return connection, answer
+    async def _asked(
+        self, request: bytes, timeout_s: float, *, holds_back: bool
+    ) -> tuple[Connection, Answer]:
+        """Return a reply that has begun, of which `_keep` must be told when it is read; a kept connection that its server has just closed is no error, a new one is."""
+        ends_at = asyncio.get_running_loop().time() + timeout_s
+        if self._turn.locked():
+            async with asyncio.timeout_at(ends_at):
+                await self._turn.acquire()
+        else:
+            await self._turn.acquire()  # at once
+        try:
+            while True:
+                kept = self._kept()
+                connection = kept or await self._opened(ends_at)
+                answer = connection.ask(request, holds_back=holds_back)
+                self._deadlines.begin(answer, ends_at)
+                try:
+                    await answer.begun()
+                except BaseException as error:
+                    self._deadlines.end(answer)
+                    connection.close()
+                    if kept is None or not isinstance(error, ConnectionError):
+                        raise
+                else:
+                    return connection, answer
+        except BaseException:
+            self._turn.release()
+            raise
 
     def _keep(self, connection: Connection, answer: Answer) -> None:
         """Take a connection back, if its reply has ended: whoever goes away early leaves the rest of it in front of the next one."""
+        self._deadlines.end(answer)
+        self._turn.release()
         if answer.is_whole and connection.is_usable:
             connection.used_at = asyncio.get_running_loop().time()
             self._free.append(connection)
@@ -297,15 +344,17 @@ class Wire:
             found.close()
         return None
 
-    async def _opened(self) -> Connection:
+    async def _opened(self, ends_at: float) -> Connection:
         if self._is_secure and self._tls is None:
             self._tls = ssl.create_default_context()
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout_at(min(ends_at, loop.time() + CONNECT_S)):
                 _, made = await loop.create_connection(
                     Connection, self._host, self._port, ssl=self._tls
                 )
         except TimeoutError as error:
+            if loop.time() >= ends_at:
+                raise
             raise ConnectionError(f"no connection within {CONNECT_S:g} s") from error
         return made

@@ -6,6 +6,7 @@ names: whoever must hide those too should not log bodies at all.
 
 import json
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,12 +22,27 @@ CHECKED = "card"
 """Found by its digits, and only where they pass Luhn's check."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Something that is blacked out."""
+
+    name: str
+    pattern: re.Pattern[str]
+    signs: tuple[bytes, ...]
+    """Whatever it finds holds one of them; without any, it may be anywhere."""
+
+    def may_be_in(self, whole: bytes) -> bool:
+        """Return whether JSON may hold it: to look for signs takes a twentieth of the time."""
+        return not self.signs or any(sign in whole for sign in self.signs)
+
+
 def redacted(body: Json, kinds: tuple[str, ...]) -> bytes:
     """Return a body as JSON in which what the kinds (`secrets`, `pii`) name is replaced by its name in brackets, text by text."""
     known = patterns(kinds)
     try:
         whole = orjson.dumps(body)
-        if b"\\u0000" not in whole and not found(body, known):
+        likely = [kind for kind in known if kind.may_be_in(whole)]
+        if b"\\u0000" not in whole and not (likely and found(body, likely)):
             return whole
     except TypeError:  # half a character, or a number of more than 64 bits
         pass
@@ -42,12 +58,12 @@ def clean(value: Json, kinds: tuple[str, ...]) -> Json:
     return cleaned(storable(value), patterns(kinds))
 
 
-def found(value: Json, known: list[tuple[str, re.Pattern[str]]]) -> bool:
+def found(value: Json, known: list[Kind]) -> bool:
     """Return whether there is anything to clean: the texts are looked through all at once, which may find too much."""
     texts = list[str]()
     gather(value, texts)
     whole = "\n".join(texts)
-    return any(pattern.search(whole) for _, pattern in known)
+    return any(kind.pattern.search(whole) for kind in known)
 
 
 def gather(value: Json, texts: list[str]) -> None:
@@ -62,11 +78,11 @@ def gather(value: Json, texts: list[str]) -> None:
             gather(item, texts)
 
 
-def cleaned(value: Json, known: list[tuple[str, re.Pattern[str]]]) -> Json:
+def cleaned(value: Json, known: list[Kind]) -> Json:
     """Return a value with every text in it cleaned, names of fields too."""
     if isinstance(value, str):
-        for name, pattern in known:
-            value = pattern.sub(checked if name == CHECKED else f"[{name}]", value)
+        for kind in known:
+            value = kind.pattern.sub(checked if kind.name == CHECKED else f"[{kind.name}]", value)
         return value
     if isinstance(value, dict):
         return {cleaned(name, known): cleaned(item, known) for name, item in value.items()}
@@ -80,13 +96,17 @@ def checked(found: re.Match[str]) -> str:
 
 
 @lru_cache
-def patterns(kinds: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
-    """Return names and patterns in the order of the file."""
+def patterns(kinds: tuple[str, ...]) -> list[Kind]:
+    """Return what the file knows of the kinds, in its order."""
     known = yaml.safe_load((Path(__file__).parent / "redaction.yaml").read_text("utf-8"))
     return [
-        (name, re.compile(pattern, re.DOTALL))
+        Kind(
+            name,
+            re.compile(one["pattern"], re.DOTALL),
+            tuple(sign.encode() for sign in one.get("signs", ())),
+        )
         for kind in kinds
-        for name, pattern in known[kind].items()
+        for name, one in known[kind].items()
     ]
 
 

@@ -34,7 +34,7 @@ log = logging.getLogger("ratchet.gateway")
 FIGURES = tuple(column.name for column in requests.columns)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LoggedRequest:
     """One request with its reply."""
 
