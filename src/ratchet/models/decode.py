@@ -10,15 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
-from transformers.cache_utils import (
-    Cache,
-    DynamicLayer,
-    LinearAttentionAndFullAttentionLayer,
-    LinearAttentionLayer,
-)
+
+from ratchet.models.cache import are_joinable, cut, put_beside, with_room
 
 if TYPE_CHECKING:
-    from transformers import BatchEncoding, PreTrainedModel
+    from transformers import BatchEncoding, Cache, PreTrainedModel
 
 __all__ = ["Batch", "Likely", "Row", "take"]
 
@@ -26,8 +22,6 @@ COLDEST = 1e-4
 """Below this temperature the likeliest token is taken: dividing by less overflows."""
 SHRINK_AT = 0.75
 """Ended rows are dropped once the batch can shrink to this share."""
-JOINABLE = {DynamicLayer, LinearAttentionLayer, LinearAttentionAndFullAttentionLayer}
-"""Layers of a cache whose rows can be put beside those of another one."""
 shared = torch.Generator().manual_seed(int.from_bytes(os.urandom(7)))
 """The random numbers of rows without a seed."""
 
@@ -136,11 +130,7 @@ class Batch:
     @property
     def can_join(self) -> bool:
         """Whether rows may join: always where nobody is there, else where the model's cache lets them."""
-        return not len(self) or all(type(layer) in JOINABLE for layer in self._layers)
-
-    @property
-    def _layers(self) -> list[object]:
-        return self._cache.layers if self._cache else []
+        return not len(self) or are_joinable(self._cache)
 
     def join(self, encoded: "BatchEncoding", rows: Sequence[Row]) -> list[Row]:
         """Put rows into the batch, and take the first token of each; return those that ended with it.
@@ -154,14 +144,13 @@ class Batch:
         self._route([row.adapter for row in rows])
         cache, last = self._forward(encoded["input_ids"], attention, places, None, rows)
         ended = [row for row in rows if row.is_done]
-        if not len(self):  # what is there is done
-            self._rows, self._cache, self._attention = list(rows), cache, attention
+        if self._cache is None or not len(self):  # what is there is done
+            self._rows, self._cache, self._attention = list(rows), with_room(cache), attention
             self._last, self._places = last, places[:, -1:]
             return ended
         self._drop(always=True)
         width = max(self._attention.shape[1], attention.shape[1])
-        for mine, new in zip(self._layers, cache.layers, strict=True):
-            put_beside(mine, new, width)
+        put_beside(self._cache, cache, width)
         self._attention = torch.cat([widened(self._attention, width), widened(attention, width)])
         self._last = torch.cat([self._last, last])
         self._places = torch.cat([self._places, places[:, -1:]])
@@ -194,9 +183,9 @@ class Batch:
         ids: torch.Tensor,
         attention: torch.Tensor,
         places: torch.Tensor,
-        cache: Cache | None,
+        cache: "Cache | None",
         rows: Sequence[Row],
-    ) -> tuple[Cache, torch.Tensor]:
+    ) -> "tuple[Cache, torch.Tensor]":
         """Return the cache, and the token taken for each row, which is added to it where it is not done."""
         with torch.inference_mode():
             out = self._model(
@@ -231,11 +220,9 @@ class Batch:
             return
         self._reorder(live)
         empty = int((self._attention.sum(0) > 0).int().argmax())
-        if empty and all(type(layer) in JOINABLE for layer in self._layers):  # the longest has gone
+        if empty and self._cache and are_joinable(self._cache):  # the longest has gone
             self._attention = self._attention[:, empty:]
-            for layer in self._layers:
-                if isinstance(layer, DynamicLayer):
-                    layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
+            cut(self._cache, empty)
         self.reroute()
 
     def _sort(self) -> None:
@@ -251,26 +238,6 @@ class Batch:
         self._rows = [self._rows[place] for place in places]
         self._attention, self._last = self._attention[index], self._last[index]
         self._places = self._places[index]
-
-
-def put_beside(mine: object, new: object, width: int) -> None:
-    """Put the rows of a layer's cache below those of another one, both filled up on the left to `width` tokens."""
-    if isinstance(mine, DynamicLayer) and isinstance(new, DynamicLayer) and new.is_initialized:
-        mine.keys = torch.cat([filled(mine.keys, width), filled(new.keys, width)])
-        mine.values = torch.cat([filled(mine.values, width), filled(new.values, width)])
-    if isinstance(mine, LinearAttentionLayer) and isinstance(new, LinearAttentionLayer):
-        for states, more in (
-            (mine.conv_states, new.conv_states),
-            (mine.recurrent_states, new.recurrent_states),
-        ):
-            for place, state in states.items():
-                if state is not None:
-                    states[place] = torch.cat([state, more[place]])
-
-
-def filled(states: torch.Tensor, width: int) -> torch.Tensor:
-    """Return keys or values with zeros on the left, from shape (rows, heads, tokens, size) to (rows, heads, width, size)."""
-    return torch.nn.functional.pad(states, (0, 0, width - states.shape[2], 0))
 
 
 def widened(attention: torch.Tensor, width: int) -> torch.Tensor:
