@@ -29,7 +29,7 @@ CACHED = 10_000
 """So many replies are remembered."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Meant:
     """What a request means: who answers what."""
 

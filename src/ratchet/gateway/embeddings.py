@@ -16,7 +16,7 @@ from ratchet.store.requests import LoggedRequest, RequestWriter
 
 __all__ = ["Embeddings"]
 
-KNOWN = ("model", "input", "encoding_format", "dimensions")
+KNOWN = frozenset(("model", "input", "encoding_format", "dimensions"))
 MOST_TEXTS = 2048
 
 

@@ -25,38 +25,17 @@ __all__ = ["Asked", "Problem", "chat_body", "chunk", "completion", "event", "pro
 MOST_CHOICES = 16
 MOST_LOGPROBS = 20
 DEFAULT_TOKENS, TEXT_TOKENS = 1024, 16
-UNSUPPORTED = ("logit_bias", "suffix", "echo", "best_of", "audio", "modalities", "prediction")
-IGNORED = (
-    "frequency_penalty",
-    "presence_penalty",
-    "parallel_tool_calls",
-    "service_tier",
-    "store",
-    "stream_options",
-    "user",
-    "metadata",
+UNSUPPORTED = frozenset(
+    ("logit_bias", "suffix", "echo", "best_of", "audio", "modalities", "prediction")
 )
-KNOWN = (
-    "model",
-    "peft",
-    "messages",
-    "inputs",
-    "n",
-    "stream",
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "max_completion_tokens",
-    "seed",
-    "logprobs",
-    "top_logprobs",
-    "stop",
-    "tools",
-    "tool_choice",
-    "response_format",
-)
-TEXT_KNOWN = (
-    "model", "peft", "prompt", "n", "stream", "temperature", "top_p", "max_tokens", "seed", "logprobs", "stop",
+IGNORED = frozenset(
+    ("frequency_penalty", "presence_penalty", "parallel_tool_calls", "service_tier", "store", "stream_options", "user", "metadata")
+)  # fmt: skip
+KNOWN = frozenset(
+    ("model", "peft", "messages", "inputs", "n", "stream", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs", "stop", "tools", "tool_choice", "response_format")
+)  # fmt: skip
+TEXT_KNOWN = frozenset(
+    ("model", "peft", "prompt", "n", "stream", "temperature", "top_p", "max_tokens", "seed", "logprobs", "stop")
 )  # fmt: skip
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
@@ -111,7 +90,7 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(500, "the server failed on this request; its log says why", kind="server_error")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Asked:
     """A chat request, read and checked."""
 
@@ -125,8 +104,6 @@ class Asked:
     """Whether a stream ends with the usage."""
     inputs: dict[str, Json] | None
     """The fields of a release's task, where they are given by name."""
-    given: frozenset[str]
-    """The names of the parameters that were given."""
     end_user: str | None
     body: dict[str, Json]
 
@@ -140,7 +117,6 @@ def chat_body(content: bytes) -> Asked:
     inputs = body.get("inputs")
     if inputs is not None and not isinstance(inputs, dict):
         raise Problem(400, "'inputs' must be an object of the task's fields", param="inputs")
-    given = {name for name, value in body.items() if value is not None}
     user = body.get("user")
     options = body.get("stream_options")
     return Asked(
@@ -155,12 +131,14 @@ def chat_body(content: bytes) -> Asked:
             top_p=number(body, "top_p", 1e-6, 1, 1.0),
             max_tokens=whole(
                 body,
-                "max_completion_tokens" if "max_completion_tokens" in given else "max_tokens",
+                "max_tokens"
+                if body.get("max_completion_tokens") is None
+                else "max_completion_tokens",
                 1,
                 1_000_000,
                 DEFAULT_TOKENS,
             ),
-            seed=whole(body, "seed", -(2**63), 2**63 - 1, 0) if "seed" in given else None,
+            seed=seed_of(body),
             logprobs=logprobs_of(body),
             stop=stop_of(body.get("stop")),
         ),
@@ -168,13 +146,12 @@ def chat_body(content: bytes) -> Asked:
         stream=bool(body.get("stream")),
         usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
         inputs=inputs,
-        given=frozenset(given),
         end_user=str(user)[:200] if user else None,
         body=body,
     )
 
 
-def object_of(content: bytes, names: tuple[str, ...]) -> dict[str, Json]:
+def object_of(content: bytes, names: frozenset[str]) -> dict[str, Json]:
     """Return the object that a body holds; parameters that nobody knows are refused."""
     try:
         body = orjson.loads(content)
@@ -183,13 +160,15 @@ def object_of(content: bytes, names: tuple[str, ...]) -> dict[str, Json]:
     if not isinstance(body, dict):
         raise Problem(400, f"the body must be a JSON object, not {type(body).__name__}")
     for name in body:
-        if name in UNSUPPORTED and body[name] not in (None, False):
+        if name in names or name in IGNORED:
+            continue
+        if name not in UNSUPPORTED:
+            raise Problem(
+                400, f"unknown parameter {name!r}.{did_you_mean(name, sorted(names))}", param=name
+            )
+        if body[name] not in (None, False):
             raise Problem(
                 400, f"{name!r} is not supported by this server; leave it out", param=name
-            )
-        if name not in names and name not in IGNORED and name not in UNSUPPORTED:
-            raise Problem(
-                400, f"unknown parameter {name!r}.{did_you_mean(name, names)}", param=name
             )
     return body
 
@@ -309,6 +288,10 @@ def logprobs_of(body: dict[str, Json]) -> int | None:
     return count if wanted else None
 
 
+def seed_of(body: dict[str, Json]) -> int | None:
+    return None if body.get("seed") is None else whole(body, "seed", -(2**63), 2**63 - 1, 0)
+
+
 def stop_of(value: Json) -> tuple[str, ...]:
     found = [value] if isinstance(value, str) else value or []
     if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
@@ -412,11 +395,10 @@ def text_body(content: bytes) -> list[Asked]:
         prompts = [prompts]
     if not isinstance(prompts, list) or not prompts or not all(isinstance(p, str) for p in prompts):
         raise Problem(400, "'prompt' must be a text or a list of texts", param="prompt")
-    given = {name for name, value in body.items() if value is not None}
     stream = bool(body.get("stream"))
     if stream and len(prompts) > 1:
         raise Problem(400, "'prompt' must be one text with 'stream'", param="prompt")
-    count = whole(body, "logprobs", 0, 5, 0) if "logprobs" in given else None
+    count = None if body.get("logprobs") is None else whole(body, "logprobs", 0, 5, 0)
     options, user = body.get("stream_options"), body.get("user")
     return [
         Asked(
@@ -428,7 +410,7 @@ def text_body(content: bytes) -> list[Asked]:
                 temperature=number(body, "temperature", 0, 2, 1.0),
                 top_p=number(body, "top_p", 1e-6, 1, 1.0),
                 max_tokens=whole(body, "max_tokens", 1, 1_000_000, TEXT_TOKENS),
-                seed=whole(body, "seed", -(2**63), 2**63 - 1, 0) if "seed" in given else None,
+                seed=seed_of(body),
                 logprobs=count,
                 stop=stop_of(body.get("stop")),
             ),
@@ -436,7 +418,6 @@ def text_body(content: bytes) -> list[Asked]:
             stream=stream,
             usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
             inputs=None,
-            given=frozenset(given),
             end_user=str(user)[:200] if user else None,
             body=body,
         )

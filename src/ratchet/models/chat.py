@@ -9,9 +9,12 @@ from ratchet.core import Json, Usage
 __all__ = ["ChatModel", "ChatReply", "ChatRequest", "LikelihoodModel", "ToolCall"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ChatRequest:
-    """One call, in the words of the OpenAI chat format."""
+    """One call, in the words of the OpenAI chat format; whoever wants another one makes it, with `replace`.
+
+    Not frozen, as is a reply: to make a frozen one of so many fields takes three times as long, and a server makes both for each request.
+    """
 
     messages: list[dict[str, Json]]
     raw: str | None = None
@@ -43,7 +46,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ChatReply:
     """What came back."""
 

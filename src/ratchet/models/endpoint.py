@@ -284,12 +284,8 @@ class EndpointModel:
             body = orjson.loads(content)
             choice = body["choices"][0]
             message = choice["message"] if "message" in choice else {"content": choice["text"]}
-            calls = tuple(
-                ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
-                for call in message.get("tool_calls") or ()
-            )
-            if not all(isinstance(part, str) for c in calls for part in (c.name, c.arguments)):
-                raise TypeError("a tool call's name and arguments must be text")
+            asked = message.get("tool_calls")
+            calls = calls_in(asked) if asked else ()
             used = body.get("usage") or {}
             prompt, completion = (
                 int(used.get("prompt_tokens") or 0),
@@ -321,6 +317,20 @@ class EndpointModel:
             usage=usage,
             latency_s=latency_s,
         )
+
+
+def calls_in(asked: Json) -> tuple[ToolCall, ...]:
+    """Return the tool calls of a message.
+
+    Raises: TypeError, KeyError or AttributeError if they are none.
+    """
+    calls = tuple(
+        ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
+        for call in asked
+    )
+    if not all(isinstance(part, str) for c in calls for part in (c.name, c.arguments)):
+        raise TypeError("a tool call's name and arguments must be text")
+    return calls
 
 
 async def lines_of(answer: Answer) -> AsyncIterator[bytes]:

@@ -131,7 +131,7 @@ def add_rows(
         line = f"({', '.join('?' * len(names))})"
         columns = ", ".join(f'"{name}"' for name in names)
         statement = f'INSERT INTO "{table.name}" ({columns}) VALUES {", ".join([line] * len(some))} ON CONFLICT DO NOTHING'  # noqa: S608 - names of our own
-        connection.exec_driver_sql(statement, tuple(row[name] for row in some for name in names))
+        connection.exec_driver_sql(statement, tuple([row[name] for row in some for name in names]))
 
 
 def upsert(engine: sa.Engine, table: sa.Table, *, update: bool = False) -> sa.Insert:

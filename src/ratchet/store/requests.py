@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Self
 
 import orjson
@@ -32,6 +33,7 @@ BATCH, PAUSE_S, AGAIN_S = 1000, 0.05, 1.0
 MOST_WAITING = 20_000
 log = logging.getLogger("ratchet.gateway")
 FIGURES = tuple(column.name for column in requests.columns)
+figures_of = attrgetter(*FIGURES)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,17 +147,14 @@ class RequestWriter:
     def _write(self, batch: list[LoggedRequest]) -> None:
         """Write figures and compressed bodies."""
         packer = zstandard.ZstdCompressor(level=1)
-        rows = [
-            {name: getattr(one, name) for name in FIGURES} | {"problem": self._problem(one)}
-            for one in batch
-        ]
+        rows = [dict(zip(FIGURES, figures_of(one), strict=True)) for one in batch]
+        for row in rows:
+            if row["problem"] is not None:
+                row["problem"] = str(clean(row["problem"], self._redact))
         packed = [{"request_id": one.id, "body": packer.compress(self._body(one))} for one in batch]
         with transaction(self._engine) as connection:  # the same id again is the same request
             add_rows(connection, requests, rows)
             add_rows(connection, bodies, packed)
-
-    def _problem(self, one: LoggedRequest) -> str | None:
-        return None if one.problem is None else str(clean(one.problem, self._redact))
 
     def _body(self, one: LoggedRequest) -> bytes:
         """Return what is kept of a body; of one that cannot be written, why."""
