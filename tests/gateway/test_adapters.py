@@ -16,18 +16,9 @@ from tests.gateway.test_contract import serving
 
 from ratchet.core.errors import DataError, UsageError
 from ratchet.gateway import make_gateway
-from ratchet.jobs.adapters import (
-    CONFIG,
-    WEIGHTS,
-    add_adapter,
-    fetch,
-    gguf_adapter,
-    merge_adapter,
-    packed,
-    read_parts,
-    remove_adapter,
-    unpacked,
-)
+from ratchet.jobs.adapters import CONFIG, WEIGHTS, add_adapter, remove_adapter
+from ratchet.jobs.arriving import arrived, fetched, unpacked
+from ratchet.jobs.leaving import gguf_adapter, merge_adapter, pack
 from ratchet.models import NANO
 from ratchet.store import Workspace, create_workspace
 from ratchet.store.adapters import list_adapters
@@ -62,6 +53,27 @@ def workspace(tmp_path: Path) -> Workspace:
     return create_workspace(tmp_path / "w")
 
 
+def read_parts(folder: Path) -> dict[str, bytes]:
+    """Return the two files of a folder, as far as they are there."""
+    return {n: (folder / n).read_bytes() for n in (CONFIG, WEIGHTS) if (folder / n).exists()}
+
+
+def parts_in(archive: bytes, beside: Path) -> dict[str, bytes]:
+    """Return what is unpacked from an archive, of which nothing is left."""
+    with unpacked(io.BytesIO(archive), "x", beside / "there") as folder:
+        found = read_parts(folder)
+        assert sorted(path.name for path in folder.rglob("*")) == sorted(found)
+    assert list((beside / "there").iterdir()) == []
+    return found
+
+
+def packed(workspace: Workspace, name: str) -> bytes:
+    """Return an adapter as a .tar.gz."""
+    file = io.BytesIO()
+    pack(workspace, name, file)
+    return file.getvalue()
+
+
 def zipped(parts: dict[str, bytes]) -> bytes:
     """Return a .zip."""
     file = io.BytesIO()
@@ -81,15 +93,11 @@ def test_an_adapter_goes_in_and_comes_out(
     from ratchet.models.lora import AdapterBank
 
     parts = read_parts(folder)
-    made = add_adapter(workspace, "mine", "local:nano", parts, source="folder")
+    made = add_adapter(workspace, "mine", "local:nano", folder, source="folder")
     with pytest.raises(UsageError, match="named 'mine' already"):
-        add_adapter(workspace, "mine", "local:nano", parts, source="folder")
-    again = packed(workspace, "mine")
-    assert unpacked(again, "x") == parts
-    assert (
-        unpacked(zipped({f"../../etc/{name}": content for name, content in parts.items()}), "x")
-        == parts
-    )
+        add_adapter(workspace, "mine", "local:nano", folder, source="folder")
+    assert parts_in(packed(workspace, "mine"), tmp_path) == parts
+    assert parts_in(zipped({f"../../etc/{n}": one for n, one in parts.items()}), tmp_path) == parts
 
     merge_adapter(workspace, "mine", tmp_path / "merged", dtype="float32")
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
@@ -132,13 +140,24 @@ def test_what_is_no_adapter_stays_out(workspace: Workspace, folder: Path, tmp_pa
         "is missing": {CONFIG: parts[CONFIG]},
     }
 
+    def add(given: dict[str, bytes]) -> None:
+        with unpacked(io.BytesIO(zipped(given)), "x", workspace.adapters) as found:
+            add_adapter(workspace, "bad", "local:nano", found, source="x")
+
     for message, given in bad.items():
         with pytest.raises(DataError, match=message):
-            add_adapter(workspace, "bad", "local:nano", given, source="x")
+            add(given)
     with pytest.raises(UsageError, match="cannot be a name"):
-        add_adapter(workspace, "../bad", "local:nano", parts, source="x")
-    with pytest.raises(DataError, match=r"neither a \.zip nor a \.tar"):
-        unpacked(b"hello", "x")
+        add_adapter(workspace, "../bad", "local:nano", folder, source="x")
+    whole = zipped(parts)
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w:gz") as packing:
+        packing.add(folder / WEIGHTS, arcname=WEIGHTS)
+    broken = whole[:200] + b"\0" * 50 + whole[250:]
+    for archive in (b"hello", b"", whole[:-30], broken, tar.getvalue()[:-2000]):
+        with pytest.raises(DataError, match=r"neither a \.zip nor a \.tar"):
+            parts_in(archive, tmp_path)
+    assert list((tmp_path / "there").iterdir()) == []
 
     assert list_adapters(workspace.database) == []
     assert not workspace.adapters.exists() or not list(workspace.adapters.iterdir())
@@ -152,7 +171,7 @@ def test_links_in_an_archive_are_not_followed(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
 
-    assert unpacked(file.getvalue(), "x") == {}
+    assert parts_in(file.getvalue(), tmp_path) == {}
 
 
 @pytest.fixture
@@ -181,20 +200,28 @@ def elsewhere(folder: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_addresses_are_checked(elsewhere: str, folder: Path) -> None:
+def test_addresses_are_checked(elsewhere: str, folder: Path, tmp_path: Path) -> None:
     """A private address only where that is allowed; no redirects; no other schemes."""
-    assert unpacked(fetch(f"{elsewhere}/adapter.zip", allow_private=True), "x") == read_parts(
-        folder
-    )
+
+    def fetch(url: str, *, allow_private: bool = False) -> dict[str, bytes]:
+        with fetched(url, tmp_path / "there", allow_private=allow_private) as found:
+            return read_parts(found)
+
+    assert fetch(f"{elsewhere}/adapter.zip", allow_private=True) == read_parts(folder)
     with pytest.raises(DataError, match="in a private network"):
         fetch(f"{elsewhere}/adapter.zip")
     with pytest.raises(DataError, match="leads on to"):
         fetch(f"{elsewhere}/on", allow_private=True)
     with pytest.raises(DataError, match=r"no http\(s\) address"):
         fetch("file:///etc/passwd")
+    with pytest.raises(DataError, match="no file or folder"), arrived("nowhere", tmp_path):
+        pass
+    assert list((tmp_path / "there").iterdir()) == []
 
 
-async def test_the_library_over_http(workspace: Workspace, folder: Path, elsewhere: str) -> None:
+async def test_the_library_over_http(
+    workspace: Workspace, folder: Path, elsewhere: str, tmp_path: Path
+) -> None:
     """Upload, list, download, ask, delete; an address in a private network is refused, in OpenAI's shape."""
 
     class Nobody:
@@ -212,7 +239,9 @@ async def test_the_library_over_http(workspace: Workspace, folder: Path, elsewhe
             async with session.get(f"{url}/adapters") as said:
                 assert [one["id"] for one in (await said.json())["data"]] == ["mine"]
             async with session.get(f"{url}/adapters/mine/content") as said:
-                assert unpacked(await said.read(), "x") == read_parts(folder)
+                assert parts_in(await said.read(), tmp_path) == read_parts(folder)
+            async with session.get(f"{url}/adapters/other/content") as said:
+                assert said.status == 404
             body = {
                 "model": "local:nano",
                 "peft": "mine",
@@ -227,11 +256,12 @@ async def test_the_library_over_http(workspace: Workspace, folder: Path, elsewhe
                 assert "private network" in json.loads(await said.read())["error"]["message"]
             async with session.delete(f"{url}/adapters/mine") as said:
                 assert (await said.json())["deleted"]
+    assert list(workspace.adapters.iterdir()) == []
 
 
 def test_gguf_is_written_by_llama_cpps_converter(workspace, folder, tmp_path, monkeypatch):
     """It is handed the merged model and a type; without it, or where it fails, the remedy or its own words are told."""
-    add_adapter(workspace, "mine", "local:nano", read_parts(folder), source="folder")
+    add_adapter(workspace, "mine", "local:nano", folder, source="folder")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="set LLAMA_CPP to"):
         gguf_adapter(workspace, "mine", tmp_path / "mine.gguf", dtype="float16")

@@ -142,7 +142,7 @@ def test_names_do_not_leave_the_workspace(tmp_path: Path) -> None:
     workspace = create_workspace(tmp_path / "w")
     for name in ("local:nano", "ft:nano:x:1"):
         with pytest.raises(UsageError, match="means something else"):
-            add_adapter(workspace, name, "local:nano", {}, source="x")
+            add_adapter(workspace, name, "local:nano", tmp_path, source="x")
 
 
 def test_a_job_is_resumed_once(engine: sa.Engine) -> None:

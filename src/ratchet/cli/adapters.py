@@ -56,16 +56,13 @@ def add_(
 ) -> None:
     """Put a LoRA adapter into the library, checked: safetensors alone, tensors that fit the base."""
     from ratchet.cli.show import out
-    from ratchet.jobs.adapters import add_adapter, fetch, read_parts, unpacked
+    from ratchet.jobs.adapters import add_adapter
+    from ratchet.jobs.arriving import arrived
     from ratchet.store import find_workspace
 
-    is_address = source.startswith(("http://", "https://"))
-    parts = (
-        unpacked(fetch(source, allow_private=allow_private), source)
-        if is_address
-        else read_parts(Path(source))
-    )
-    made = add_adapter(find_workspace(Path()), name, base, parts, source=source)
+    workspace = find_workspace(Path())
+    with arrived(source, workspace.adapters, allow_private=allow_private) as folder:
+        made = add_adapter(workspace, name, base, folder, source=source)
     out.print(
         f"{made.name}: {made.bytes / 1e6:.1f} MB for {made.base}; ask the server for the model {made.name!r}"
     )
@@ -98,9 +95,9 @@ def export_(
 ) -> None:
     """Write an adapter as PEFT, transformers and vLLM take it, or merged into its base, for transformers or llama.cpp."""
     from ratchet.cli.show import out as show
-    from ratchet.jobs.adapters import gguf_adapter, merge_adapter, packed
+    from ratchet.jobs.leaving import gguf_adapter, merge_adapter, pack
     from ratchet.store import find_workspace
-    from ratchet.store.workspace import write_bytes
+    from ratchet.store.workspace import replacing
 
     workspace = find_workspace(Path())
     if out.suffix == ".gguf":
@@ -108,5 +105,6 @@ def export_(
     elif merge:
         merge_adapter(workspace, name, out, dtype=dtype)
     else:
-        write_bytes(out, packed(workspace, name))
+        with replacing(out) as file:
+            pack(workspace, name, file)
     show.print(f"{out}: {name}{f', merged, {dtype}' if merge else ''}")

@@ -5,18 +5,24 @@ Nothing is trained here: a job is put into the queue, and a worker takes it from
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, BinaryIO, Literal, Protocol
 
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from ratchet.core import Json
 from ratchet.core.errors import DataError, RatchetError, StoreError, TuningError, UsageError
 from ratchet.gateway.shapes import Problem, problem_of
-from ratchet.jobs.adapters import add_adapter, fetch, packed, remove_adapter, unpacked
+from ratchet.jobs.adapters import add_adapter, remove_adapter
+from ratchet.jobs.arriving import LARGEST as LARGEST_ADAPTER
+from ratchet.jobs.arriving import fetched, unpacked
+from ratchet.jobs.leaving import pack
 from ratchet.jobs.tuning import base_of, checkpoints_of, name_of, settings_of, shown_settings
 from ratchet.store import Workspace
 from ratchet.store.adapters import NamedAdapter, find_adapter, list_adapters
@@ -439,26 +445,42 @@ class _Models:
         name: Annotated[str, Form()],
         base: Annotated[str, Form()] = "local:nano",
     ) -> dict[str, Json]:
-        content = file.file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise Problem(413, f"the file is larger than {LARGEST // 2**20} MB", param="file")
-        parts = unpacked(content, file.filename or "the file")
-        made = add_adapter(self._workspace, name, base, parts, source=f"upload {file.filename}")
+        if (file.size or 0) > LARGEST_ADAPTER:
+            raise Problem(
+                413, f"the file is larger than {LARGEST_ADAPTER // 2**20} MB", param="file"
+            )
+        named = file.filename or "the file"
+        with unpacked(file.file, named, self._workspace.adapters) as folder:
+            made = add_adapter(self._workspace, name, base, folder, source=f"upload {named}")
         return shown_adapter(made)
 
     def fetch(self, asked: AdapterAsked) -> dict[str, Json]:
-        parts = unpacked(fetch(asked.url), asked.url)
-        made = add_adapter(self._workspace, asked.name, asked.base, parts, source=asked.url)
+        with fetched(asked.url, self._workspace.adapters) as folder:
+            made = add_adapter(self._workspace, asked.name, asked.base, folder, source=asked.url)
         return shown_adapter(made)
 
-    def content(self, name: str) -> Response:
-        return Response(packed(self._workspace, name), media_type="application/gzip")
+    def content(self, name: str) -> FileResponse:
+        self._found(name)
+        with NamedTemporaryFile(dir=self._workspace.adapters, delete=False) as file:
+            path = Path(file.name)
+            try:
+                pack(self._workspace, name, file)
+            except BaseException:
+                path.unlink()
+                raise
+        return FileResponse(
+            path, media_type="application/gzip", background=BackgroundTask(path.unlink)
+        )
 
     def delete(self, name: str) -> dict[str, Json]:
+        self._found(name)
+        remove_adapter(self._workspace, name)
+        return {"id": name, "object": "model", "deleted": True}
+
+    def _found(self, name: str) -> NamedAdapter:
         found = find_adapter(self._engine, name)
         if found is None:
             raise Problem(
                 404, f"there is no fine-tune {name!r}", param="model", code="model_not_found"
             )
-        remove_adapter(self._workspace, name)
-        return {"id": name, "object": "model", "deleted": True}
+        return found
