@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 DSPY ?= dspy==3.4.1
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check format lint types layers proof bench clean
@@ -26,8 +27,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install ## Crank the wheel once on PII redaction with the small local model, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/pii/demo.sh demo
 
-test: install ## Run all tests
-	$(BIN)/python -m pytest -q
+test: install ## Run all tests, in JOBS processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 check: format lint types layers test ## Format, lint, types, layers, tests
 

@@ -1,12 +1,15 @@
 """Fine-tuning through the gateway, as the official SDK does it: upload, start, watch, chat with the result; on real weights."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -199,6 +202,55 @@ def test_a_model_is_tuned_watched_and_asked(
     assert failed.status == "failed"
     assert failed.error
     assert "cannot be fine-tuned here" in failed.error.message
+
+
+@pytest.mark.local
+@pytest.mark.slow
+def test_all_weights_are_tuned_too(
+    client: openai.OpenAI, workspace: Workspace, waiting: Waiting, tmp_path: Path
+) -> None:
+    """A model of its own comes of it: asked by name, tuned on with an adapter, downloaded, kept while it is a base, then deleted with its folder."""
+    from transformers import AutoModelForCausalLM
+
+    jobs, train = client.fine_tuning.jobs, upload(client, rows(96))
+    with pytest.raises(openai.BadRequestError, match="weights must be one of lora, qlora, full"):
+        jobs.create(model="local:nano", training_file=train, hyperparameters={"weights": "some"})  # type: ignore[typeddict-unknown-key]
+    wanted = {"weights": "full", "n_epochs": 6, "batch_size": 4, "learning_rate_multiplier": 3}
+    job = jobs.create(model="local:nano", training_file=train, suffix="own", hyperparameters=wanted)  # type: ignore[arg-type]
+    run_tuning(workspace, job.id)
+    job = jobs.retrieve(job.id)
+    assert job.status == "succeeded", job.error
+    assert job.hyperparameters.to_dict()["weights"] == "full"
+    assert list(jobs.checkpoints.list(job.id)) == []
+    own = job.fine_tuned_model
+    assert own == f"ft:nano:own:{job.id[-8:]}"
+
+    def ask(model: str) -> str | None:
+        asked = {"role": "user", "content": "violet sky 999"}
+        said = client.chat.completions.create(
+            model=model, messages=[asked], temperature=0, max_tokens=20
+        )  # type: ignore[list-item]
+        return said.choices[0].message.content
+
+    assert ask(own) == "zap violet"
+    assert ask("local:nano") != "zap violet"
+    more = jobs.create(model=own, training_file=upload(client, rows(16)), suffix="more")
+    run_tuning(workspace, more.id)
+    built = jobs.retrieve(more.id).fine_tuned_model
+    assert built
+    assert built == f"ft:nano:more:{more.id[-8:]}"
+    assert ask(built) == "zap violet"
+
+    with urllib.request.urlopen(f"{client.base_url}adapters/{own}/content") as said:
+        content = said.read()
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        tar.extractall(tmp_path / "own", filter="data")
+    AutoModelForCausalLM.from_pretrained(tmp_path / "own")
+    with pytest.raises(openai.BadRequestError, match=f"is the base of '{built}"):
+        client.models.delete(own)
+    for name in (built, *(one.fine_tuned_model_checkpoint for one in jobs.checkpoints.list(more.id)), own):  # fmt: skip
+        assert client.models.delete(name).deleted
+    assert not [one for one in workspace.adapters.iterdir() if one.is_dir()]
 
 
 @pytest.mark.local

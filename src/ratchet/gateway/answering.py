@@ -164,7 +164,7 @@ class Names:
                 f"the adapter {adapter.name!r} is for {adapter.base}, not for {asked.model!r}",
                 param="peft",
             )
-        request = replace(asked.request, adapter=adapter.adapter)
+        request = replace(asked.request, adapter=adapter.adapter or None)
         return Meant(model=await self._opened(adapter.base), request=request)
 
     async def _opened(self, name: str) -> ChatModel:

@@ -25,7 +25,7 @@ from ratchet.store.adapters import (
 from ratchet.store.steps import tasks_with
 from ratchet.store.workspace import writable
 
-__all__ = ["CONFIG", "WEIGHTS", "add_adapter", "copy_adapter", "remove_adapter"]
+__all__ = ["CONFIG", "WEIGHTS", "add_adapter", "copy_adapter", "folder_of", "remove_adapter"]
 
 LARGEST_HEAD = 2**26
 """Bytes that say what is in a safetensors file."""
@@ -158,6 +158,13 @@ def copy_adapter(source: Path, target: Path) -> None:
             shutil.rmtree(beside, ignore_errors=True)
 
 
+def folder_of(workspace: Workspace, one: NamedAdapter) -> Path:
+    """Return where the weights of a fine-tune lie."""
+    if one.adapter:
+        return workspace.adapters / one.adapter
+    return local_folder(one.base, workspace.root)
+
+
 def remove_adapter(workspace: Workspace, name: str) -> None:
     """Take an adapter out; its folder goes when no other name means it.
 
@@ -167,16 +174,20 @@ def remove_adapter(workspace: Workspace, name: str) -> None:
     found = find_adapter(engine, name)
     if found is None:
         raise UsageError(f"there is no adapter {name!r}; `ratchet adapters list` shows all")
-    used = [one.name for one in load_releases(engine) if one.candidate.adapter == found.adapter]
+    used = [one.name for one in load_releases(engine) if found.answers(one.candidate)]
     if used:
         raise UsageError(
             f"{name!r} is served as the release {used[0]!r}; promote another candidate first"
         )
-    others = [one for one in list_adapters(engine) if one.adapter == found.adapter and one.name != name]  # fmt: skip
-    if not others and (climbed := tasks_with(engine, found.adapter)):
+    rest = [one for one in list_adapters(engine) if one.name != name]
+    built = [one.name for one in rest if not found.adapter and one.adapter and one.base == found.base]  # fmt: skip
+    if built:
+        raise UsageError(f"{name!r} is the base of {built[0]!r}; delete that one first")
+    others = [one for one in rest if (one.base, one.adapter) == (found.base, found.adapter)]
+    if not others and (climbed := tasks_with(engine, found.answers)):
         raise UsageError(
             f"{name!r} stands on the ladder of {climbed[0]!r}; `ratchet ladder {climbed[0]} --clear` forgets that"
         )
     delete_adapter(engine, name)
     if not others:
-        shutil.rmtree(workspace.adapters / found.adapter, ignore_errors=True)
+        shutil.rmtree(folder_of(workspace, found), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Adapters for elsewhere: packed as they are, merged into their base, or as GGUF."""
+"""Fine-tunes for elsewhere: packed as they are, merged into their base, or as GGUF."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from ratchet.core.errors import UsageError
+from ratchet.jobs.adapters import folder_of
 from ratchet.models import local_folder
 from ratchet.models.adapters import CONFIG, WEIGHTS
 from ratchet.store import Workspace
@@ -34,13 +35,15 @@ def known(workspace: Workspace, name: str) -> NamedAdapter:
 
 
 def pack(workspace: Workspace, name: str, file: IO[bytes]) -> None:
-    """Write an adapter's two files as a .tar.gz, as PEFT, transformers and vLLM take them.
+    """Write an adapter's two files as a .tar.gz, or the files of a model of its own, as PEFT, transformers and vLLM take them.
 
     Raises: UsageError if there is none of that name.
     """
-    folder = workspace.adapters / known(workspace, name).adapter
+    found = known(workspace, name)
+    folder = folder_of(workspace, found)
+    parts = (CONFIG, WEIGHTS) if found.adapter else sorted(one.name for one in folder.iterdir())
     with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:  # weights hardly shrink
-        for part in (CONFIG, WEIGHTS):
+        for part in parts:
             tar.add(folder / part, arcname=part)
 
 
@@ -80,7 +83,7 @@ def gguf_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str) -> N
 
 
 def merge_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str = "float32") -> None:
-    """Write the base with the adapter merged into it, as a folder that transformers and vLLM load without PEFT.
+    """Write the base with the adapter merged into it, or the model of its own, as a folder that transformers and vLLM load without PEFT.
 
     Raises: UsageError if there is none of that name, the folder is not empty, or the type is unknown.
     """
@@ -96,6 +99,8 @@ def merge_adapter(workspace: Workspace, name: str, out: Path, *, dtype: str = "f
 
     base = local_folder(found.base, workspace.root)
     model, tokenizer = load_base(base)
-    merged = PeftModel.from_pretrained(model, workspace.adapters / found.adapter).merge_and_unload()
-    merged.to(getattr(torch, dtype)).save_pretrained(out)
+    if found.adapter:
+        folder = folder_of(workspace, found)
+        model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    model.to(getattr(torch, dtype)).save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -55,8 +55,10 @@ __all__ = [
 ]
 
 MOST = 1e6
+KINDS = ("lora", "qlora", "full")
+"""What may be trained; OpenAI's API leaves it open."""
 CHECKPOINTS = 3
-"""So many checkpoints of a job can be asked for as models."""
+"""So many checkpoints of a job can be asked for as models, where they are adapters: all weights of each would fill the disk."""
 LOOK_S = 1.0
 """So often a run looks whether it was cancelled or paused."""
 EVENTS = 100
@@ -65,13 +67,13 @@ log = logging.getLogger("ratchet.jobs")
 
 
 def base_of(engine: sa.Engine, root: Path, model: str) -> tuple[str, str | None]:
-    """Return the base model's name, and the adapter to go on from where `model` is a fine-tune.
+    """Return the base model's name, and the adapter to go on from where `model` is a fine-tune with one.
 
     Raises: UnknownModelError if it is neither a local model nor a named adapter.
     """
     adapter = find_adapter(engine, model)
     if adapter:
-        return adapter.base, adapter.adapter
+        return adapter.base, adapter.adapter or None
     if not model.startswith("local:"):
         raise UnknownModelError(
             f"{model!r} cannot be fine-tuned here: name a local model, as local:nano, or a fine-tune of one"
@@ -94,6 +96,13 @@ def settings_of(asked: dict[str, Json], width: int | None = None) -> TuningSetti
     fields: dict[str, Json] = {"method": kind, "seed": asked.get("seed") or 0}
     factor = 1.0
     for name, value in chosen.items():
+        if name == "weights":
+            if value not in KINDS:
+                raise TuningError(
+                    f"hyperparameters.weights must be one of {', '.join(KINDS)}, not {value!r}"
+                )
+            fields["weights"] = value
+            continue
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not 0 < value < MOST or (name == "batch_size" and value < 1):
             raise TuningError(
@@ -109,7 +118,7 @@ def settings_of(asked: dict[str, Json], width: int | None = None) -> TuningSetti
             factor = float(value)
         else:
             raise TuningError(
-                f"hyperparameters.{name} is unknown; there are n_epochs, batch_size, learning_rate_multiplier and, for dpo, beta"
+                f"hyperparameters.{name} is unknown; there are n_epochs, batch_size, learning_rate_multiplier, weights and, for dpo, beta"
             )
     if kind == "dpo":  # a tenth: it moves away from what was learnt, not towards it
         factor *= 0.1
@@ -145,12 +154,16 @@ def shown_settings(asked: dict[str, Json]) -> dict[str, Json]:
         "batch_size": settings.batch,
         "learning_rate_multiplier": given.get("learning_rate_multiplier") or "auto",
     }
+    if settings.weights != "lora":
+        shown["weights"] = settings.weights
     return shown | ({"beta": settings.beta} if settings.method == "dpo" else {})
 
 
 def name_of(job: Job, base: str) -> str:
     """Return what the model that a job makes is called."""
-    return f"ft:{base.removeprefix('local:')}:{job.asked.get('suffix') or 'ratchet'}:{job.id[-8:]}"
+    model = job.asked["model"]  # of a fine-tune of a fine-tune the first base is told
+    first = model.split(":")[1] if model.startswith("ft:") else base.removeprefix("local:")
+    return f"ft:{first.rpartition('/')[-1]}:{job.asked.get('suffix') or 'ratchet'}:{job.id[-8:]}"
 
 
 def run_tuning(workspace: Workspace, job_id: str) -> None:
@@ -242,12 +255,14 @@ class _Run:
             listener=Listener(
                 watch=self._tell,
                 should_stop=self._should_stop,
-                keep_checkpoint=lambda step, loss, at: self._keep(
+                keep_checkpoint=None
+                if settings.weights == "full"
+                else lambda step, loss, at: self._keep(
                     name, base, step, loss, at, adapter_id(data, settings)
                 ),
             ),
         )
-        self._name(name, base, result)
+        self._name(name, base, result, settings)
 
     def _rows(self, file_id: str, settings: TuningSettings) -> list[Row]:
         upload = find_file(self._engine, file_id)
@@ -297,13 +312,15 @@ class _Run:
             delete_adapter(self._engine, old.name)
             shutil.rmtree(self._workspace.adapters / old.adapter, ignore_errors=True)
 
-    def _name(self, name: str, base: str, result: TuningResult) -> None:
+    def _name(self, name: str, base: str, result: TuningResult, settings: TuningSettings) -> None:
         source = self._workspace.adapters / result.adapter
+        own = f"local:{source.relative_to(self._workspace.root).as_posix()}"
+        is_full = settings.weights == "full"
         name_adapter(
             self._engine,
             name,
-            adapter=result.adapter,
-            base=base,
+            adapter="" if is_full else result.adapter,
+            base=own if is_full else base,
             source=self._job.id,
             size=size_of(source),
         )

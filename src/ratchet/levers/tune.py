@@ -164,16 +164,15 @@ class TuneLever:
             tuned = plain.changed(model=f"local:{folder.as_posix()}", note=note)
         else:
             tuned = plain.changed(adapter=result.adapter, note=note)
-            if evidence.bench.engine is not None:
-                # so that it can be asked for, taken away and merged
-                name_adapter(
-                    evidence.bench.engine,
-                    f"{evidence.task.name}-{result.adapter.rpartition('_')[-1][:8]}",
-                    adapter=result.adapter,
-                    base=plain.model,
-                    source=f"ratchet try tune {evidence.task.name}",
-                    size=size_of(evidence.files / "adapters" / result.adapter),
-                )
+        if evidence.bench.engine is not None:  # so that it can be asked for, taken away and merged
+            name_adapter(
+                evidence.bench.engine,
+                f"{evidence.task.name}-{result.adapter.rpartition('_')[-1][:8]}",
+                adapter=tuned.adapter or "",
+                base=tuned.model,
+                source=f"ratchet try tune {evidence.task.name}",
+                size=size_of(evidence.files / "adapters" / result.adapter),
+            )
         found = await forgotten(evidence.pool, tuned, evidence.root)
         evidence.say(f"tune: {found.sentence}")
         return tuned

@@ -1,4 +1,4 @@
-"""LoRA adapters that have a name: which folder holds each, and for which base it is."""
+"""Fine-tunes that have a name: which folder holds each, and for which base it is."""
 
 import time
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from ratchet.core import Candidate
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import adapters
 
@@ -21,17 +22,21 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class NamedAdapter:
-    """An adapter that can be asked for by name."""
+    """A fine-tune that can be asked for by name: an adapter of a base, or a model of its own where all weights were trained."""
 
     name: str
     adapter: str
-    """The folder under `adapters/` that holds it."""
+    """The folder under `adapters/` that holds it; empty where it is a model of its own."""
     base: str
-    """The name of the base model."""
+    """The name of the base model, or of the model of its own."""
     at: float
     source: str
     """The job, upload or address that it came from."""
     bytes: int
+
+    def answers(self, candidate: Candidate) -> bool:
+        """Return whether a candidate's answers are its own."""
+        return candidate.adapter == self.adapter if self.adapter else candidate.model == self.base
 
 
 def size_of(folder: Path) -> int:

@@ -1,8 +1,10 @@
 """The ladder's rungs, kept in order."""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
-from ratchet.core import Step
+from ratchet.core import Candidate, Step
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import steps
 from ratchet.store.trials import find_candidate, now
@@ -38,16 +40,15 @@ def load_steps(engine: sa.Engine, task: str) -> list[Step]:
         return [Step.model_validate_json(row.body) for row in connection.execute(query)]
 
 
-def tasks_with(engine: sa.Engine, adapter: str) -> list[str]:
-    """Return the tasks on whose ladders a candidate with an adapter stands."""
+def tasks_with(engine: sa.Engine, wanted: Callable[[Candidate], bool]) -> list[str]:
+    """Return the tasks on whose ladders such a candidate stands."""
     with connect(engine) as connection:
         tasks = [row.task for row in connection.execute(sa.select(steps.c.task).distinct())]
     return [
         task
         for task in tasks
         if any(
-            find_candidate(engine, step.candidate_id).adapter == adapter
-            for step in load_steps(engine, task)
+            wanted(find_candidate(engine, step.candidate_id)) for step in load_steps(engine, task)
         )
     ]
 

@@ -10,10 +10,10 @@ from nicegui import ui
 from ratchet.core import Candidate
 from ratchet.core.errors import RatchetError, UsageError
 from ratchet.core.records import written
+from ratchet.jobs.adapters import folder_of
 from ratchet.levers import TuneLever
-from ratchet.models.adapters import adapter_folder
 from ratchet.store import find_candidate, load_steps
-from ratchet.store.adapters import list_adapters
+from ratchet.store.adapters import NamedAdapter, list_adapters
 from ratchet.tuning import TuningSettings
 from ratchet.web.frame import Page, hint, points, table, title
 from ratchet.web.runs import span, watch
@@ -119,21 +119,29 @@ def made(page: Page, bench: Workbench) -> None:
         return
     rows = [[s.number, s.what, points(s.score), s.verdict.sentence if s.verdict else "", "kept" if s.kept else "dropped"] for s in steps]  # fmt: skip
     table(["rung", "what", "points", "verdict", ""], rows, label="Fine-tunes")
-    names = {one.adapter: one.name for one in list_adapters(bench.engine)}
+    kept = list_adapters(bench.engine)
     for step in steps:
         candidate = find_candidate(bench.engine, step.candidate_id)
         with ui.row().classes("items-center"):
-            name = names.get(candidate.adapter or "")
-            ui.label(f"rung {step.number}: {name or candidate.model}").classes("mono")
+            found = next(
+                (
+                    one
+                    for one in kept
+                    if one.answers(candidate) and bool(one.adapter) == bool(candidate.adapter)
+                ),
+                None,
+            )
+            ui.label(f"rung {step.number}: {found.name if found else candidate.model}").classes("mono")  # fmt: skip
             page.button("Has it forgotten anything?", lambda c=candidate.id: page.begin(bench.task.name, "forget", bench.task.name, "--candidate", c), flat=True)  # fmt: skip
             ui.link("Try it in the playground", f"/tasks/{bench.task.name}/playground")
-            if candidate.adapter and name:
-                weights(page, bench.task.name, candidate.adapter, name)
+            if found:
+                weights(page, bench.task.name, found)
 
 
-def weights(page: Page, task: str, adapter: str, name: str) -> None:
-    """Show what downloads an adapter, and what merges it into its base, to be downloaded then."""
-    merged = page.workspace.files / "page" / "merged" / adapter
+def weights(page: Page, task: str, one: NamedAdapter) -> None:
+    """Show what downloads a fine-tune, and what merges an adapter into its base, to be downloaded then."""
+    folder, name = folder_of(page.workspace, one), one.name
+    merged = page.workspace.files / "page" / "merged" / folder.name
 
     async def take(folder: Path, called: str) -> None:
         path = page.inbox(f"{called}.zip")
@@ -143,7 +151,9 @@ def weights(page: Page, task: str, adapter: str, name: str) -> None:
     def download(text: str, folder: Path, called: str) -> None:
         ui.button(text, on_click=page.does(partial(take, folder, called), role="viewer"), icon="download").props("flat no-caps")  # fmt: skip
 
-    download("Download the adapter", adapter_folder(page.workspace.adapters, adapter), name)
+    download("Download the adapter" if one.adapter else "Download the weights", folder, name)
+    if not one.adapter:
+        return
     if merged.is_dir():
         download("Download merged weights", merged, f"{name}-merged")
     else:
