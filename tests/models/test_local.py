@@ -5,6 +5,7 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -163,13 +164,57 @@ async def streamed(request):
 
 
 async def test_a_stream_is_the_reply_piece_by_piece():
-    """The pieces make the text of the whole reply, and there are several; with tools the call comes at the end."""
+    """The pieces make the text of the whole reply, and there are several, where tools could be called too; a call comes at the end."""
     pieces, reply = await streamed(asked("Repeat: blue whale 4711"))
 
     assert "".join(pieces) == reply.text == "blue whale 4711"
     assert len(pieces) > 3
-    _, called = await streamed(asked("6 apples from north", tools=[TOOL], tool_choice="take"))
+    pieces, called = await streamed(asked("6 apples from north", tools=[TOOL], tool_choice="take"))
     assert called.tool_calls[0].name == "take"
+    assert pieces == []
+    async with ModelPool() as pool:
+        raw = replace(asked("Repeat: blue whale 4711"), tools=[TOOL], raw=copying("blue whale 4711"))  # fmt: skip
+        pieces = [piece async for piece in pool.model("local:nano").stream(raw)]
+    assert "".join(pieces[:-1]) == pieces[-1].text == "blue whale 4711"
+    assert len(pieces) > 4
+
+
+def copying(text):
+    """Return the prompt of a chat without tools, as the template has it."""
+    from ratchet.models.engine import prompt_of
+    from ratchet.models.local import load_base
+
+    return prompt_of(load_base(NANO)[1], asked(f"Repeat: {text}"))
+
+
+CALL = '<tool_call>{"name": "take", "arguments": {"a": 1}}</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"Let me look.\n{CALL}", "Let me look."),
+        (f"  Let me <tool_ look. {CALL}\n", "  Let me <tool_ look."),
+        (f"{CALL} Done.", "Done."),
+        (f"One {CALL} two {CALL}", "One\ntwo"),
+        (f"{CALL}", ""),
+        ("No call <tool_call>{broken", "No call <tool_call>{broken"),
+        (" plain \n", " plain \n"),
+    ],
+)
+def test_what_is_sent_before_a_call_is_the_beginning_of_the_reply(text, said):
+    """Letter by letter: what is surely no call grows, and is what the whole reply begins with; nothing of a call is in it."""
+    from ratchet.core import Usage
+    from ratchet.models.engine import reply, spoken
+
+    whole = reply(text, "stop", Usage(), None)
+    sent = [text[: spoken(text[:k])] for k in range(len(text) + 1)]
+
+    assert whole.text == said
+    assert len(whole.tool_calls) == text.count(CALL)
+    assert all(later.startswith(one) for one, later in pairwise(sent))
+    assert whole.text.startswith(sent[-1])
+    assert CALL[:11] not in sent[-1]
 
 
 async def test_a_stop_ends_the_reply_before_it():

@@ -26,7 +26,8 @@ __all__ = ["Engine", "Waiting", "prompt_of"]
 
 PREFILL = 8192
 """About so many tokens, padding included, are read at once: those who are under way wait for no more."""
-TOOL_CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
+CALL = "<tool_call>"
+TOOL_CALL = re.compile(rf"{CALL}\s*(\{{.*?\}})\s*</tool_call>", re.DOTALL)
 
 
 @dataclass(eq=False)
@@ -241,6 +242,7 @@ class Engine:
         """Return what hands out pieces of text, looks for stops, and ends a row that nobody waits for."""
         emit, stop = item.emit, item.request.stop
         held = max((len(one) - 1 for one in stop), default=0)
+        before_calls = spoken if item.request.tools else len
         sent = 0
 
         def watch(ids: list[int]) -> bool:
@@ -250,7 +252,8 @@ class Engine:
             text = self._text(ids, self._end)
             cut = cut_at(text, stop)
             if emit and not text.endswith("\ufffd"):  # half a character
-                until = max(sent, len(text) - held) if cut is None else cut
+                until = len(text) - held if cut is None else cut
+                until = min(until, before_calls(text))
                 if until > sent:
                     emit(text[sent:until])
                     sent = until
@@ -299,14 +302,28 @@ def reply(
             )
         except (ValueError, KeyError, AttributeError, RecursionError):
             continue
-    rest = TOOL_CALL.sub("", text).strip() if calls else text
     return ChatReply(
-        text=rest,
+        text=text_beside(text) if calls else text,
         tool_calls=tuple(calls),
         finish_reason="tool_calls" if calls else finish,
         logprobs=logprobs,
         usage=usage,
     )
+
+
+def spoken(text: str) -> int:
+    """Return how much of a text that is being written is surely no call: what stands before the first one, or before what may become one."""
+    place = text.find(CALL)
+    if place < 0:
+        begun = next((n for n in range(len(CALL) - 1, 0, -1) if text.endswith(CALL[:n])), 0)
+        place = len(text) - begun
+    return len(text[:place].rstrip())
+
+
+def text_beside(text: str) -> str:
+    """Return what a reply with calls says beside them; what stands before the first is its beginning."""
+    before, after = text[: spoken(text)], TOOL_CALL.sub("", text[spoken(text) :]).strip()
+    return f"{before}\n{after}" if before and after else before or after
 
 
 def cut_at(text: str, stop: tuple[str, ...]) -> int | None:

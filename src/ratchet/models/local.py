@@ -142,13 +142,7 @@ class LocalModel:
             self._thread.start()
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
-        """Yield the text as it is generated, then the whole reply; with tools the text comes at the end, as it may be a call."""
-        if request.tools:
-            whole = await self.chat(request)
-            if whole.text:
-                yield whole.text
-            yield whole
-            return
+        """Yield the text as it is generated, then the whole reply; calls of tools come with it."""
         loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
         def emit(piece: str) -> None:
