@@ -31,8 +31,9 @@ from ratchet.core import (
     Roles,
     Task,
 )
-from ratchet.core.errors import ReplyError
+from ratchet.core.errors import ReplyError, StoreError
 from ratchet.gateway import Gateway, access, answering
+from ratchet.gateway.fresh import Fresh
 from ratchet.ladder import promote
 from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import EndpointSettings, ServeSettings, open_database
@@ -339,13 +340,44 @@ def test_who_comes_while_names_and_keys_are_read_waits_for_the_same_reading(
 
     async def ask() -> None:
         await doors.check([], "chat")
-        await names.refresh()
+        await names.ready()
 
     async def many() -> None:
+        gone = asyncio.create_task(names.ready())
+        await asyncio.sleep(0.01)
+        gone.cancel()
         await asyncio.gather(*(ask() for _ in range(50)))
+        assert read == {"releases": 1, "keys": 1}
+        late = asyncio.gather(names.ready(), names.ready())
+        names.expire()
+        await asyncio.sleep(0.01)
+        names.expire()  # what is being read is old already
+        await late
+        assert read == {"releases": 3, "keys": 1}
 
     asyncio.run(many())
-    assert read == {"releases": 1, "keys": 1}
+
+
+def test_where_names_cannot_be_read_all_who_wait_are_told_and_the_next_reads_again() -> None:
+    """None of them waits for a reading of its own."""
+    tried = 0
+
+    async def read() -> None:
+        nonlocal tried
+        tried += 1
+        await asyncio.sleep(0.02)
+        if tried == 1:
+            raise StoreError("the disk is gone")
+
+    async def go() -> None:
+        known = Fresh(read)
+        ended = await asyncio.gather(*(known.ensure() for _ in range(20)), return_exceptions=True)
+        assert [str(error) for error in ended] == ["the disk is gone"] * 20
+        await known.ensure()
+        await known.ensure()
+
+    asyncio.run(go())
+    assert tried == 2
 
 
 @pytest.mark.local

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
+from ratchet.gateway.fresh import Fresh
 from ratchet.gateway.shapes import Problem
 from ratchet.store.keys import Key, digest_of, load_keys, spent_by_key
 
 __all__ = ["Access"]
 
-FRESH_S = 2.0
-"""A new or revoked key is known after so many seconds at most."""
 DAY_S = 86_400.0
 
 
@@ -23,8 +22,7 @@ class Access:
         self._engine = engine
         self._keys: dict[str, Key] | None = None
         """Who may ask, by the hash of the key; None where there are no keys, and so anyone on this machine may."""
-        self._read_at = -FRESH_S
-        self._reading = asyncio.Lock()
+        self._fresh = Fresh(self._read)
         self._left: dict[str, tuple[float, float]] = {}
         """By key: how many requests it may make at once, and when that was."""
         self._spent: dict[str, float] = {}
@@ -35,10 +33,7 @@ class Access:
 
         Raises: Problem if it has none, or too much was asked.
         """
-        if time.monotonic() - self._read_at > FRESH_S:
-            async with self._reading:  # one for all who come meanwhile
-                if time.monotonic() - self._read_at > FRESH_S:
-                    await self.read()
+        await self._fresh.ensure()
         if self._keys is None:
             return None
         given = next((v for k, v in headers if k == b"authorization"), b"")
@@ -89,12 +84,14 @@ class Access:
         if key is not None and usd:
             self._spent[key.name] = self._spent.get(key.name, 0.0) + usd
 
-    async def read(self) -> None:
-        """Read the keys now."""
+    async def ready(self) -> None:
+        """Know the keys."""
+        await self._fresh.ensure()
+
+    async def _read(self) -> None:
         found = await asyncio.to_thread(load_keys, self._engine)
         if any(key.usd_a_day is not None for key in found):
             since = time.time() - DAY_S
             logged = await asyncio.to_thread(spent_by_key, self._engine, since)
             self._spent = {**dict.fromkeys(self._spent, 0.0), **logged}
         self._keys = {key.digest: key for key in found} if found else None
-        self._read_at = time.monotonic()  # not before they are there: nobody passes meanwhile

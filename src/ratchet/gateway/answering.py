@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from ratchet.answer import Gathered, Prompt, gather, told, whole
 from ratchet.core import Example, Json, Release
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
+from ratchet.gateway.fresh import Fresh
 from ratchet.gateway.shapes import Asked, Problem
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import ServeSettings, load_releases
@@ -21,8 +22,6 @@ from ratchet.store.adapters import NamedAdapter, list_adapters
 
 __all__ = ["Answering", "Meant", "Names"]
 
-FRESH_S = 2.0
-"""A promotion or a new fine-tune is served after so many seconds at most."""
 TOLD = 20
 """So many releases are named to who asks for an unknown one."""
 CACHED = 10_000
@@ -54,28 +53,25 @@ class Names:
         """By the release's name: the release as its canary answers it."""
         self.adapters: dict[str, NamedAdapter] = {}
         self._random = Random()  # which candidate answers, no secret
-        self._read_at = -FRESH_S
-        self._reading, self._opening = asyncio.Lock(), asyncio.Lock()
+        self._fresh = Fresh(self._read)
+        self._opening = asyncio.Lock()
 
     def expire(self) -> None:
         """Read anew before the next request: names may have changed."""
-        self._read_at = -FRESH_S
+        self._fresh.expire()
 
-    async def refresh(self) -> None:
-        """Read what names stand for, where that was some seconds ago; who comes meanwhile waits for it."""
-        if time.monotonic() - self._read_at <= FRESH_S:
-            return
-        async with self._reading:
-            if time.monotonic() - self._read_at <= FRESH_S:
-                return
-            found = await asyncio.to_thread(load_releases, self._engine)
-            named = await asyncio.to_thread(list_adapters, self._engine)
-            last = {one.name: one for one in found}
-            self.releases = {name: self._with_prompt(one, self.releases) for name, one in last.items()}  # fmt: skip
-            trials = {name: as_canary(one) for name, one in last.items() if one.canary}
-            self.canaries = {name: self._with_prompt(one, self.canaries) for name, one in trials.items()}  # fmt: skip
-            self.adapters = {one.name: one for one in named}
-            self._read_at = time.monotonic()
+    async def ready(self) -> None:
+        """Know what names stand for: a promotion or a new fine-tune is served after some seconds at most."""
+        await self._fresh.ensure()
+
+    async def _read(self) -> None:
+        found = await asyncio.to_thread(load_releases, self._engine)
+        named = await asyncio.to_thread(list_adapters, self._engine)
+        last = {one.name: one for one in found}
+        self.releases = {name: self._with_prompt(one, self.releases) for name, one in last.items()}  # fmt: skip
+        trials = {name: as_canary(one) for name, one in last.items() if one.canary}
+        self.canaries = {name: self._with_prompt(one, self.canaries) for name, one in trials.items()}  # fmt: skip
+        self.adapters = {one.name: one for one in named}
 
     def _with_prompt(
         self, release: Release, before: Mapping[str, tuple[Release, Prompt]]
@@ -91,7 +87,7 @@ class Names:
 
         Raises: Problem or UnknownModelError if the name stands for nothing, or the request does not fit it.
         """
-        await self.refresh()
+        await self.ready()
         served = self.releases.get(asked.model)
         if served is None:
             if asked.inputs is not None:
@@ -142,7 +138,7 @@ class Names:
         wanted = asked.peft or (asked.model if asked.model.startswith("ft:") else None)
         if wanted and wanted not in self.adapters:
             self.expire()
-            await self.refresh()
+            await self.ready()
         adapter = self.adapters.get(wanted or asked.model)
         if adapter is None:
             if wanted:

@@ -134,7 +134,7 @@ class Gateway:
             ("POST", "/v1/completions"): chat.text,
             ("POST", "/v1/embeddings"): embeddings.embed,
         }
-        await self._access.read()
+        await self._access.ready()
 
     @property
     def pool(self) -> ModelPool:
@@ -175,7 +175,7 @@ class Gateway:
         names = self._names
         assert names is not None  # started
         names.expire()
-        await names.refresh()
+        await names.ready()
         owned = {
             **dict.fromkeys(self._listed, ("ratchet", 0)),
             **{one.name: ("fine-tune", int(one.at)) for one in names.adapters.values()},

@@ -5,15 +5,13 @@ Nothing is trained here: a job is put into the queue, and a worker takes it from
 
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Annotated, Any, BinaryIO, Literal, Protocol
+from tempfile import TemporaryFile
+from typing import IO, Annotated, Any, BinaryIO, Literal, Protocol
 
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from ratchet.core import Json
@@ -221,9 +219,16 @@ def first_fault(file: BinaryIO) -> None:
         )
 
 
-def parts_of(file: BinaryIO) -> Iterator[bytes]:
+def parts_of(file: BinaryIO | IO[bytes]) -> Iterator[bytes]:
     while part := file.read(PART):
         yield part
+
+
+def sent(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file from its start, and close it."""
+    with file:
+        file.seek(0)
+        yield from parts_of(file)
 
 
 def shown_file(file: Upload) -> dict[str, Json]:
@@ -459,18 +464,12 @@ class _Models:
             made = add_adapter(self._workspace, asked.name, asked.base, folder, source=asked.url)
         return shown_adapter(made)
 
-    def content(self, name: str) -> FileResponse:
+    def content(self, name: str) -> StreamingResponse:
         self._found(name)
-        with NamedTemporaryFile(dir=self._workspace.adapters, delete=False) as file:
-            path = Path(file.name)
-            try:
-                pack(self._workspace, name, file)
-            except BaseException:
-                path.unlink()
-                raise
-        return FileResponse(
-            path, media_type="application/gzip", background=BackgroundTask(path.unlink)
-        )
+        file = TemporaryFile(dir=self._workspace.adapters)  # noqa: SIM115 - closed, and gone, once it is sent
+        pack(self._workspace, name, file)
+        size = {"content-length": str(file.tell())}
+        return StreamingResponse(sent(file), media_type="application/gzip", headers=size)
 
     def delete(self, name: str) -> dict[str, Json]:
         self._found(name)
