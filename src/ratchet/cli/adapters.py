@@ -36,7 +36,17 @@ def list_(json: Json = False) -> None:
         return
     table = Table("name", "base", "MB", "from", box=SIMPLE_HEAD, pad_edge=False)
     for one in found:
-        table.add_row(*map(Text, (one.name, one.base, f"{one.bytes / 1e6:.1f}", one.source)))
+        table.add_row(
+            *map(
+                Text,
+                (
+                    one.name,
+                    one.base if one.adapter else "all weights",
+                    f"{one.bytes / 1e6:.1f}",
+                    one.source,
+                ),
+            )
+        )
     out.print(
         table
         if found
