@@ -162,7 +162,7 @@ def folder_of(workspace: Workspace, one: NamedAdapter) -> Path:
     """Return where the weights of a fine-tune lie."""
     if one.adapter:
         return workspace.adapters / one.adapter
-    return local_folder(one.base, workspace.root)
+    return workspace.root / one.base.removeprefix("local:")
 
 
 def remove_adapter(workspace: Workspace, name: str) -> None:

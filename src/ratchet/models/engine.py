@@ -73,6 +73,9 @@ class Engine:
         self._end = self._tokenizer.eos_token_id
         self._batch = self._fresh()
         self._running: dict[Row, _Running] = {}
+        self._ready_at = (
+            time.perf_counter()
+        )  # who came before waited for the weights, and not for a reply
         self._held: list[list[_Running]] = []
         """Groups that are let in and not in the batch yet."""
 
@@ -168,9 +171,8 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - handed to who waits, and to nobody else
                 one.item.future.set_exception(error)
                 continue
-            one.item.future.set_result(
-                replace(made, latency_s=time.perf_counter() - one.item.since)
-            )
+            waited = time.perf_counter() - max(one.item.since, self._ready_at)
+            one.item.future.set_result(replace(made, latency_s=waited))
 
     def _prepared(self, item: Waiting) -> _Running:
         """Return a request with its tokens, and what its row needs.
