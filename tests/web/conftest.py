@@ -71,9 +71,9 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
-    """Give a browser."""
+    """Give a browser; its driver holds the thread's event loop, so that it ends with its file."""
     if CHROMIUM is None:
         if REQUIRED:
             pytest.fail("there is no Chromium; install it, for example with: apt-get install chromium")  # fmt: skip

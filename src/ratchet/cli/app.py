@@ -81,7 +81,8 @@ def main() -> None:
     except RatchetError as error:
         show = importlib.import_module("ratchet.cli.show")
         show.err.print(
-            f"[red]{type(error).__name__.removesuffix('Error')} error:[/] {escape(str(error))}"
+            f"[red]{type(error).__name__.removesuffix('Error')} error:[/] {escape(str(error))}",
+            soft_wrap=True,  # a path that is broken in its middle is of no use
         )
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into an exit without words
