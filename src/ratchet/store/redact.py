@@ -32,7 +32,7 @@ class Kind:
     """Whatever it finds holds one of them; without any, it may be anywhere."""
 
     def may_be_in(self, whole: bytes) -> bool:
-        """Return whether JSON may hold it: to look for signs takes a twentieth of the time."""
+        """Return whether JSON may hold it: to look for signs takes a fraction of the time."""
         return not self.signs or any(sign in whole for sign in self.signs)
 
 
