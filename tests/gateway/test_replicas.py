@@ -42,6 +42,7 @@ def test_replicas_answer_as_one(tmp_path):
     paths = [part for part in sys.path if part]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(paths),
+        "RAY_ADDRESS": "local",  # and not the cluster of a test beside it
         "RAY_worker_niceness": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
