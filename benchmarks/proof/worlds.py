@@ -116,11 +116,11 @@ def make(seed: int, count: int, models: dict[str, ScriptedModel], references: Ca
 
 def facts(bench: Workbench, seed: int, chunking: Chunking) -> None:
     """Give the workbench a document a question, whose answer stands behind the question's number and much else."""
-    folder = Path(tempfile.mkdtemp(prefix="facts-"))
-    for n in range(len(bench.examples)):
-        filler = " ".join(["more is written here"] * 12)
-        (folder / f"fact {n}.md").write_text(f"Of question {n} this is known. {filler}. Its class is {truth(seed)(str(n))}.")  # fmt: skip
-    add_documents(bench.engine, "facts", [folder], chunking=chunking)
+    with tempfile.TemporaryDirectory(prefix="facts-") as folder:
+        for n in range(len(bench.examples)):
+            filler = " ".join(["more is written here"] * 12)
+            (Path(folder) / f"fact {n}.md").write_text(f"Of question {n} this is known. {filler}. Its class is {truth(seed)(str(n))}.")  # fmt: skip
+        add_documents(bench.engine, "facts", [Path(folder)], chunking=chunking)
 
 
 def has_fact(number: str, text: str) -> bool:

@@ -8,7 +8,6 @@ The command line is a thin face over the same methods.
 """
 
 import inspect
-import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -85,7 +84,7 @@ from ratchet.store import (
     load_openings,
     load_steps,
     load_trials,
-    open_database,
+    open_passing_database,
 )
 from ratchet.watching import Watching
 
@@ -145,7 +144,7 @@ class Workbench:
         metric: ScoreFunction | Metric | Judged | None = None,
         models: Mapping[str, ChatModel] | None = None,
     ) -> "Workbench":
-        """Return a workbench for a task made in Python; trials are kept in memory, and examples without a split get one.
+        """Return a workbench for a task made in Python; trials are kept as long as it is in use, and examples without a split get one.
 
         Args:
             task: The task.
@@ -165,12 +164,12 @@ class Workbench:
             if all(e.split for e in examples)
             else split_examples(examples, task.splits)
         )
-        files = Path(tempfile.mkdtemp(prefix="ratchet-"))
+        engine, files = open_passing_database()
         return cls(
             task,
             placed,
             metric=chosen,
-            engine=open_database(f"sqlite:///{files / 'ratchet.db'}"),
+            engine=engine,
             files=files,
             models=models,
         )

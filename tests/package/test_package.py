@@ -1,5 +1,6 @@
 """Promises of the package as a whole."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import ratchet
+from ratchet import Example, InputField, MetricSpec, Roles, Task, Workbench
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,3 +80,20 @@ def test_no_module_is_a_drawer():
     for path in (ROOT / "src").rglob("*.py"):
         assert path.stem not in ("utils", "helpers", "misc", "common"), path
         assert len(path.read_text("utf-8").splitlines()) <= 500, path
+
+
+def test_a_workbench_of_ones_own_leaves_no_folder_behind():
+    """Its trials are kept as long as something uses them."""
+    task = Task(name="t", instructions="Say it.", inputs=(InputField(name="q"),), metric=MetricSpec(name="exact"), models=Roles(student="m"))  # fmt: skip
+    bench = Workbench.of(task, [Example(inputs={"q": "a"}, reference="b", split="dev")])
+    engine, folder = bench.engine, bench.files
+
+    assert bench.steps() == []
+    del bench
+    gc.collect()
+    assert folder.is_dir()
+
+    engine.dispose()
+    del engine
+    gc.collect()
+    assert not folder.exists()

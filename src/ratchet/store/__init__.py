@@ -1,6 +1,6 @@
 """The database and the files of a workspace."""
 
-from ratchet.store.database import open_database
+from ratchet.store.database import open_database, open_passing_database
 from ratchet.store.datasets import (
     Dataset,
     add_dataset,
@@ -85,6 +85,7 @@ __all__ = [
     "load_trials",
     "measured_candidates",
     "open_database",
+    "open_passing_database",
     "race_start",
     "read_trials",
     "read_yaml",

@@ -3,6 +3,9 @@
 Driver errors leave this floor as `StoreError`, with the remedy.
 """
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +19,14 @@ from sqlalchemy.exc import DBAPIError
 
 from ratchet.core.errors import StoreError
 
-__all__ = ["add_rows", "connect", "open_database", "transaction", "upsert"]
+__all__ = [
+    "add_rows",
+    "connect",
+    "open_database",
+    "open_passing_database",
+    "transaction",
+    "upsert",
+]
 
 AT_ONCE = 200
 """Rows of one statement: at 13 columns far below the variables that SQLite allows."""
@@ -42,6 +52,14 @@ def open_database(url: str) -> sa.Engine:
     with translated(url):
         migrate(engine)
     return engine
+
+
+def open_passing_database() -> tuple[sa.Engine, Path]:
+    """Return an engine for a database in a folder of its own, and the folder, which goes when nothing uses the engine any more."""
+    folder = Path(tempfile.mkdtemp(prefix="ratchet-"))
+    engine = open_database(f"sqlite:///{folder / 'ratchet.db'}")
+    weakref.finalize(engine, shutil.rmtree, folder, ignore_errors=True)
+    return engine, folder
 
 
 def tune_sqlite(connection: Any, _record: object) -> None:  # the driver's own connection
