@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any
 
 import orjson
@@ -35,7 +34,7 @@ from ratchet.gateway.shapes import (
 from ratchet.gateway.traces import are_taken, parent_of, record
 from ratchet.models import ChatReply
 from ratchet.store.keys import Key
-from ratchet.store.requests import LoggedRequest, RequestWriter
+from ratchet.store.requests import LoggedRequest, RequestWriter, new_id
 
 __all__ = ["Chat"]
 
@@ -91,7 +90,6 @@ class Chat:
     ) -> None:
         self._names, self._answering, self._access = names, answering, access
         self._writer, self._metrics = writer, metrics
-        self._random = Random()  # ids, not secrets
         self._vigil = Vigil()
         self._spans_are_taken = are_taken()
 
@@ -133,10 +131,11 @@ class Chat:
         await self._guarded(passing, told, go())
 
     def _begin(self, scope: Scope, *, is_chat: bool) -> Passing:
+        at = time.time()
         return Passing(
-            id=f"{'chatcmpl' if is_chat else 'cmpl'}-{self._random.getrandbits(96):024x}",
+            id=new_id("chatcmpl" if is_chat else "cmpl", at),
             is_chat=is_chat,
-            at=time.time(),
+            at=at,
             started=time.perf_counter(),
             key=scope.get("ratchet.key"),
             parent=parent_of(scope["headers"]),

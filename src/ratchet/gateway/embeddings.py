@@ -2,7 +2,6 @@
 
 import base64
 import time
-from secrets import token_hex
 
 import numpy as np
 import orjson
@@ -12,7 +11,7 @@ from ratchet.gateway.http import Receive, Scope, Send, body_of, respond, until_w
 from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import Problem, name_of, object_of
 from ratchet.models import ModelPool
-from ratchet.store.requests import LoggedRequest, RequestWriter
+from ratchet.store.requests import LoggedRequest, RequestWriter, new_id
 
 __all__ = ["Embeddings"]
 
@@ -78,7 +77,7 @@ class Embeddings:
         self._metrics.count(name, 200, seconds, used, cost, streamed=False)
         written = self._writer.add(
             LoggedRequest(
-                id=f"embd-{token_hex(12)}",
+                id=new_id("embd", at),
                 at=at,
                 model=name[:200],
                 candidate_id=None,

@@ -8,6 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ratchet.core.errors import StoreError
 
 __all__ = [
     "add_rows",
+    "add_tuples",
     "connect",
     "open_database",
     "open_passing_database",
@@ -134,22 +136,34 @@ def connect(engine: sa.Engine) -> Iterator[sa.Connection]:
 def add_rows(
     connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]
 ) -> None:
-    """Insert rows that all have the same columns, and leave rows that are there already as they are.
+    """Insert rows that all have the same columns, and leave rows that are there already as they are."""
+    if rows:
+        names = tuple(rows[0])
+        add_tuples(connection, table, names, [tuple([row[name] for name in names]) for row in rows])
+
+
+def add_tuples(
+    connection: sa.Connection,
+    table: sa.Table,
+    names: Sequence[str],
+    rows: Sequence[tuple[object, ...]],
+) -> None:
+    """Insert rows, each with a value for each of the columns, and leave rows that are there already as they are.
 
     On SQLite many in one statement: with a statement a row the interpreter is let go and taken again for each, and a busy thread beside
     it, such as a server's loop, is woken up as often.
     """
     if connection.dialect.name != "sqlite":
         if rows:
-            connection.execute(upsert(connection.engine, table), rows)
+            named = [dict(zip(names, row, strict=True)) for row in rows]
+            connection.execute(upsert(connection.engine, table), named)
         return
+    line = f"({', '.join('?' * len(names))})"
+    columns = ", ".join(f'"{name}"' for name in names)
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
-        names = list(some[0])
-        line = f"({', '.join('?' * len(names))})"
-        columns = ", ".join(f'"{name}"' for name in names)
         statement = f'INSERT INTO "{table.name}" ({columns}) VALUES {", ".join([line] * len(some))} ON CONFLICT DO NOTHING'  # noqa: S608 - names of our own
-        connection.exec_driver_sql(statement, tuple([row[name] for row in some for name in names]))
+        connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
 
 
 def upsert(engine: sa.Engine, table: sa.Table, *, update: bool = False) -> sa.Insert:

@@ -18,6 +18,8 @@ from ratchet.store.writer import storable
 
 __all__ = ["clean", "redacted"]
 
+COMMON = "zqjxkvbywgpfmucdlhrsnioate_"
+"""Letters of texts in JSON, the rare ones first (P. Norvig, English letter frequency counts, 2012), and what stands in its names; any other is rarer."""
 CHECKED = "card"
 """Found by its digits, and only where they pass Luhn's check."""
 
@@ -28,12 +30,15 @@ class Kind:
 
     name: str
     pattern: re.Pattern[str]
-    signs: tuple[bytes, ...]
-    """Whatever it finds holds one of them; without any, it may be anywhere."""
+    signs: tuple[tuple[bytes, bytes], ...]
+    """Whatever it finds holds one of them; without any, it may be anywhere. Each with its rarest letter, which is found ten times as fast."""
 
     def may_be_in(self, whole: bytes) -> bool:
         """Return whether JSON may hold it: to look for signs takes a fraction of the time."""
-        return not self.signs or any(sign in whole for sign in self.signs)
+        for rare, sign in self.signs:
+            if rare in whole and sign in whole:
+                return True
+        return not self.signs
 
 
 def redacted(body: Json, kinds: tuple[str, ...]) -> bytes:
@@ -42,7 +47,8 @@ def redacted(body: Json, kinds: tuple[str, ...]) -> bytes:
     try:
         whole = orjson.dumps(body)
         likely = [kind for kind in known if kind.may_be_in(whole)]
-        if b"\\u0000" not in whole and not (likely and found(body, likely)):
+        has_nul = b"\\" in whole and b"\\u0000" in whole
+        if not has_nul and not (likely and found(body, likely)):
             return whole
     except TypeError:  # half a character, or a number of more than 64 bits
         pass
@@ -103,7 +109,10 @@ def patterns(kinds: tuple[str, ...]) -> list[Kind]:
         Kind(
             name,
             re.compile(one["pattern"], re.DOTALL),
-            tuple(sign.encode() for sign in one.get("signs", ())),
+            tuple(
+                (min(sign, key=COMMON.find).encode(), sign.encode())
+                for sign in one.get("signs", ())
+            ),
         )
         for kind in kinds
         for name, one in known[kind].items()
