@@ -186,6 +186,36 @@ def test_tools_choices_and_seeds(url: str) -> None:
     )
 
 
+def test_calls_that_an_endpoint_writes_in_parts_come_in_parts(engine: sa.Engine) -> None:
+    """The SDK's own stream puts them together; the log has them whole."""
+    parts = [
+        {"index": 4, "id": "call_x", "type": "function", "function": {"name": "a", "arguments": ""}},
+        {"index": 4, "function": {"arguments": '{"city": '}},
+        {"index": 4, "function": {"arguments": '"Rome"}'}},
+        {"index": 5, "id": "call_y", "type": "function", "function": {"name": "b", "arguments": "{}"}},
+    ]  # fmt: skip
+    choices = [{"index": 0, "delta": {"tool_calls": [part]}} for part in parts]
+    choices.append({"index": 0, "delta": {}, "finish_reason": "tool_calls"})
+    events = [json.dumps({"choices": [one]}) for one in choices]
+    body = "".join(f"data: {one}\n\n" for one in [*events, "[DONE]"]).encode()
+    tools = [{"type": "function", "function": {"name": n, "parameters": {}}} for n in "ab"]
+    with ScriptedServer(lambda _: "unused", faults=[Fault(status=200, body=body)]) as upstream:
+        endpoints = {"up": EndpointSettings(base_url=upstream.url)}
+        with serving(Gateway(engine, lambda: ModelPool(endpoints))) as url:
+            asked = {"model": "up/m", "messages": hello(), "tools": tools}
+            with client(url).chat.completions.stream(**asked) as stream:  # type: ignore[call-overload]
+                kinds = [event.type for event in stream]
+                (choice,) = stream.get_final_completion().choices
+
+    assert kinds.count("tool_calls.function.arguments.delta") == 4
+    calls = choice.message.tool_calls
+    assert [(one.function.name, one.function.arguments) for one in calls] == [("a", '{"city": "Rome"}'), ("b", "{}")]  # fmt: skip
+    assert len({one.id for one in calls}) == 2
+    assert choice.finish_reason == "tool_calls"
+    (line,) = logged(engine, 1)
+    assert [one["name"] for one in line.body["replies"][0]["tool_calls"]] == ["a", "b"]  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("parts", "error", "message"),
     [

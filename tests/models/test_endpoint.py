@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from ratchet.core.errors import AccessError, ModelError, ReplyError, UnknownModelError
-from ratchet.models import ChatReply, ChatRequest, EndpointModel, Price, ToolCall
+from ratchet.models import CallPart, ChatReply, ChatRequest, EndpointModel, Price, ToolCall
 from ratchet.testing import Fault, ScriptedServer
 
 KEY = "sk-very-secret-0123456789"
@@ -364,20 +364,25 @@ data: [DONE]
 """
 
 
-async def pieces_of(body: bytes, *before: Fault) -> tuple[list[str], ChatReply]:
+async def pieces_of(body: bytes, *before: Fault) -> tuple[list[str | CallPart], ChatReply]:
     """Return what an endpoint's stream brings."""
     faults = [*before, Fault(status=200, body=body)]
     with ScriptedServer(lambda _: "unused", faults=faults) as server:
         async with EndpointModel("up/m", "m", server.url, retries=2) as model:
             request = ChatRequest(messages=[{"role": "user", "content": "hi"}])
             pieces = [piece async for piece in model.stream(request)]
-    return [p for p in pieces if isinstance(p, str)], pieces[-1]
+    assert all(isinstance(p, str | CallPart) for p in pieces[:-1])
+    return pieces[:-1], pieces[-1]
 
 
 async def test_a_stream_brings_text_calls_and_usage() -> None:
-    """Text as it comes, tool calls put together, the usage of the last event."""
+    """Text and calls as they come, calls put together at the end, the usage of the last event."""
     pieces, reply = await pieces_of(SSE)
-    assert pieces == ["blue ", "whale"]
+    assert [p for p in pieces if isinstance(p, str)] == ["blue ", "whale"]
+    assert [p for p in pieces if isinstance(p, CallPart)] == [
+        CallPart(place=0, name="take", arguments='{"a"'),
+        CallPart(place=0, arguments=":1}"),
+    ]
     assert reply.text == "blue whale"
     assert (reply.tool_calls[0].name, reply.tool_calls[0].arguments) == ("take", '{"a":1}')
     assert (reply.usage.prompt_tokens, reply.usage.completion_tokens) == (7, 5)
@@ -386,6 +391,6 @@ async def test_a_stream_brings_text_calls_and_usage() -> None:
 async def test_a_stream_is_tried_again_only_before_it_begins() -> None:
     """An error at the start is tried again; a stream that breaks off is an error, as half of it is out already."""
     pieces, _ = await pieces_of(SSE, Fault(status=503))
-    assert pieces == ["blue ", "whale"]
+    assert pieces[0] == "blue "
     with pytest.raises(ReplyError, match="cut off"):
         await pieces_of(SSE[:120])

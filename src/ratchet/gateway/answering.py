@@ -16,7 +16,7 @@ from ratchet.core import Example, Json, Release
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
 from ratchet.gateway.fresh import Fresh
 from ratchet.gateway.shapes import Asked, Problem
-from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
+from ratchet.models import CallPart, ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import ServeSettings, load_releases
 from ratchet.store.adapters import NamedAdapter, list_adapters
 
@@ -224,7 +224,7 @@ class Answering:
         assert last is not None  # there is at least one model
         raise last
 
-    async def streamed(self, meant: Meant) -> AsyncIterator[tuple[str, str | ChatReply]]:
+    async def streamed(self, meant: Meant) -> AsyncIterator[tuple[str, str | CallPart | ChatReply]]:
         """Yield a reply piece by piece, each with the name of the model that gives it; somebody else stands in only before the first piece."""
         models = self._who(meant)
         for place, model in enumerate(models):
@@ -240,7 +240,10 @@ class Answering:
                     return
                 async for piece in model.stream(request):
                     begun = True
-                    yield model.name, piece if isinstance(piece, str) else finished(meant, piece)
+                    yield (
+                        model.name,
+                        finished(meant, piece) if isinstance(piece, ChatReply) else piece,
+                    )
             except (ReplyError, AccessError):
                 if begun or place == len(models) - 1:
                     raise

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import (
     Asked,
     Problem,
+    call_delta,
     chat_body,
     chunk,
     completion,
@@ -32,7 +34,7 @@ from ratchet.gateway.shapes import (
     usage_of,
 )
 from ratchet.gateway.traces import are_taken, parent_of, record
-from ratchet.models import ChatReply
+from ratchet.models import CallPart, ChatReply
 from ratchet.store.keys import Key
 from ratchet.store.requests import LoggedRequest, RequestWriter, new_id
 
@@ -226,6 +228,7 @@ class Chat:
                 yield piece
 
         held = ""  # with likelihoods the text comes with them, at the end
+        begun_calls = set[int]()
         async for piece in pieces():
             if not told.begun:
                 await begin()
@@ -235,10 +238,15 @@ class Chat:
                 else:
                     held = piece
                 continue
+            if isinstance(piece, CallPart):
+                begun_calls.add(piece.place)
+                delta = {"tool_calls": [call_delta(piece, passing.id)]}
+                await told.body(chunk(passing.id, asked.model, [choice(delta)]))
+                continue
             passing.replies.append(piece)
             if held:
                 await told.body(piece_of(held, piece))
-            await self._end(passing, asked, piece, told, is_chat=is_chat)
+            await self._end(passing, asked, piece, told, begun_calls, is_chat=is_chat)
         if known is None and passing.who is None:
             self._answering.remember(meant, asked.n, passing.replies)
         await self._written(passing)
@@ -246,8 +254,16 @@ class Chat:
         await told.body(b"", more=False)
 
     async def _end(
-        self, passing: Passing, asked: Asked, reply: ChatReply, told: Told, *, is_chat: bool
+        self,
+        passing: Passing,
+        asked: Asked,
+        reply: ChatReply,
+        told: Told,
+        begun_calls: Set[int],
+        *,
+        is_chat: bool,
     ) -> None:
+        """Send what is known at the end: calls that did not come in parts, why it ended, and what it took."""
         if not is_chat:
             last = text_choice(ChatReply(finish_reason=reply.finish_reason), 0)
             await told.body(event(orjson.dumps(text_completion(passing.id, asked.model, [last]))))
@@ -257,8 +273,12 @@ class Chat:
                     event(orjson.dumps(text_completion(passing.id, asked.model, [], usage=used)))
                 )
             return
-        if reply.tool_calls:
-            calls = [{"index": k, **call} for k, call in enumerate(tool_calls(reply, passing.id))]
+        calls = [
+            {"index": place, **call}
+            for place, call in enumerate(tool_calls(reply, passing.id))
+            if place not in begun_calls
+        ]
+        if calls:
             await told.body(chunk(passing.id, asked.model, [choice({"tool_calls": calls})]))
         last_choice = choice({}, reply.finish_reason)
         await told.body(chunk(passing.id, asked.model, [last_choice], **notes_of([reply])))

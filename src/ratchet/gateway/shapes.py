@@ -17,7 +17,7 @@ from ratchet.core.errors import (
     UnknownModelError,
     did_you_mean,
 )
-from ratchet.models import ChatReply, ChatRequest
+from ratchet.models import CallPart, ChatReply, ChatRequest
 from ratchet.tuning import is_calls
 
 __all__ = ["Asked", "Problem", "chat_body", "chunk", "completion", "event", "problem_of"]
@@ -332,12 +332,28 @@ def message_of(reply: ChatReply, request_id: str) -> dict[str, Json]:
 def tool_calls(reply: ChatReply, request_id: str) -> list[dict[str, Json]]:
     return [
         {
-            "id": f"call_{request_id[-12:]}_{place}",
+            "id": call_id(request_id, place),
             "type": "function",
             "function": {"name": call.name, "arguments": call.arguments},
         }
         for place, call in enumerate(reply.tool_calls)
     ]
+
+
+def call_delta(part: CallPart, request_id: str) -> dict[str, Json]:
+    """Return a part of a call as a stream tells it; the first one says which call it is."""
+    if not part.name:
+        return {"index": part.place, "function": {"arguments": part.arguments}}
+    return {
+        "index": part.place,
+        "id": call_id(request_id, part.place),
+        "type": "function",
+        "function": {"name": part.name, "arguments": part.arguments},
+    }
+
+
+def call_id(request_id: str, place: int) -> str:
+    return f"call_{request_id[-12:]}_{place}"
 
 
 def usage_of(replies: list[ChatReply], *, is_chat: bool = True) -> dict[str, int]:

@@ -1,6 +1,13 @@
 """Talk to models: endpoints over HTTP, and local weights. The local engine is loaded only where it is used."""
 
-from ratchet.models.chat import ChatModel, ChatReply, ChatRequest, LikelihoodModel, ToolCall
+from ratchet.models.chat import (
+    CallPart,
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    LikelihoodModel,
+    ToolCall,
+)
 from ratchet.models.embed import Embedder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.family import family_of
@@ -9,6 +16,7 @@ from ratchet.models.prices import Price
 
 __all__ = [
     "NANO",
+    "CallPart",
     "ChatModel",
     "ChatReply",
     "ChatRequest",

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from ratchet.core import Json, Usage
 
-__all__ = ["ChatModel", "ChatReply", "ChatRequest", "LikelihoodModel", "ToolCall"]
+__all__ = ["CallPart", "ChatModel", "ChatReply", "ChatRequest", "LikelihoodModel", "ToolCall"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +44,17 @@ class ToolCall:
 
     name: str
     arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPart:
+    """A part of a call that is being written; all of them put together are the reply's `ToolCall`s."""
+
+    place: int
+    """Which of the reply's calls, from 0."""
+    name: str = ""
+    """With its first part."""
+    arguments: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,8 +99,8 @@ class ChatModel(Protocol):
         """
         ...
 
-    def stream(self, request: ChatRequest) -> AsyncIterator["str | ChatReply"]:
-        """Yield the reply's text piece by piece as it is made, then the whole reply.
+    def stream(self, request: ChatRequest) -> AsyncIterator["str | CallPart | ChatReply"]:
+        """Yield the reply's text, and its calls where they come in parts, piece by piece as they are made; then the whole reply.
 
         Raises: as `chat`; once a piece has been yielded nothing is tried again.
         """

@@ -7,7 +7,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ratchet.core import Json, Usage
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
-from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
+from ratchet.models.chat import CallPart, ChatReply, ChatRequest, ToolCall
 from ratchet.models.prices import Price
 from ratchet.models.wire import Answer, CutError, Wire
 
@@ -104,7 +104,7 @@ class EndpointModel:
             f"{self.name}: no reply within {self._timeout_s:g} s", kind="timeout"
         )
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | CallPart | ChatReply]:
         """Yield the text as the endpoint sends it, then the whole reply; only before the first piece is a call tried again."""
         body = {**self._body(request), "stream": True, "stream_options": {"include_usage": True}}
         deadline = time.monotonic() + self._timeout_s
@@ -147,7 +147,7 @@ class EndpointModel:
 
     async def _streamed(
         self, body: bytes, left_s: float, url: str
-    ) -> AsyncIterator[str | ChatReply]:
+    ) -> AsyncIterator[str | CallPart | ChatReply]:
         started, gathered = time.perf_counter(), Gathered()
         try:
             wire = self._open()
@@ -155,7 +155,7 @@ class EndpointModel:
                 if answer.status != 200:  # the one good status of this API
                     raise self._refused(answer, await answer.content())
                 async for line in lines_of(answer):
-                    if piece := gathered.take(self._without_key(line)):
+                    for piece in gathered.take(self._without_key(line)):
                         yield piece
         except TimeoutError as error:
             raise ReplyError(
@@ -356,14 +356,14 @@ class Gathered:
         self.prompt_tokens = self.completion_tokens = 0
         self._calls: dict[int, list[str]] = {}
 
-    def take(self, line: bytes) -> str:
-        """Take a line of the stream, and return the text that it brings; lines that are no data bring none."""
+    def take(self, line: bytes) -> Iterator[str | CallPart]:
+        """Take a line of the stream, and yield what it brings; lines that are no data bring nothing."""
         if not line.startswith(b"data:") or line.strip() == b"data: [DONE]":
-            return ""
+            return
         try:
             body = orjson.loads(line[5:])
         except ValueError:
-            return ""
+            return
         used = body.get("usage") or {}
         self.prompt_tokens = int(used.get("prompt_tokens") or self.prompt_tokens)
         self.completion_tokens = int(used.get("completion_tokens") or self.completion_tokens)
@@ -371,14 +371,16 @@ class Gathered:
             delta = choice.get("delta") or {}
             self.finish = choice.get("finish_reason") or self.finish
             for call in delta.get("tool_calls") or ():
-                parts = self._calls.setdefault(int(call.get("index") or 0), ["", ""])
-                said = call.get("function") or {}
-                parts[0] += said.get("name") or ""
-                parts[1] += said.get("arguments") or ""
-            if isinstance(piece := delta.get("content", choice.get("text")), str):
+                index, said = int(call.get("index") or 0), call.get("function") or {}
+                parts = self._calls.setdefault(index, ["", ""])
+                name, arguments = said.get("name") or "", said.get("arguments") or ""
+                parts[0] += name
+                parts[1] += arguments
+                yield CallPart(place=list(self._calls).index(index), name=name, arguments=arguments)
+            piece = delta.get("content", choice.get("text"))
+            if isinstance(piece, str) and piece:
                 self.text += piece
-                return piece
-        return ""
+                yield piece
 
     def reply(self, usage: Usage, latency_s: float) -> ChatReply:
         """Return the whole reply."""

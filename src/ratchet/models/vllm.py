@@ -21,7 +21,7 @@ import orjson
 from ratchet.core import Json
 from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.adapters import adapter_folder
-from ratchet.models.chat import ChatReply, ChatRequest
+from ratchet.models.chat import CallPart, ChatReply, ChatRequest
 from ratchet.models.endpoint import EndpointModel, estimated_tokens, message_of
 from ratchet.models.prices import Price
 from ratchet.store import LocalSettings
@@ -70,8 +70,8 @@ class VllmModel:
             await self._forget(request.adapter, model)
             return await (await self._model(request.adapter)).chat(plain)
 
-    async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
-        """Yield the text as the server sends it, then the whole reply."""
+    async def stream(self, request: ChatRequest) -> AsyncIterator[str | CallPart | ChatReply]:
+        """Yield text and calls as the server sends it, then the whole reply."""
         plain, has_begun = replace(request, adapter=None), False
         model = await self._model(request.adapter)
         try:

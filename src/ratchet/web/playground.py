@@ -14,7 +14,7 @@ from ratchet.core.records import written
 from ratchet.core.task import TASK_NAME
 from ratchet.ladder import cost_text
 from ratchet.measure import Measurement, evaluate
-from ratchet.models import ChatModel, ChatReply, ChatRequest
+from ratchet.models import CallPart, ChatModel, ChatReply, ChatRequest
 from ratchet.store import candidate_text, keep_candidate, measured_candidates, write_text
 from ratchet.web.frame import Page, hint, points, title
 from ratchet.workbench import Workbench
@@ -76,7 +76,7 @@ class Heard:
         self.name, self.concurrency = model.name, model.concurrency
         self.count_tokens, self.price, self.close = model.count_tokens, model.price, model.close
 
-    def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
+    def stream(self, request: ChatRequest) -> AsyncIterator[str | CallPart | ChatReply]:
         """Yield the pieces, then the reply."""
         return self._model.stream(request)
 
@@ -85,7 +85,7 @@ class Heard:
         async for piece in self._model.stream(request):
             if isinstance(piece, ChatReply):
                 return piece
-            self._emit(piece)
+            self._emit(piece if isinstance(piece, str) else piece.arguments)
         raise ReplyError(f"{self.name} ended without a reply", kind="malformed")
 
 
