@@ -18,7 +18,7 @@ from ratchet.core.records import comparable, written
 from ratchet.data import near_duplicates
 from ratchet.data.splits import text_of
 from ratchet.levers import Evidence
-from ratchet.models import ChatReply, ChatRequest, ToolCall
+from ratchet.models import ChatReply, ChatRequest, reply_in
 
 __all__ = ["KINDS", "Synthesis", "SynthesisKind", "synthesise"]
 
@@ -174,9 +174,7 @@ def read(task: Task, reply: ChatReply, source: str, wanted: Example | None) -> E
     answer = body.get("answer") if wanted is None else wanted.reference
     if answer is None:
         return "no answer"
-    message = written_answer(task, answer, 1)
-    calls = tuple(ToolCall(name=c["function"]["name"], arguments=c["function"]["arguments"]) for c in message.get("tool_calls") or ())  # fmt: skip
-    right, failure = parse_answer(task, ChatReply(text=str(message.get("content") or ""), tool_calls=calls))  # fmt: skip
+    right, failure = parse_answer(task, reply_in(written_answer(task, answer, 1)))
     if failure:
         return "the answer has not the task's form"
     return Example(inputs=inputs, reference=right, source=source)

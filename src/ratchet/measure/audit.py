@@ -14,10 +14,10 @@ import numpy as np
 from scipy import stats
 
 from ratchet.answer import parse_answer, written_answer
-from ratchet.core import Example, Json, Task, canonical_json
+from ratchet.core import Example, Task, canonical_json
 from ratchet.data import find_leaks
 from ratchet.measure.check import Finding
-from ratchet.models import ChatReply, ToolCall
+from ratchet.models import ChatReply, reply_in
 from ratchet.tuning import Conversation
 
 __all__ = ["audit", "audit_sentence"]
@@ -58,9 +58,9 @@ def audit(task: Task, rows: Sequence[Conversation], examples: Sequence[Example])
         rows: What they would be trained on; of each the last answer is looked at.
         examples: The task's own, with splits: their references are what answers shall look like.
     """
-    replies = [reply_of(row) for row in rows]
+    replies = [reply_in(row.messages[row.taught[-1]]) for row in rows]
     texts = [text_of(reply) for reply in replies]
-    wanted = [text_of(spoken(task, example.reference)) for example in examples]
+    wanted = [text_of(reply_in(written_answer(task, one.reference, 0))) for one in examples]
     return [
         form(task, replies),
         length(texts, wanted),
@@ -81,20 +81,6 @@ def audit_sentence(findings: Sequence[Finding]) -> str:
     if warnings:
         return f"look at this first: {', '.join(warnings)}; start with a small run"
     return "the answers look like those that the task wants"
-
-
-def reply_of(row: Conversation) -> ChatReply:
-    last = row.messages[row.taught[-1]]
-    calls = tuple(
-        ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
-        for call in last.get("tool_calls") or ()
-    )
-    return ChatReply(text=str(last.get("content") or ""), tool_calls=calls)
-
-
-def spoken(task: Task, reference: Json) -> ChatReply:
-    message = written_answer(task, reference, 0)
-    return reply_of(Conversation(({"role": "user", "content": ""}, message)))
 
 
 def text_of(reply: ChatReply) -> str:

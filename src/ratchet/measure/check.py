@@ -14,7 +14,7 @@ from ratchet.data.splits import text_of
 from ratchet.measure.compare import mcnemar_n, mcnemar_visible
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.metric import references_are_answers
-from ratchet.models import ChatReply, ToolCall
+from ratchet.models import reply_in
 
 __all__ = ["Finding", "check_task"]
 
@@ -58,7 +58,8 @@ def check_task(
         root: The folder that the task's files are meant from.
     """
     answers = [
-        (example, *parse_answer(task, spoken(task, example.reference))) for example in examples
+        (example, *parse_answer(task, reply_in(written_answer(task, example.reference, 0))))
+        for example in examples
     ]
     unreachable = [example for example, _, failure in answers if failure]
     given = [(example, answer) for example, answer, failure in answers if not failure]
@@ -210,16 +211,6 @@ def passing(
         if len(answers) > CHECKED
         else "every reference passes the task's own check",
     )
-
-
-def spoken(task: Task, reference: Json) -> ChatReply:
-    """Return the reply that gives the reference."""
-    message = written_answer(task, reference, 0)
-    calls = tuple(
-        ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
-        for call in message.get("tool_calls", ())
-    )
-    return ChatReply(text=message["content"], tool_calls=calls)
 
 
 def ceiling(metric: Metric | Judged, answers: Sequence[tuple[Example, Json]]) -> Finding:

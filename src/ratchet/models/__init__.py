@@ -7,6 +7,7 @@ from ratchet.models.chat import (
     ChatRequest,
     LikelihoodModel,
     ToolCall,
+    reply_in,
 )
 from ratchet.models.embed import Embedder
 from ratchet.models.endpoint import EndpointModel
@@ -28,5 +29,6 @@ __all__ = [
     "ToolCall",
     "family_of",
     "local_folder",
+    "reply_in",
     "workspace_pool",
 ]

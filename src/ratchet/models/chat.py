@@ -1,12 +1,20 @@
 """What it is to be a model: one method that answers a chat request. Every model — remote, local or scripted — is this."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from ratchet.core import Json, Usage
 
-__all__ = ["CallPart", "ChatModel", "ChatReply", "ChatRequest", "LikelihoodModel", "ToolCall"]
+__all__ = [
+    "CallPart",
+    "ChatModel",
+    "ChatReply",
+    "ChatRequest",
+    "LikelihoodModel",
+    "ToolCall",
+    "reply_in",
+]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,6 +78,15 @@ class ChatReply:
     latency_s: float = 0.0
     notes: dict[str, Json] = field(default_factory=dict)
     """What is known of it beside its text: the passages that it stands on, what a guard found."""
+
+
+def reply_in(message: Mapping[str, Any]) -> ChatReply:
+    """Return the reply that a message of an assistant's is."""
+    calls = tuple(
+        ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
+        for call in message.get("tool_calls") or ()
+    )
+    return ChatReply(text=str(message.get("content") or ""), tool_calls=calls)
 
 
 @runtime_checkable
