@@ -9,8 +9,8 @@ from alembic.migration import MigrationContext
 
 from ratchet.core.errors import StoreError
 from ratchet.store import open_database
-from ratchet.store.database import connect, transaction
-from ratchet.store.tables import metadata, steps
+from ratchet.store.database import add_rows, connect, transaction
+from ratchet.store.tables import metadata, requests, steps
 
 
 def test_migrations_make_the_tables_of_the_code(engine: sa.Engine) -> None:
@@ -82,3 +82,24 @@ def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     """A path into a folder that does not exist says what to check."""
     with pytest.raises(StoreError, match="Check that the folder exists"):
         open_database(f"sqlite:///{tmp_path / 'nowhere' / 'ratchet.db'}")
+
+
+@pytest.mark.parametrize("nothing", [(None, None, None), (None, "e", None), ("e", None, "e")])
+@pytest.mark.parametrize("truth", [(True, False, True), (False, False, False)])
+def test_rows_come_back_as_they_were_given(
+    engine: sa.Engine, nothing: tuple[str | None, ...], truth: tuple[bool, ...]
+) -> None:
+    """Nothing everywhere in a column, here and there, and truth; what is there already stays."""
+    plain = {"at": 1.5, "model": "m", "candidate_id": None, "status": 200, "problem": None, "prompt_tokens": 1, "completion_tokens": 2, "cost_usd": None, "latency_s": 0.1, "key": None}  # fmt: skip
+    rows = [
+        {"id": f"r{k}", "streamed": truth[k], "end_user": nothing[k], **plain} for k in range(3)
+    ]
+
+    with transaction(engine) as connection:
+        add_rows(connection, requests, rows)
+        add_rows(connection, requests, [rows[0] | {"model": "other"}])
+        add_rows(connection, requests, [])
+
+    with connect(engine) as connection:
+        query = sa.select(requests).order_by(requests.c.id)
+        assert [dict(row._mapping) for row in connection.execute(query)] == rows
