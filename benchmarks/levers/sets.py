@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -37,19 +37,8 @@ def banking() -> RealSet:
     with (DATA / "banking77" / "train.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     labels = Random(1).sample(sorted({row["category"] for row in rows}), INTENTS)
-    task = text_task(
-        "banking",
-        "Pick the intent of the message.",
-        "message",
-        AnswerForm(kind="label", labels=tuple(labels), max_tokens=24),
-        MetricSpec(name="label"),
-    )
-    examples = [
-        Example(inputs={"message": row["text"]}, reference=row["category"])
-        for row in rows
-        if row["category"] in labels
-    ]
-    return RealSet(task, examples, tuned_on=450, validation=80, test=120)
+    named = [(row["text"], row["category"]) for row in rows]
+    return labelled("banking", "Pick the intent of the message.", "message", labels, named, tuned_on=450)  # fmt: skip
 
 
 def prices() -> RealSet:
@@ -88,19 +77,8 @@ def spider() -> RealSet:
     rows = json.loads((DATA / "spider" / "train.json").read_text("utf-8"))
     asked = Counter(row["db_id"] for row in rows)
     labels = [name for name, _ in asked.most_common(INTENTS)]
-    task = text_task(
-        "routing",
-        "Pick the database that the question is for.",
-        "question",
-        AnswerForm(kind="label", labels=tuple(labels), max_tokens=24),
-        MetricSpec(name="label"),
-    )
-    examples = [
-        Example(inputs={"question": row["question"]}, reference=row["db_id"])
-        for row in rows
-        if row["db_id"] in labels and len(row["question"]) <= LONGEST
-    ]
-    return RealSet(task, examples, tuned_on=480, validation=80, test=120)
+    named = [(row["question"], row["db_id"]) for row in rows if len(row["question"]) <= LONGEST]
+    return labelled("routing", "Pick the database that the question is for.", "question", labels, named, tuned_on=480)  # fmt: skip
 
 
 def gsm8k() -> RealSet:
@@ -121,6 +99,23 @@ def gsm8k() -> RealSet:
         if len(str(row["question"])) <= 2 * LONGEST
     ]
     return RealSet(task, examples, tuned_on=600)
+
+
+def labelled(
+    name: str,
+    words: str,
+    field: str,
+    labels: Sequence[str],
+    rows: Iterable[tuple[str, str]],
+    tuned_on: int,
+) -> RealSet:
+    """Return the rows whose label is one of these, as a task."""
+    form = AnswerForm(kind="label", labels=tuple(labels), max_tokens=24)
+    task = text_task(name, words, field, form, MetricSpec(name="label"))
+    examples = [
+        Example(inputs={field: text}, reference=label) for text, label in rows if label in labels
+    ]
+    return RealSet(task, examples, tuned_on=tuned_on, validation=80, test=120)
 
 
 def text_task(name: str, words: str, field: str, form: AnswerForm, metric: MetricSpec) -> Task:
