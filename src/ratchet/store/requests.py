@@ -37,7 +37,6 @@ log = logging.getLogger("ratchet.gateway")
 FIGURES = tuple(column.name for column in requests.columns)
 figures_of = attrgetter(*FIGURES)
 RANDOM = Random()  # ids, no secrets
-PACKER = zstandard.ZstdCompressor(level=1)  # of the log's thread alone
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +85,7 @@ class RequestWriter:
         self._queue = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ratchet-log", daemon=True)
         self._closing = threading.Event()
+        self._packer = zstandard.ZstdCompressor(level=1)  # no two threads may use one
         self.failing: str | None = None
         """Why the log cannot be written at the moment."""
         self.lost = 0
@@ -158,7 +158,7 @@ class RequestWriter:
         for one in batch:
             if one.problem is not None:
                 one.problem = str(clean(one.problem, self._redact))
-        packed = PACKER.multi_compress_to_buffer([self._body(one) for one in batch])
+        packed = self._packer.multi_compress_to_buffer([self._body(one) for one in batch])
         kept = [(one.id, packed[place].tobytes()) for place, one in enumerate(batch)]
         with transaction(self._engine) as connection:  # the same id again is the same request
             add_tuples(connection, requests, FIGURES, [figures_of(one) for one in batch])
