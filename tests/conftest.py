@@ -74,7 +74,6 @@ def postgres_server() -> Iterator[str]:
     finally:
         run(*control, "-m", "immediate", "stop")
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def postgres_binaries() -> Path:

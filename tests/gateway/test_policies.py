@@ -5,8 +5,7 @@ import json
 import sqlite3
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ from ratchet.core import (
     Task,
 )
 from ratchet.core.errors import ReplyError, StoreError
-from ratchet.gateway import Gateway, access, answering
+from ratchet.gateway import Gateway
 from ratchet.gateway.fresh import Fresh
 from ratchet.ladder import promote
 from ratchet.models import ChatRequest, ModelPool
@@ -309,7 +308,7 @@ def test_secrets_and_personal_data_are_blacked_out() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "sk-abcdefghijklmnopqrst", "rk-abcdefghijklmnopqrst", "pk-abcdefghijklmnopqrst", "ghp_abcdefghijklmnopqrstuv", "AKIAABCDEFGHIJKLMNOP",
+        "sk-abcdefghijklmnopqrst", "rk-abcdefghijklmnopqrst", "pk-abcdefghijklmnopqrst", *(f"gh{kind}_abcdefghijklmnopqrstuv" for kind in "pousr"), "AKIAABCDEFGHIJKLMNOP",
         "xoxb-1234567890ab", "AIza" + "a" * 35, "hf_abcdefghijklmnopqrst", "glpat-abcdefghijklmnopqrst", "eyJabcdefgh.eyJabcdefgh.abcdefgh",
         "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", "ann@example.org", "DE89370400440532013000",
         "4111111111111111", "123-45-6789", "10.0.0.1", "555 123 4567", "(030) 1234567",
@@ -320,42 +319,36 @@ def test_each_form_is_found_where_it_stands_alone(text: str) -> None:
     assert text not in json.loads(redacted({"a": {"b": ["é\n", text]}}, ("secrets", "pii")))["a"]["b"][1]  # fmt: skip
 
 
-def test_who_comes_while_names_and_keys_are_read_waits_for_the_same_reading(
-    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Fifty at once read neither fifty times."""
-    read = Counter[str]()
+def test_who_comes_while_something_is_read_waits_for_the_same_reading() -> None:
+    """Fifty at once read it once, whoever goes away meanwhile; who comes after it was taken for old waits for the next one, and nobody for more than that."""
+    begun, goes_on = 0, asyncio.Event()
 
-    def counted(name: str, work: Callable[..., object]) -> Callable[..., object]:
-        def go(*given: object) -> object:
-            read[name] += 1
-            time.sleep(0.05)
-            return work(*given)
+    async def read() -> None:
+        nonlocal begun
+        begun += 1
+        goes_on.clear()
+        await goes_on.wait()
 
-        return go
-
-    monkeypatch.setattr(answering, "load_releases", counted("releases", answering.load_releases))
-    monkeypatch.setattr(access, "load_keys", counted("keys", access.load_keys))
-    names, doors = answering.Names(engine, ModelPool()), access.Access(engine)
-
-    async def ask() -> None:
-        await doors.check([], "chat")
-        await names.ready()
-
-    async def many() -> None:
-        gone = asyncio.create_task(names.ready())
-        await asyncio.sleep(0.01)
+    async def go() -> None:
+        known = Fresh(read)
+        gone, *waiting = [asyncio.create_task(known.ensure()) for _ in range(50)]
+        await asyncio.sleep(0)
         gone.cancel()
-        await asyncio.gather(*(ask() for _ in range(50)))
-        assert read == {"releases": 1, "keys": 1}
-        late = asyncio.gather(names.ready(), names.ready())
-        names.expire()
-        await asyncio.sleep(0.01)
-        names.expire()  # what is being read is old already
-        await late
-        assert read == {"releases": 3, "keys": 1}
+        await asyncio.sleep(0)
+        known.expire()
+        after = asyncio.create_task(known.ensure())
+        await asyncio.sleep(0)
+        assert begun == 1
+        goes_on.set()
+        await asyncio.gather(*waiting)
+        assert not after.done()
+        assert begun == 2
+        known.expire()  # what is being read is old already, and good enough for who waits for it
+        goes_on.set()
+        await after
+        assert begun == 2
 
-    asyncio.run(many())
+    asyncio.run(go())
 
 
 def test_where_names_cannot_be_read_all_who_wait_are_told_and_the_next_reads_again() -> None:

@@ -223,7 +223,7 @@ def test_each_call_has_its_own_deadline_wherever_it_waits(run):
             ended.append((timeout_s, loop.time() - started))
 
         async with asyncio.TaskGroup() as group:
-            for timeout_s in (0.6, 0.4, 0.2):  # two have their turn, one waits for it
+            for timeout_s in (0.6, 0.4004, 0.2004):  # two have their turn, one waits for it
                 group.create_task(call(timeout_s))
         came = []
 
@@ -239,9 +239,49 @@ def test_each_call_has_its_own_deadline_wherever_it_waits(run):
 
     ended, came, after = run(server, work, limit=2)
     assert came == [200, b"half"]
-    assert [wanted for wanted, _ in ended] == [0.2, 0.4, 0.6]
+    assert [wanted for wanted, _ in ended] == [0.2004, 0.4004, 0.6]
     assert all(wanted <= took + 0.01 for wanted, took in ended)
+    assert all(took < wanted + 1.0 for wanted, took in ended)
     assert after == (200, b"hi")
+
+
+def test_deadlines_that_fall_between_a_clocks_ticks_hold_up_nobody(run):
+    """Others begin at any moment around them; each has its reply, or its deadline."""
+    server = Says(*[b""] * 40)
+
+    async def work(pool):
+        async def call(n):
+            await asyncio.sleep(n * 0.0007)
+            return await said(pool, timeout_s=0.0104 + n * 0.0003)
+
+        ended = await asyncio.gather(*map(call, range(40)), return_exceptions=True)
+        return [type(one) for one in ended], await said(pool)
+
+    assert run(server, work, limit=50) == ([TimeoutError] * 40, (200, b"hi"))
+
+
+def test_a_stream_whose_reader_is_held_up_itself_gives_its_turn_back_at_its_deadline(run):
+    """The next call does not wait for a client that does not read; the stream says that it was late."""
+    server = Says(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+
+    async def work(pool):
+        held = asyncio.Event()
+
+        async def stuck():
+            async with pool.stream("/v1", b"", timeout_s=0.2) as answer:
+                async for _ in answer.pieces():
+                    await held.wait()
+
+        task = asyncio.create_task(stuck())
+        await asyncio.sleep(0.05)
+        others = await asyncio.gather(*(said(pool) for _ in range(3)))
+        held.set()
+        with pytest.raises(TimeoutError):
+            await task
+        return others, await asyncio.gather(*(said(pool) for _ in range(3)))
+
+    assert run(server, work, limit=1) == ([(200, b"hi")] * 3, [(200, b"hi")] * 3)
+    assert server.most <= 2  # the one that was let go may still be closing
 
 
 def test_a_stream_comes_piece_by_piece_and_holds_its_server_up(run):

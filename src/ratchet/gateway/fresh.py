@@ -20,20 +20,21 @@ class Fresh:
     def __init__(self, read: Callable[[], Awaitable[None]]) -> None:
         self._read = read
         self._until = float("-inf")
-        self._expired = 0
+        self._expired = self._known = 0
+        """How often it was taken for old, and how often when what is known began to be read."""
         self._reading: asyncio.Task[None] | None = None
 
     def expire(self) -> None:
-        """Take what is known for old; what is being read at the moment too."""
-        self._until = float("-inf")
+        """Take what is known for old, and what is being read at the moment too, for all who come from now on."""
         self._expired += 1
 
     async def ensure(self) -> None:
-        """Return once what is known is fresh.
+        """Return once what is known is fresh; who came before it was taken for old once more does not wait for that.
 
         Raises: what reading it raises, to all who waited for it.
         """
-        while time.monotonic() > self._until:
+        wanted = self._expired
+        while self._known < wanted or time.monotonic() > self._until:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._go())
                 self._reading.add_done_callback(told)
@@ -43,8 +44,7 @@ class Fresh:
         expired = self._expired
         try:
             await self._read()
-            if expired == self._expired:
-                self._until = time.monotonic() + FRESH_S
+            self._known, self._until = expired, time.monotonic() + FRESH_S
         finally:
             self._reading = None
 

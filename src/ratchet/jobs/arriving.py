@@ -1,4 +1,4 @@
-"""Adapters from outside: a folder, an archive or an address becomes a folder that holds an adapter's two files, and nothing else of it.
+"""Adapters from outside: an archive, or what is at an address, becomes a folder that holds an adapter's two files, and nothing else of it.
 
 No path of an archive is ever made, and links in it are not followed. An address must not lead to a private network unless that is
 allowed, and redirects are not followed. What comes is written as it comes: no adapter is held in memory.
@@ -15,7 +15,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from gzip import BadGzipFile
 from lzma import LZMAError
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -34,14 +33,14 @@ TIMEOUT_S = 60.0
 BROKEN = (
     zipfile.BadZipFile,
     tarfile.TarError,
-    BadGzipFile,
     LZMAError,
     zlib.error,
     EOFError,
     RuntimeError,
     ValueError,
+    OSError,
 )
-"""What a broken archive is told by."""
+"""What a broken archive is told by; errors of our own disk are StoreErrors."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -133,11 +132,11 @@ def write(content: IO[bytes], path: Path, size: int) -> None:
     if size > (LARGEST_CONFIG if path.name == CONFIG else LARGEST):
         raise DataError(f"{path.name} is larger than an adapter can be ({size} bytes)")
     with writable(path), path.open("wb") as out:
-        for part in parts_of(content):
+        for part in content_of(content):
             out.write(part)
 
 
-def parts_of(content: IO[bytes]) -> Iterator[bytes]:
+def content_of(content: IO[bytes]) -> Iterator[bytes]:
     while True:
         try:
             part = content.read(PART)

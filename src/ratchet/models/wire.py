@@ -5,8 +5,9 @@ redirects, cookies, proxies or compression: an endpoint that wants one of these 
 """
 
 import asyncio
+import math
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ __all__ = ["Answer", "CutError", "Wire"]
 CONNECT_S = 30.0
 IDLE_S = 15.0
 """A connection that nobody used for so long is not used again: its server may be about to close it."""
+CLOCK_S = 0.001
+"""uvloop's timers come so much too early."""
 AHEAD = 1 << 20
 """Bytes of a stream that may wait to be read, before its server is held up."""
 
@@ -100,7 +103,9 @@ class Answer:
         self._wake()
 
     def ends(self, error: Exception | None = None) -> None:
-        """Take the end."""
+        """Take the end; the first one counts."""
+        if self.is_whole or self._error:
+            return
         self.is_whole, self._error = error is None, error
         self._wake()
 
@@ -116,35 +121,44 @@ class Answer:
 
 
 class Deadlines:
-    """Ends replies that are late: one timer for all of them, as one for each takes a twentieth of a call."""
+    """Ends replies that are late: one timer for all of them, as one for each takes a twentieth of a call.
 
-    def __init__(self) -> None:
-        self._ends: dict[Answer, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+    Args:
+        late: Is told of each, as whoever reads it may be held up himself.
+    """
 
-    def begin(self, answer: Answer, ends_at: float) -> None:
+    def __init__(self, late: Callable[["Connection"], None]) -> None:
+        self._late = late
+        self._ends: dict[Answer, tuple[float, Connection]] = {}
+        self._timer: asyncio.Handle | None = None
+        self._looks_at = math.inf
+
+    def begin(self, answer: Answer, ends_at: float, connection: "Connection") -> None:
         """Take note of a reply, and of when it must be whole, by the loop's clock."""
-        self._ends[answer] = ends_at
-        if self._timer is None or ends_at < self._timer.when():
+        self._ends[answer] = ends_at, connection
+        if ends_at < self._looks_at:
             self._look_at(ends_at)
 
-    def end(self, answer: Answer) -> None:
-        """Forget a reply."""
-        del self._ends[answer]
+    def end(self, answer: Answer) -> bool:
+        """Forget a reply; return whether it was in time so far."""
+        return self._ends.pop(answer, None) is not None
 
     def _look_at(self, moment: float) -> None:
         if self._timer:
             self._timer.cancel()
+        self._looks_at = moment
         self._timer = asyncio.get_running_loop().call_at(moment, self._look)
 
     def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
-        for answer, ends_at in self._ends.items():
+        now = asyncio.get_running_loop().time() + CLOCK_S
+        self._timer, self._looks_at = None, math.inf
+        for answer, (ends_at, connection) in list(self._ends.items()):
             if ends_at <= now:
+                del self._ends[answer]
                 answer.ends(TimeoutError())
-        self._timer = None
-        if left := [ends_at for ends_at in self._ends.values() if ends_at > now]:
-            self._look_at(min(left))
+                self._late(connection)
+        if self._ends:
+            self._look_at(min(ends_at for ends_at, _ in self._ends.values()))
 
 
 class Connection(asyncio.Protocol):
@@ -256,7 +270,7 @@ class Wire:
         self._head = lines.encode("utf-8")
         self._free: list[Connection] = []
         self._turn = asyncio.Semaphore(limit)
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self._let_go)
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, path: str, body: bytes, *, timeout_s: float) -> tuple[Answer, bytes]:
@@ -306,28 +320,35 @@ class Wire:
                 await self._turn.acquire()
         else:
             await self._turn.acquire()  # at once
-        try:
-            while True:
-                kept = self._kept()
+        while True:
+            kept = self._kept()
+            try:
                 connection = kept or await self._opened(ends_at)
                 answer = connection.ask(request, holds_back=holds_back)
-                self._deadlines.begin(answer, ends_at)
-                try:
-                    await answer.begun()
-                except BaseException as error:
-                    self._deadlines.end(answer)
-                    connection.close()
-                    if kept is None or not isinstance(error, ConnectionError):
-                        raise
-                else:
-                    return connection, answer
-        except BaseException:
-            self._turn.release()
-            raise
+            except BaseException:
+                self._turn.release()
+                raise
+            self._deadlines.begin(answer, ends_at, connection)
+            try:
+                await answer.begun()
+            except BaseException as error:
+                if kept is None or not isinstance(error, ConnectionError):
+                    self._keep(connection, answer)
+                    raise
+                self._deadlines.end(answer)
+                connection.close()
+            else:
+                return connection, answer
+
+    def _let_go(self, connection: Connection) -> None:
+        """Close a connection, and let the next one have its turn."""
+        connection.close()
+        self._turn.release()
 
     def _keep(self, connection: Connection, answer: Answer) -> None:
         """Take a connection back, if its reply has ended: whoever goes away early leaves the rest of it in front of the next one."""
-        self._deadlines.end(answer)
+        if not self._deadlines.end(answer):  # it was late, and its connection is let go
+            return
         self._turn.release()
         if answer.is_whole and connection.is_usable:
             connection.used_at = asyncio.get_running_loop().time()
