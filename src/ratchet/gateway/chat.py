@@ -93,7 +93,6 @@ class Chat:
         self._names, self._answering, self._access = names, answering, access
         self._writer, self._metrics = writer, metrics
         self._vigil = Vigil()
-        self._spans_are_taken = are_taken()
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/chat/completions`."""
@@ -314,7 +313,7 @@ class Chat:
         if passing.who:
             body["answered_by"] = passing.who
         status = problem.status if problem else 200
-        if self._spans_are_taken:
+        if are_taken():
             span_of(passing, used, latency_s, problem)
         self._access.charge(passing.key, cost)
         self._metrics.count(

@@ -467,7 +467,11 @@ class _Models:
     def content(self, name: str) -> StreamingResponse:
         self._found(name)
         file = TemporaryFile(dir=self._workspace.adapters)  # noqa: SIM115 - closed, and gone, once it is sent
-        pack(self._workspace, name, file)
+        try:
+            pack(self._workspace, name, file)
+        except BaseException:
+            file.close()
+            raise
         size = {"content-length": str(file.tell())}
         return StreamingResponse(sent(file), media_type="application/gzip", headers=size)
 

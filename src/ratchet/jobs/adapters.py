@@ -25,7 +25,16 @@ from ratchet.store.adapters import (
 from ratchet.store.steps import tasks_with
 from ratchet.store.workspace import writable
 
-__all__ = ["CONFIG", "WEIGHTS", "add_adapter", "copy_adapter", "folder_of", "remove_adapter"]
+__all__ = [
+    "CONFIG",
+    "WEIGHTS",
+    "add_adapter",
+    "check_files",
+    "copy_adapter",
+    "folder_of",
+    "known",
+    "remove_adapter",
+]
 
 LARGEST_HEAD = 2**26
 """Bytes that say what is in a safetensors file."""
@@ -57,9 +66,7 @@ def add_adapter(
         raise UsageError(
             f"there is an adapter named {name!r} already; delete it, or choose another name"
         )
-    for part in (CONFIG, WEIGHTS):
-        if not (folder / part).is_file():
-            raise DataError(f"an adapter has the files {CONFIG} and {WEIGHTS}; {part} is missing")
+    check_files(folder)
     check_fit(folder, local_folder(base, workspace.root))
     adapter = f"u_{token_hex(8)}"
     kept = workspace.adapters / adapter
@@ -67,6 +74,18 @@ def add_adapter(
     return name_adapter(
         workspace.database, name, adapter=adapter, base=base, source=source, size=size_of(kept)
     )
+
+
+def check_files(folder: Path) -> None:
+    """Check that a folder has an adapter's two files.
+
+    Raises: DataError if one is missing.
+    """
+    for part in (CONFIG, WEIGHTS):
+        if not (folder / part).is_file():
+            raise DataError(
+                f"an adapter has the files {CONFIG} and {WEIGHTS}; {part} is missing in {folder}"
+            )
 
 
 def check_fit(folder: Path, base: Path) -> None:
@@ -143,8 +162,9 @@ def layers_of(base: Path) -> dict[str, list[int]]:
 def copy_adapter(source: Path, target: Path) -> None:
     """Copy an adapter's two files, whole or not at all, in place of those that are there.
 
-    Raises: StoreError if they cannot be written.
+    Raises: DataError if they are not there; StoreError if they cannot be written.
     """
+    check_files(source)
     beside = target.with_name(f".{target.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     with writable(target):
@@ -156,6 +176,17 @@ def copy_adapter(source: Path, target: Path) -> None:
             beside.rename(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def known(workspace: Workspace, name: str) -> NamedAdapter:
+    """Return the adapter of a name.
+
+    Raises: UsageError if there is none.
+    """
+    found = find_adapter(workspace.database, name)
+    if found is None:
+        raise UsageError(f"there is no adapter {name!r}; `ratchet adapters list` shows all")
+    return found
 
 
 def folder_of(workspace: Workspace, one: NamedAdapter) -> Path:
@@ -170,21 +201,22 @@ def remove_adapter(workspace: Workspace, name: str) -> None:
 
     Raises: UsageError if there is none of that name, or a release or a ladder needs it.
     """
-    engine = workspace.database
-    found = find_adapter(engine, name)
-    if found is None:
-        raise UsageError(f"there is no adapter {name!r}; `ratchet adapters list` shows all")
-    used = [one.name for one in load_releases(engine) if found.answers(one.candidate)]
+    engine, found = workspace.database, known(workspace, name)
+    used = [
+        release.name
+        for release in load_releases(engine)
+        if any(found.is_needed_by(one) for one in (release.candidate, release.canary) if one)
+    ]
     if used:
         raise UsageError(
             f"{name!r} is served as the release {used[0]!r}; promote another candidate first"
         )
     rest = [one for one in list_adapters(engine) if one.name != name]
-    built = [one.name for one in rest if not found.adapter and one.adapter and one.base == found.base]  # fmt: skip
-    if built:
-        raise UsageError(f"{name!r} is the base of {built[0]!r}; delete that one first")
     others = [one for one in rest if (one.base, one.adapter) == (found.base, found.adapter)]
-    if not others and (climbed := tasks_with(engine, found.answers)):
+    built = [one.name for one in rest if not found.adapter and one.adapter and one.base == found.base]  # fmt: skip
+    if built and not others:
+        raise UsageError(f"{name!r} is the base of {built[0]!r}; delete that one first")
+    if not others and (climbed := tasks_with(engine, found.is_needed_by)):
         raise UsageError(
             f"{name!r} stands on the ladder of {climbed[0]!r}; `ratchet ladder {climbed[0]} --clear` forgets that"
         )

@@ -9,12 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from ratchet.core.errors import UsageError
-from ratchet.jobs.adapters import folder_of
+from ratchet.core.errors import DataError, UsageError
+from ratchet.jobs.adapters import check_files, folder_of, known
 from ratchet.models import local_folder
 from ratchet.models.adapters import CONFIG, WEIGHTS
 from ratchet.store import Workspace
-from ratchet.store.adapters import NamedAdapter, find_adapter
 
 __all__ = ["gguf_adapter", "merge_adapter", "pack"]
 
@@ -23,24 +22,17 @@ DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
 """Of merged weights, with their names in GGUF."""
 
 
-def known(workspace: Workspace, name: str) -> NamedAdapter:
-    """Return the adapter of a name.
-
-    Raises: UsageError if there is none.
-    """
-    found = find_adapter(workspace.database, name)
-    if found is None:
-        raise UsageError(f"there is no adapter {name!r}; `ratchet adapters list` shows all")
-    return found
-
-
 def pack(workspace: Workspace, name: str, file: IO[bytes]) -> None:
     """Write an adapter's two files as a .tar.gz, or the files of a model of its own, as PEFT, transformers and vLLM take them.
 
-    Raises: UsageError if there is none of that name.
+    Raises: UsageError if there is none of that name; DataError if its files are gone.
     """
     found = known(workspace, name)
     folder = folder_of(workspace, found)
+    if found.adapter:
+        check_files(folder)
+    elif not folder.is_dir():
+        raise DataError(f"the folder of {name!r} is gone: {folder}")
     parts = (CONFIG, WEIGHTS) if found.adapter else sorted(one.name for one in folder.iterdir())
     with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:  # weights hardly shrink
         for part in parts:

@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import sqlalchemy as sa
 
@@ -38,6 +38,7 @@ from ratchet.tuning import (
     TuningResult,
     TuningSettings,
     TuningStopped,
+    Weights,
     adapter_id,
     check_rows,
     read_file,
@@ -55,8 +56,6 @@ __all__ = [
 ]
 
 MOST = 1e6
-KINDS = ("lora", "qlora", "full")
-"""What may be trained; OpenAI's API leaves it open."""
 CHECKPOINTS = 3
 """So many checkpoints of a job can be asked for as models, where they are adapters: all weights of each would fill the disk."""
 LOOK_S = 1.0
@@ -97,9 +96,9 @@ def settings_of(asked: dict[str, Json], width: int | None = None) -> TuningSetti
     factor = 1.0
     for name, value in chosen.items():
         if name == "weights":
-            if value not in KINDS:
+            if value not in get_args(Weights):  # OpenAI's API leaves it open
                 raise TuningError(
-                    f"hyperparameters.weights must be one of {', '.join(KINDS)}, not {value!r}"
+                    f"hyperparameters.weights must be one of {', '.join(get_args(Weights))}, not {value!r}"
                 )
             fields["weights"] = value
             continue
@@ -262,7 +261,7 @@ class _Run:
                 ),
             ),
         )
-        self._name(name, base, result, settings)
+        self._name(name, base, result, all_weights=settings.weights == "full")
 
     def _rows(self, file_id: str, settings: TuningSettings) -> list[Row]:
         upload = find_file(self._engine, file_id)
@@ -312,15 +311,15 @@ class _Run:
             delete_adapter(self._engine, old.name)
             shutil.rmtree(self._workspace.adapters / old.adapter, ignore_errors=True)
 
-    def _name(self, name: str, base: str, result: TuningResult, settings: TuningSettings) -> None:
+    def _name(self, name: str, base: str, result: TuningResult, *, all_weights: bool) -> None:
         source = self._workspace.adapters / result.adapter
-        own = f"local:{source.relative_to(self._workspace.root).as_posix()}"
-        is_full = settings.weights == "full"
+        if all_weights:
+            base = f"local:{source.relative_to(self._workspace.root).as_posix()}"
         name_adapter(
             self._engine,
             name,
-            adapter="" if is_full else result.adapter,
-            base=own if is_full else base,
+            adapter="" if all_weights else result.adapter,
+            base=base,
             source=self._job.id,
             size=size_of(source),
         )

@@ -15,7 +15,7 @@ from ratchet.levers.prompt import PromptLever
 from ratchet.levers.proposals import Proposer
 from ratchet.levers.retrieval import RetrievalLever, RetrievalRung
 from ratchet.levers.tune import TuneLever
-from ratchet.tuning import Launch, TuningSettings
+from ratchet.tuning import Launch, TuningSettings, Weights
 
 __all__ = ["CLIMBED", "LeverOptions", "make_levers"]
 
@@ -65,7 +65,7 @@ class LeverOptions:
     """tune: keep the checkpoint with the best score, not the best loss."""
     base: str | None = None
     """tune: which model learns; the champion's own where none is named."""
-    weights: Literal["lora", "qlora", "full"] = "lora"
+    weights: Weights = "lora"
     packing: bool = False
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "ChatRequest",
     "LikelihoodModel",
     "ToolCall",
+    "calls_in",
     "reply_in",
 ]
 
@@ -82,11 +83,22 @@ class ChatReply:
 
 def reply_in(message: Mapping[str, Any]) -> ChatReply:
     """Return the reply that a message of an assistant's is."""
+    calls = calls_in(message.get("tool_calls") or ())
+    return ChatReply(text=str(message.get("content") or ""), tool_calls=calls)
+
+
+def calls_in(asked: Any) -> tuple[ToolCall, ...]:
+    """Return the tool calls of a message.
+
+    Raises: TypeError, KeyError or AttributeError if they are none.
+    """
     calls = tuple(
         ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
-        for call in message.get("tool_calls") or ()
+        for call in asked
     )
-    return ChatReply(text=str(message.get("content") or ""), tool_calls=calls)
+    if not all(isinstance(part, str) for c in calls for part in (c.name, c.arguments)):
+        raise TypeError("a tool call's name and arguments must be text")
+    return calls
 
 
 @runtime_checkable

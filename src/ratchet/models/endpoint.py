@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ratchet.core import Json, Usage
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
-from ratchet.models.chat import CallPart, ChatReply, ChatRequest, ToolCall
+from ratchet.models.chat import CallPart, ChatReply, ChatRequest, ToolCall, calls_in
 from ratchet.models.prices import Price
 from ratchet.models.wire import Answer, CutError, Wire
 
@@ -317,20 +317,6 @@ class EndpointModel:
             usage=usage,
             latency_s=latency_s,
         )
-
-
-def calls_in(asked: Json) -> tuple[ToolCall, ...]:
-    """Return the tool calls of a message.
-
-    Raises: TypeError, KeyError or AttributeError if they are none.
-    """
-    calls = tuple(
-        ToolCall(name=call["function"]["name"], arguments=call["function"]["arguments"])
-        for call in asked
-    )
-    if not all(isinstance(part, str) for c in calls for part in (c.name, c.arguments)):
-        raise TypeError("a tool call's name and arguments must be text")
-    return calls
 
 
 async def lines_of(answer: Answer) -> AsyncIterator[bytes]:

@@ -73,9 +73,8 @@ class Engine:
         self._end = self._tokenizer.eos_token_id
         self._batch = self._fresh()
         self._running: dict[Row, _Running] = {}
-        self._ready_at = (
-            time.perf_counter()
-        )  # who came before waited for the weights, and not for a reply
+        self._ready_at = time.perf_counter()
+        """Who came before waited for the weights, and not for a reply."""
         self._held: list[list[_Running]] = []
         """Groups that are let in and not in the batch yet."""
 

@@ -70,6 +70,16 @@ class ModelPool:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    async def forget_gone(self) -> None:
+        """Close the local models whose folders are gone, as fine-tunes may be deleted: their weights are let go."""
+        for name in [
+            name for name in self._open if name.startswith("local:") and name not in self._theirs
+        ]:
+            try:
+                self.folder(name)
+            except UnknownModelError:
+                await self._open.pop(name).close()
+
     async def close(self) -> None:
         """Close the models that this pool opened."""
         for name in [name for name in self._open if name not in self._theirs]:

@@ -34,9 +34,13 @@ class NamedAdapter:
     """The job, upload or address that it came from."""
     bytes: int
 
-    def answers(self, candidate: Candidate) -> bool:
-        """Return whether a candidate's answers are its own."""
+    def is_needed_by(self, candidate: Candidate) -> bool:
+        """Return whether a candidate answers with it, or with an adapter of it."""
         return candidate.adapter == self.adapter if self.adapter else candidate.model == self.base
+
+    def is_of(self, candidate: Candidate) -> bool:
+        """Return whether it is the fine-tune that a candidate answers with."""
+        return self.is_needed_by(candidate) and bool(self.adapter) == bool(candidate.adapter)
 
 
 def size_of(folder: Path) -> int:

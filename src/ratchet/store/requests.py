@@ -5,7 +5,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from random import Random
 from typing import Self
@@ -41,7 +41,7 @@ RANDOM = Random()  # ids, no secrets
 
 @dataclass(slots=True, kw_only=True)
 class LoggedRequest:
-    """One request with its reply."""
+    """One request with its reply; not frozen, as a request of the gateway (`models.chat`)."""
 
     id: str
     at: float
@@ -155,9 +155,12 @@ class RequestWriter:
 
     def _write(self, batch: list[LoggedRequest]) -> None:
         """Write figures and compressed bodies: all of a batch packed in one call and written in a few, as each lets the interpreter go, and the loop beside it waits to have it back."""
-        for one in batch:
-            if one.problem is not None:
-                one.problem = str(clean(one.problem, self._redact))
+        batch = [
+            one
+            if one.problem is None
+            else replace(one, problem=str(clean(one.problem, self._redact)))
+            for one in batch
+        ]
         packed = self._packer.multi_compress_to_buffer([self._body(one) for one in batch])
         kept = [(one.id, packed[place].tobytes()) for place, one in enumerate(batch)]
         with transaction(self._engine) as connection:  # the same id again is the same request

@@ -12,7 +12,7 @@ from ratchet.tuning.format import (
 )
 from ratchet.tuning.hosted import HostedRun, estimated_tokens, train_hosted
 from ratchet.tuning.launch import Launch, train_on
-from ratchet.tuning.settings import TuningProgress, TuningResult, TuningSettings
+from ratchet.tuning.settings import TuningProgress, TuningResult, TuningSettings, Weights
 from ratchet.tuning.tokens import training_row, training_rows
 from ratchet.tuning.trainer import Listener
 from ratchet.tuning.training import (
@@ -38,6 +38,7 @@ __all__ = [
     "TuningResult",
     "TuningSettings",
     "TuningStopped",
+    "Weights",
     "adapter_id",
     "check_rows",
     "conversations_of",

@@ -13,14 +13,17 @@ LORA_RATE, FULL_RATE = 2e-4, 2e-5
 """Learning rates at a width of 2,048: a LoRA takes about ten times the rate of whole weights."""
 
 
+Weights = Literal["lora", "qlora", "full"]
+"""What is trained: an adapter; an adapter beside weights that are held in four bits (bitsandbytes, on a GPU); or all weights."""
+
+
 class TuningSettings(Record):
     """Settings of one run; content-addressed together with base, prompt and data, so that a finished run is never repeated."""
 
     prefix = "a"
     method: Literal["supervised", "dpo"] = "supervised"
     """Learn the answers, or learn to prefer one of two."""
-    weights: Literal["lora", "qlora", "full"] = "lora"
-    """What is trained: an adapter; an adapter beside weights that are held in four bits (bitsandbytes, on a GPU); or all weights."""
+    weights: Weights = "lora"
     beta: Annotated[float, Field(gt=0)] = 0.1
     """For dpo: how strongly the model is held to what it was."""
     rank: Annotated[int, Field(gt=0)] = 16

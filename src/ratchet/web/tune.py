@@ -123,14 +123,7 @@ def made(page: Page, bench: Workbench) -> None:
     for step in steps:
         candidate = find_candidate(bench.engine, step.candidate_id)
         with ui.row().classes("items-center"):
-            found = next(
-                (
-                    one
-                    for one in kept
-                    if one.answers(candidate) and bool(one.adapter) == bool(candidate.adapter)
-                ),
-                None,
-            )
+            found = next((one for one in kept if one.is_of(candidate)), None)
             ui.label(f"rung {step.number}: {found.name if found else candidate.model}").classes("mono")  # fmt: skip
             page.button("Has it forgotten anything?", lambda c=candidate.id: page.begin(bench.task.name, "forget", bench.task.name, "--candidate", c), flat=True)  # fmt: skip
             ui.link("Try it in the playground", f"/tasks/{bench.task.name}/playground")
