@@ -4,6 +4,7 @@ import http.server
 import io
 import json
 import pickle
+import shutil
 import tarfile
 import threading
 import zipfile
@@ -14,14 +15,19 @@ import aiohttp
 import pytest
 from tests.gateway.test_contract import serving
 
+from ratchet import InputField, MetricSpec, Roles, Task
+from ratchet.answer import starting_candidate
+from ratchet.core import Release
 from ratchet.core.errors import DataError, UsageError
 from ratchet.gateway import make_gateway
+from ratchet.gateway.answering import Names
 from ratchet.jobs.adapters import CONFIG, WEIGHTS, add_adapter, remove_adapter
 from ratchet.jobs.arriving import arrived, fetched, unpacked
 from ratchet.jobs.leaving import gguf_adapter, merge_adapter, pack
-from ratchet.models import NANO
+from ratchet.models import NANO, ModelPool
 from ratchet.store import Workspace, create_workspace
-from ratchet.store.adapters import list_adapters
+from ratchet.store.adapters import list_adapters, name_adapter
+from ratchet.store.releases import add_release
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.local
@@ -157,6 +163,14 @@ def test_what_is_no_adapter_stays_out(workspace: Workspace, folder: Path, tmp_pa
     for archive in (b"hello", b"", whole[:-30], broken, tar.getvalue()[:-2000]):
         with pytest.raises(DataError, match=r"neither a \.zip nor a \.tar"):
             parts_in(archive, tmp_path)
+    bzipped = io.BytesIO()
+    with tarfile.open(fileobj=bzipped, mode="w:bz2") as packing:
+        packing.add(folder / WEIGHTS, arcname=WEIGHTS)
+    damaged = bzipped.getvalue()[:5000] + b"\0" * 50 + bzipped.getvalue()[5050:]
+    for archive in (whole[500:], damaged):
+        (tmp_path / "archive").write_bytes(archive)
+        with pytest.raises(DataError, match=r"neither a \.zip nor a \.tar"), arrived(str(tmp_path / "archive"), tmp_path / "there"):  # fmt: skip
+            pass
     assert list((tmp_path / "there").iterdir()) == []
 
     assert list_adapters(workspace.database) == []
@@ -217,6 +231,44 @@ def test_addresses_are_checked(elsewhere: str, folder: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match="no file or folder"), arrived("nowhere", tmp_path):
         pass
     assert list((tmp_path / "there").iterdir()) == []
+
+
+async def test_a_model_of_its_own_goes_when_nothing_needs_it(
+    workspace: Workspace, folder: Path
+) -> None:
+    """Not while an adapter stands on it, or a release or its canary answers with it; an alias goes at any time; its weights are let go, and a name whose files are gone says so."""
+    engine, own = workspace.database, workspace.adapters / "a_own"
+    shutil.copytree(NANO, own)
+    base = f"local:{own.relative_to(workspace.root).as_posix()}"
+    for name in ("ft:one", "ft:two"):
+        name_adapter(engine, name, adapter="", base=base, source="job", size=1)
+    add_adapter(workspace, "upon", base, folder, source="folder")
+    task = Task(name="t", instructions="Say it.", inputs=(InputField(name="q"),), metric=MetricSpec(name="exact"), models=Roles(student="local:nano"))  # fmt: skip
+    plain = starting_candidate(task)
+    remove_adapter(workspace, "ft:two")
+    with pytest.raises(UsageError, match="is the base of 'upon'"):
+        remove_adapter(workspace, "ft:one")
+    remove_adapter(workspace, "upon")
+    add_release(engine, Release(name="r", number=1, task=task, candidate=plain, canary=plain.changed(model=base), share=0.1, who="me", at="now"))  # fmt: skip
+    with pytest.raises(UsageError, match="is served as the release 'r'"):
+        remove_adapter(workspace, "ft:one")
+    add_release(engine, Release(name="r", number=2, task=task, candidate=plain, who="me", at="now"))
+
+    async with ModelPool(root=workspace.root, confined=True) as pool:
+        names = Names(engine, pool)
+        await names.ready()
+        pool.model(base)
+        pool.model("local:nano")
+        remove_adapter(workspace, "ft:one")
+        names.expire()
+        await names.ready()
+        assert not pool.is_open(base)
+        assert pool.is_open("local:nano")
+    assert not own.exists()
+    for adapter, gone in (("", base), ("a_none", "local:nano")):
+        name_adapter(engine, "gone", adapter=adapter, base=gone, source="job", size=1)
+        with pytest.raises(DataError, match=r"gone|missing"):
+            packed(workspace, "gone")
 
 
 async def test_the_library_over_http(

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from concurrent.futures import Future
 
 import pytest
@@ -110,6 +111,20 @@ def test_a_group_that_fails_takes_nobody_along(sliding, monkeypatch):
     with pytest.raises(ReplyError, match="prompt is empty"):
         items[2].future.result(timeout=0)
     assert all(items[k].future.result(timeout=0).usage.completion_tokens for k in (1, 3))
+
+
+def test_latency_does_not_count_the_loading_of_the_weights(sliding):
+    """Who came while they were loaded waited for the work alone, as who comes later."""
+    from ratchet.models import engine as engines
+
+    engine = engines.Engine(*sliding)
+    early, late = waiting(engines, "red"), waiting(engines, "blue")
+    early.since -= 100
+    late.since = time.perf_counter()
+    answered(engine, [early, late])
+    latencies = [item.future.result(timeout=0).latency_s for item in (early, late)]
+
+    assert all(0 < one < 50 for one in latencies)
 
 
 async def test_a_client_that_goes_while_loading_fails_harms_nobody(tmp_path):

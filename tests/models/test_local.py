@@ -53,23 +53,6 @@ async def test_it_copies():
     assert reply.usage.cost_usd == 0.0
 
 
-async def test_latency_does_not_count_the_loading_of_the_weights(monkeypatch):
-    """The first reply is as slow as the work on it."""
-    from ratchet.models import local
-
-    def slow(*given, **named):
-        time.sleep(1.0)
-        return loaded(*given, **named)
-
-    loaded = local.load_base
-    monkeypatch.setattr(local, "load_base", slow)
-    started = time.perf_counter()
-    first, late = await asyncio.gather(*(answers(asked("Repeat: blue")) for _ in range(2)))
-
-    for (reply,) in (first, late):
-        assert 0 < reply.latency_s <= time.perf_counter() - started - 1.0
-
-
 async def test_a_batch_answers_as_each_alone():
     """Requests that are answered together get the answers that they get alone."""
     requests = [asked(f"Repeat: {text}") for text in ("red", "a much longer text with 12 34", "x")]

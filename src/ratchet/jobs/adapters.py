@@ -83,9 +83,7 @@ def check_files(folder: Path) -> None:
     """
     for part in (CONFIG, WEIGHTS):
         if not (folder / part).is_file():
-            raise DataError(
-                f"an adapter has the files {CONFIG} and {WEIGHTS}; {part} is missing in {folder}"
-            )
+            raise DataError(f"an adapter has the files {CONFIG} and {WEIGHTS}; {part} is missing")
 
 
 def check_fit(folder: Path, base: Path) -> None:
@@ -202,9 +200,10 @@ def remove_adapter(workspace: Workspace, name: str) -> None:
     Raises: UsageError if there is none of that name, or a release or a ladder needs it.
     """
     engine, found = workspace.database, known(workspace, name)
+    served = {release.name: release for release in load_releases(engine)}  # the last of each name
     used = [
         release.name
-        for release in load_releases(engine)
+        for release in served.values()
         if any(found.is_needed_by(one) for one in (release.candidate, release.canary) if one)
     ]
     if used:

@@ -32,7 +32,7 @@ def pack(workspace: Workspace, name: str, file: IO[bytes]) -> None:
     if found.adapter:
         check_files(folder)
     elif not folder.is_dir():
-        raise DataError(f"the folder of {name!r} is gone: {folder}")
+        raise DataError(f"the files of {name!r} are gone")
     parts = (CONFIG, WEIGHTS) if found.adapter else sorted(one.name for one in folder.iterdir())
     with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:  # weights hardly shrink
         for part in parts:
