@@ -72,7 +72,7 @@ class Names:
         trials = {name: as_canary(one) for name, one in last.items() if one.canary}
         self.canaries = {name: self._with_prompt(one, self.canaries) for name, one in trials.items()}  # fmt: skip
         self.adapters = {one.name: one for one in named}
-        await self._pool.forget_gone()
+        self._pool.forget_gone()
 
     def _with_prompt(
         self, release: Release, before: Mapping[str, tuple[Release, Prompt]]

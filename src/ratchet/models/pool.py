@@ -1,5 +1,6 @@
 """Open models by name, each once: `local:nano`, `local:<folder>`, or `<endpoint>/<model>` for an endpoint in ratchet.toml."""
 
+import asyncio
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -63,6 +64,7 @@ class ModelPool:
         self._open: dict[str, ChatModel] = dict(ready or {})
         self._theirs = set(self._open)
         self._embedders: dict[str, Embedder] = {}
+        self._closing = set[asyncio.Task[None]]()
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,18 +72,22 @@ class ModelPool:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def forget_gone(self) -> None:
-        """Close the local models whose folders are gone, as fine-tunes may be deleted: their weights are let go."""
-        for name in [
+    def forget_gone(self) -> None:
+        """Close the local models whose folders are gone, as fine-tunes may be deleted: their weights are let go once what is under way has ended."""
+        mine = [
             name for name in self._open if name.startswith("local:") and name not in self._theirs
-        ]:
+        ]
+        for name in mine:
             try:
                 self.folder(name)
             except UnknownModelError:
-                await self._open.pop(name).close()
+                closing = asyncio.create_task(self._open.pop(name).close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close the models that this pool opened."""
+        await asyncio.gather(*self._closing)
         for name in [name for name in self._open if name not in self._theirs]:
             await self._open.pop(name).close()
         while self._embedders:
