@@ -143,3 +143,16 @@ async def test_a_client_that_goes_while_loading_fails_harms_nobody(tmp_path):
         for _ in range(2):
             with pytest.raises(UnknownModelError, match="cannot be loaded by transformers"):
                 await asyncio.wait_for(model.chat(request), 60)
+
+
+async def test_a_model_that_is_closed_says_so_to_who_waits():
+    """An error that can be told, where somebody deletes a fine-tune in use."""
+    async with ModelPool() as pool:
+        model = pool.model("local:nano")
+        asked = asyncio.create_task(
+            model.chat(ChatRequest(messages=[{"role": "user", "content": "hi"}]))
+        )
+        await asyncio.sleep(0)
+        await model.close()
+        with pytest.raises(ReplyError, match="was closed before it answered"):
+            await asked

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratchet.core.errors import UnknownModelError
+from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest
 from ratchet.models.loading import LOADING
 
@@ -201,10 +201,8 @@ class LocalModel:
             busy = engine is not None and len(engine) > 0
             is_closed = is_closed or self._gather(waiting, asked, idle=not busy)
             if is_closed:
-                for item in waiting:
-                    item.future.cancel()
-                for wanted in asked:
-                    wanted.future.cancel()
+                closed = ReplyError(f"{self.name} was closed before it answered", kind="closed")
+                refuse([*waiting, *asked], closed)
                 waiting.clear()
                 asked.clear()
             joining = joined(waiting, engine)
@@ -212,13 +210,8 @@ class LocalModel:
                 if (joining or asked) and engine is None:
                     engine = Engine(*load_base(self._folder), self._adapters)
             except Exception as error:  # noqa: BLE001 - handed to those who wait
-                for item in joining:
-                    if item.future.set_running_or_notify_cancel():
-                        item.future.set_exception(error)
-                while asked:
-                    wanted = asked.popleft()
-                    if wanted.future.set_running_or_notify_cancel():
-                        wanted.future.set_exception(error)
+                refuse([*joining, *asked], error)
+                asked.clear()
                 continue
             if engine is not None:
                 while asked:
@@ -246,6 +239,13 @@ class LocalModel:
                 asked.append(item)
             else:
                 waiting.append(item)
+
+
+def refuse(items: Sequence[Waiting | _Asked], error: Exception) -> None:
+    """Tell those who wait that there will be no reply."""
+    for item in items:
+        if item.future.set_running_or_notify_cancel():
+            item.future.set_exception(error)
 
 
 def told(engine: Engine, asked: _Asked) -> None:
