@@ -250,9 +250,14 @@ async def test_a_model_of_its_own_goes_when_nothing_needs_it(
         remove_adapter(workspace, "ft:one")
     remove_adapter(workspace, "upon")
     add_release(engine, Release(name="r", number=1, task=task, candidate=plain, canary=plain.changed(model=base), share=0.1, who="me", at="now"))  # fmt: skip
-    with pytest.raises(UsageError, match="is served as the release 'r'"):
+    with pytest.raises(UsageError, match="the release 'r' answers with 'ft:one'"):
         remove_adapter(workspace, "ft:one")
-    add_release(engine, Release(name="r", number=2, task=task, candidate=plain, who="me", at="now"))
+    candidates = plain.changed(model=base), plain, plain.changed(system="Say it twice.")
+    for number, candidate in enumerate(candidates, 2):
+        if number > 2:  # served, and then what a rollback goes back to
+            with pytest.raises(UsageError, match="or would after a rollback"):
+                remove_adapter(workspace, "ft:one")
+        add_release(engine, Release(name="r", number=number, task=task, candidate=candidate, who="me", at="now"))  # fmt: skip
 
     async with ModelPool(root=workspace.root, confined=True) as pool:
         names = Names(engine, pool)

@@ -11,6 +11,7 @@ from secrets import token_hex
 from typing import Any
 
 from ratchet.core.errors import DataError, UsageError
+from ratchet.ladder.canary import answering
 from ratchet.models import local_folder
 from ratchet.models.adapters import CONFIG, WEIGHTS
 from ratchet.store import Workspace, load_releases
@@ -200,15 +201,14 @@ def remove_adapter(workspace: Workspace, name: str) -> None:
     Raises: UsageError if there is none of that name, or a release or a ladder needs it.
     """
     engine, found = workspace.database, known(workspace, name)
-    served = {release.name: release for release in load_releases(engine)}  # the last of each name
     used = [
-        release.name
-        for release in served.values()
-        if any(found.is_needed_by(one) for one in (release.candidate, release.canary) if one)
+        release
+        for release, those in answering(engine).items()
+        if any(map(found.is_needed_by, those))
     ]
     if used:
         raise UsageError(
-            f"{name!r} is served as the release {used[0]!r}; promote another candidate first"
+            f"the release {used[0]!r} answers with {name!r}, or would after a rollback; promote others first"
         )
     rest = [one for one in list_adapters(engine) if one.name != name]
     others = [one for one in rest if (one.base, one.adapter) == (found.base, found.adapter)]

@@ -17,7 +17,14 @@ from ratchet.measure.live import LiveTest, live_test
 from ratchet.retrieval import pinned
 from ratchet.store import add_release, keep_candidate, load_releases
 
-__all__ = ["canary_test", "current", "roll_back", "settle_canaries", "start_canary"]
+__all__ = [
+    "answering",
+    "canary_test",
+    "current",
+    "roll_back",
+    "settle_canaries",
+    "start_canary",
+]
 
 
 def current(engine: sa.Engine, name: str) -> Release:
@@ -76,6 +83,18 @@ def roll_back(
         why=f"{last.candidate.id} rolled back: {why}",
         who=who,
     )
+
+
+def answering(engine: sa.Engine) -> dict[str, list[Candidate]]:
+    """Return by release which candidates answer: the one that is served, its canary, and the one that a rollback goes back to."""
+    by_name: dict[str, list[Release]] = {}
+    for one in load_releases(engine):
+        by_name.setdefault(one.name, []).append(one)
+    return {
+        name: [one.candidate for one in standing(found)[-2:]]
+        + [one for one in (found[-1].canary,) if one]
+        for name, found in by_name.items()
+    }
 
 
 def standing(found: Sequence[Release]) -> list[Release]:
