@@ -17,6 +17,7 @@ from ratchet.answer import starting_candidate
 from ratchet.core import AnswerForm, InputField, MetricSpec, Roles, Task
 from ratchet.core.errors import ReplyError
 from ratchet.gateway import Gateway
+from ratchet.gateway.http import KEEP_ALIVE_S
 from ratchet.ladder import promote
 from ratchet.models import ChatRequest, ModelPool
 from ratchet.store import EndpointSettings, open_database
@@ -83,8 +84,8 @@ class serving:  # noqa: N801 - reads as a word in a with statement
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         config = uvicorn.Config(
-            application, port=self.port, log_level="warning", lifespan="on", access_log=False
-        )
+            application, port=self.port, log_level="warning", lifespan="on", access_log=False, timeout_keep_alive=KEEP_ALIVE_S
+        )  # fmt: skip
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
 

@@ -136,6 +136,7 @@ def serve(
         import uvicorn
 
         from ratchet.gateway import configure_traces, make_gateway
+        from ratchet.gateway.http import KEEP_ALIVE_S
         from ratchet.jobs.queue import Queue, Worker
     except ImportError as error:
         raise UsageError(
@@ -181,7 +182,7 @@ def serve(
     try:
         uvicorn.run(
             served_app, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
-            timeout_graceful_shutdown=60, server_header=False, proxy_headers=False,
+            timeout_graceful_shutdown=60, timeout_keep_alive=KEEP_ALIVE_S, server_header=False, proxy_headers=False,
         )  # fmt: skip
     finally:
         if worker:

@@ -7,13 +7,25 @@ from typing import Any
 
 from ratchet.gateway.shapes import Problem
 
-__all__ = ["Application", "Receive", "Scope", "Send", "Told", "Vigil", "body_of", "respond"]
+__all__ = [
+    "KEEP_ALIVE_S",
+    "Application",
+    "Receive",
+    "Scope",
+    "Send",
+    "Told",
+    "Vigil",
+    "body_of",
+    "respond",
+]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+KEEP_ALIVE_S = 75
+"""An idle connection is kept so long: longer than clients keep theirs (the SDK 5 seconds), so that no request meets its end on the way."""
 LOOK_S = 0.1
 """A request that takes longer is dropped when its client goes away."""
 LARGEST = 32 * 2**20
