@@ -1,7 +1,7 @@
 """The six nouns and their errors; this floor imports nothing of ours."""
 
 from ratchet.core.budget import Budget
-from ratchet.core.candidate import Candidate, Decoding, Demonstration, Nearest
+from ratchet.core.candidate import STORED, Candidate, Decoding, Demonstration, Effort, Nearest
 from ratchet.core.diagnosis import (
     CAUSES,
     Cause,
@@ -34,6 +34,7 @@ from ratchet.core.verdict import Decision, Interval, Verdict
 
 __all__ = [
     "CAUSES",
+    "STORED",
     "AnswerForm",
     "Budget",
     "Candidate",
@@ -45,6 +46,7 @@ __all__ = [
     "Decoding",
     "Demonstration",
     "Diagnosis",
+    "Effort",
     "Entrant",
     "Example",
     "Experiment",

@@ -1,16 +1,28 @@
 """Candidate: one complete way of doing the task. A prompt and a fine-tune differ only in which part of it changed."""
 
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ratchet.core.records import Json, Record
 from ratchet.core.retrieval import Guard, Retrieval
 
-__all__ = ["Candidate", "Decoding", "Demonstration", "Effort", "Nearest"]
+__all__ = ["STORED", "Candidate", "Decoding", "Demonstration", "Effort", "Nearest"]
 
-Effort = Literal["minimal", "low", "medium", "high"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+STORED = {"stored": True}
+"""The validation context for whoever reads a candidate, or a record that holds one, from the database."""
+STORED_DEFAULTS: dict[str, Json] = {"temperature": 0.0, "max_tokens": 512}
+"""What an absent field of a stored candidate means: these were its defaults before a field could be unset (decision 020)."""
 
 
 class Demonstration(Record):
@@ -27,12 +39,20 @@ class Demonstration(Record):
 class Decoding(Record):
     """How the answer is drawn from the model."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_tokens: Annotated[int, Field(gt=0)] = 512
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """None leaves it to the model: nothing is sent, and a local model takes the likeliest token."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of the likeliest tokens to draw from; 1 is all of them, which is the same as None."""
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    """The longest answer; None leaves it to the model. What a model thinks before its answer is not counted."""
+    thinking_tokens: Annotated[int, Field(gt=0)] | None = None
+    """The longest thinking before the answer, for models that think; None leaves it to the model, or to its effort."""
     seed: int | None = None
     constrained: bool = True
-    """Force the answer into the task's schema while it is decoded (forms `json` and `tool`)."""
+    """Force the answer into its form while it is decoded: JSON and tool calls everywhere, labels and numbers where the
+    model's probabilities are at hand (local models)."""
+    as_json: bool = False
+    """Ask for a label or a number as a JSON object, which an endpoint can force by a strict schema."""
     samples: Annotated[int, Field(gt=0, le=100)] = 1
     """So many answers are drawn, and the one that most of them agree on is taken."""
     repairs: Annotated[int, Field(ge=0, le=10)] = 0
@@ -42,7 +62,12 @@ class Decoding(Record):
     )
     """What is said then."""
     effort: Effort | None = None
-    """How long a model that reasons before it answers may do so; None leaves it to the model."""
+    """How long a model that thinks before it answers may do so; None leaves it to the model."""
+
+    @field_validator("top_p")
+    @classmethod
+    def _is_a_limit(cls, top_p: float | None) -> float | None:
+        return None if top_p == 1 else top_p
 
     @property
     def is_plain(self) -> bool:
@@ -103,6 +128,48 @@ class Candidate(Record):
     def id(self) -> str:
         """Return the content id."""
         return self.content_id()
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether the model runs on this machine, from weights that are at hand."""
+        return self.model.startswith("local:")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_what_was_stored(cls, body: Any, info: ValidationInfo) -> Any:
+        """Return the body of a stored candidate with the defaults that it was stored under."""
+        if not (info.context or {}).get("stored") or not isinstance(body, dict):
+            return body
+        return {**body, "decoding": {**STORED_DEFAULTS, **(body.get("decoding") or {})}}
+
+    @model_serializer(mode="wrap")
+    def _write(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Json]:
+        """Return the record as plain values; without defaults it is written as candidates always were, so that ids stay.
+
+        A field that equals the default of old is left out, as it was. One that is unset is written as null, but for a local
+        model, where unset and the defaults of old are the same way of answering.
+        """
+        body: dict[str, Json] = handler(self)
+        if not info.exclude_defaults:
+            return body
+        decoding = dict(body.pop("decoding", {}))
+        for name, default in STORED_DEFAULTS.items():
+            value = getattr(self.decoding, name)
+            if value == default:
+                decoding.pop(name, None)
+            elif value is None and not self.is_local:
+                decoding[name] = None
+        return {**body, "decoding": decoding} if decoding else body
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        if self.is_local and self.decoding.samples > 1 and not self.decoding.temperature:
+            raise ValueError(
+                "samples of a local model without a temperature are all alike; set decoding.temperature too"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_an_answer(self) -> Self:

@@ -12,6 +12,9 @@ from ratchet.core.records import Json, Record, content_id
 __all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
 
 FormKind = Literal["text", "label", "number", "json", "tool", "sql"]
+READ_ANEW: dict[str, int] = {"label": 1, "number": 1}
+"""Kinds of answers that are asked for or read otherwise than before, and how often that has changed: answers of before are not mixed
+with those of today."""
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 """It is the name of a file, too."""
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -53,8 +56,8 @@ class AnswerForm(Record):
     """A function of yours, `file.py:name`, that is given inputs and answer and returns what is wrong with it, or nothing; `repairs` hand that back."""
     check_digest: str = ""
     """Of the file that `check` is in, as it was read: set by the workspace."""
-    max_tokens: Annotated[int, Field(gt=0)] = 512
-    """The longest answer; the start candidate takes it."""
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    """The longest answer, which the start candidate takes; None leaves it to the model, or to the form."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -169,8 +172,10 @@ class Task(Record):
         parts = {
             "instructions": self.instructions,
             "inputs": list(self.input_names),
-            "answer": self.answer.model_copy(update={"max_tokens": 512}).plain(),
+            "answer": self.answer.model_copy(update={"max_tokens": None}).plain(),
         }
+        if revision := READ_ANEW.get(self.answer.kind):
+            parts["revision"] = revision
         return content_id("q", parts)
 
     @property

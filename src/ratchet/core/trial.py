@@ -10,7 +10,7 @@ from ratchet.core.records import Json, Record
 
 __all__ = ["FailureKind", "Score", "Trial", "Usage", "total"]
 
-FailureKind = Literal["unparsable", "wrong form", "cut off", "empty", "refused"]
+FailureKind = Literal["unparsable", "wrong form", "cut off", "cut off thinking", "empty", "refused"]
 """How an answer can fail before it is scored; such an answer scores 0 and is counted under its kind."""
 
 
@@ -18,8 +18,16 @@ class Usage(Record):
     """What one call used; tokens are counts, cost is in US dollars, NaN-free: None where nothing is known."""
 
     prompt_tokens: int = 0
+    """All of the prompt's, those from a cache too."""
     completion_tokens: int = 0
+    """All that were generated, thinking too."""
     cost_usd: float | None = None
+    cached_tokens: int = 0
+    """Those of the prompt that were read from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Those of the prompt that were written to it, where that has a price of its own."""
+    reasoning_tokens: int = 0
+    """Those of the completion that were thinking."""
 
 
 def total(usages: Sequence[Usage]) -> Usage:
@@ -32,6 +40,9 @@ def total(usages: Sequence[Usage]) -> Usage:
         prompt_tokens=sum(usage.prompt_tokens for usage in usages),
         completion_tokens=sum(usage.completion_tokens for usage in usages),
         cost_usd=sum(known) if len(known) == len(costs) else None,
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in usages),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
     )
 
 
@@ -61,6 +72,8 @@ class Trial(Record):
     usage: Usage = Usage()
     latency_s: float = 0.0
     """Seconds from the request to the whole reply, retries left out."""
+    sent: dict[str, Json] = {}
+    """What went over the wire otherwise than the candidate says: the protocol, what was left out, how a form was forced."""
     score: Score | None = None
     """The score under the metric that was asked for; None until it is scored."""
     passages: tuple[str, ...] = ()

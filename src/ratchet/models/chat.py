@@ -33,9 +33,17 @@ class ChatRequest:
     """The name of the tool that must be called; None leaves it to the model."""
     json_schema: dict[str, Json] | None = None
     """The schema that the answer must follow; None leaves it free."""
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int = 512
+    choices: tuple[str, ...] | None = None
+    """The texts of which the reply must be one; followed where the model's probabilities are at hand (local models)."""
+    pattern: str | None = None
+    """A regular expression that the whole reply must match; followed where `choices` are."""
+    temperature: float | None = None
+    """None, here and below, names nothing: an endpoint is sent nothing, a local model takes the likeliest token."""
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """The longest answer; what a model thinks before it is not counted, where it is known to think."""
+    thinking_tokens: int | None = None
+    """The longest thinking before the answer."""
     seed: int | None = None
     logprobs: int | None = None
     """How many of the likeliest tokens to tell of at each place, beside the one taken; None tells of none."""
@@ -44,7 +52,11 @@ class ChatRequest:
     adapter: str | None = None
     """The id of a LoRA adapter, for local models."""
     effort: str | None = None
-    """How long a model that reasons may do so, for endpoints: minimal, low, medium or high."""
+    """How long a model that thinks may do so, for endpoints: none, minimal, low, medium, high, xhigh or max."""
+    extra: dict[str, Json] = field(default_factory=dict)
+    """Parameters of the endpoint's own protocol, which go through as they are."""
+    optional: frozenset[str] = frozenset()
+    """The fields that only help: they are left out where a model does not take them. Any other one is an error there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +85,14 @@ class ChatReply:
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = "stop"
+    refusal: str | None = None
+    """Why the model, or its provider's filter, gives no answer; in their words."""
     logprobs: list[dict[str, Json]] | None = None
     """Token by token, in OpenAI's shape: token, bytes, logprob, top_logprobs."""
     usage: Usage = Usage()
     latency_s: float = 0.0
+    sent: dict[str, Json] = field(default_factory=dict)
+    """What went over the wire otherwise than was asked: the protocol, what was left out, how a form was forced."""
     notes: dict[str, Json] = field(default_factory=dict)
     """What is known of it beside its text: the passages that it stands on, what a guard found."""
 
@@ -140,7 +156,7 @@ class ChatModel(Protocol):
         ...
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Return the cost in US dollars, or None where the price is unknown."""
+        """Return the cost of a call without cached tokens in US dollars, or None where the price is unknown."""
         ...
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from ratchet.core import Release
+from ratchet.core import STORED, Release
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import releases
 
@@ -28,4 +28,7 @@ def load_releases(engine: sa.Engine, name: str | None = None) -> list[Release]:
     if name is not None:
         query = query.where(releases.c.name == name)
     with connect(engine) as connection:
-        return [Release.model_validate_json(row.body) for row in connection.execute(query)]
+        return [
+            Release.model_validate_json(row.body, context=STORED)
+            for row in connection.execute(query)
+        ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from ratchet.core import Candidate, Step
+from ratchet.core import STORED, Candidate, Step
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import steps
 from ratchet.store.trials import find_candidate, now
@@ -37,7 +37,9 @@ def load_steps(engine: sa.Engine, task: str) -> list[Step]:
     """Return the rungs of a task, first one first."""
     query = sa.select(steps.c.body).where(steps.c.task == task).order_by(steps.c.number)
     with connect(engine) as connection:
-        return [Step.model_validate_json(row.body) for row in connection.execute(query)]
+        return [
+            Step.model_validate_json(row.body, context=STORED) for row in connection.execute(query)
+        ]
 
 
 def tasks_with(engine: sa.Engine, wanted: Callable[[Candidate], bool]) -> list[str]:

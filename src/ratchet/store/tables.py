@@ -21,6 +21,7 @@
     knowledge    one row a version of a knowledge base
     passages     pieces of documents, by content id; what did not change is stored once, and embedded once
     knowledge_passages  the passages of a version, in order
+    capabilities what models turned out to take, where an endpoint said so itself
     vectors      what a passage means, as a model of embeddings says it
 
 Values that are records are JSON text, written by us, so that both databases hold the same bytes. Migrations under
@@ -46,6 +47,7 @@ __all__ = [
     "adapters",
     "bodies",
     "candidates",
+    "capabilities",
     "choices",
     "datasets",
     "diagnoses",
@@ -120,6 +122,10 @@ trials = Table(
     Column("cost_usd", Float),
     Column("latency_s", Float, nullable=False),
     Column("passages", Text),
+    Column("cached_tokens", Integer),
+    Column("cache_write_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("sent", Text),
 )
 
 scores = Table(
@@ -327,6 +333,17 @@ people = Table(
     Column("role", String(10), nullable=False),
     Column("digest", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+)
+
+capabilities = Table(
+    "capabilities",
+    metadata,
+    Column("base_url", String(400), primary_key=True),
+    Column("model", String(400), primary_key=True),
+    Column("field", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("learned_at", String(32), nullable=False),
 )
 
 runs = Table(

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ratchet.core import Candidate, Score, Trial, Usage
+from ratchet.core import STORED, Candidate, Score, Trial, Usage
 from ratchet.core.errors import UsageError
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import candidates, scores, trials
@@ -46,7 +46,7 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
 
 
 def candidate_of(row: Any) -> Candidate:
-    return Candidate.model_validate({**json.loads(row.body), "note": row.note})
+    return Candidate.model_validate({**json.loads(row.body), "note": row.note}, context=STORED)
 
 
 def measured_candidates(engine: sa.Engine, task_id: str) -> list[Candidate]:
@@ -119,8 +119,12 @@ def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,
             cost_usd=row.cost_usd,
+            cached_tokens=row.cached_tokens or 0,
+            cache_write_tokens=row.cache_write_tokens or 0,
+            reasoning_tokens=row.reasoning_tokens or 0,
         ),
         latency_s=row.latency_s,
+        sent=json.loads(row.sent) if row.sent else {},
         passages=tuple(json.loads(row.passages)) if row.passages else (),
         score=score,
     )

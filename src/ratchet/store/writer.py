@@ -126,6 +126,10 @@ def trial_row(trial: Trial) -> dict[str, object]:
         "cost_usd": usage.cost_usd,
         "latency_s": trial.latency_s,
         "passages": text(list(trial.passages)) if trial.passages else None,
+        "cached_tokens": usage.cached_tokens or None,
+        "cache_write_tokens": usage.cache_write_tokens or None,
+        "reasoning_tokens": usage.reasoning_tokens or None,
+        "sent": text(trial.sent) if trial.sent else None,
     }
 
 

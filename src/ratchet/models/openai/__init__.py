@@ -1,0 +1,1 @@
+"""OpenAI's protocols: chat completions, which most endpoints speak, and Responses."""

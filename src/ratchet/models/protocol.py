@@ -1,0 +1,191 @@
+"""What a protocol is: how a request is written for an endpoint, and how its replies, streams and errors are read.
+
+A protocol knows no sockets, no retries, no prices and no capabilities: `EndpointModel` sends what it writes and hands it what comes
+back. Each protocol is one module: `openai/chat_completions.py`, `openai/responses.py`, `anthropic/messages.py`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import orjson
+
+from ratchet.core import Json, Usage
+from ratchet.models.chat import CallPart, ChatReply, ChatRequest
+from ratchet.models.sse import ServerEvent
+
+__all__ = [
+    "ErrorDetails",
+    "MalformedReplyError",
+    "ProviderFault",
+    "StreamParser",
+    "StructuredOutput",
+    "WireOptions",
+    "WireProtocol",
+    "count_of",
+    "parse_error_body",
+    "text_of_parts",
+]
+
+MAX_MESSAGE = 500
+"""Characters of an error's message that are shown."""
+StructuredOutput = Literal["strict", "schema", "object", "none"]
+"""How an endpoint can be made to answer in JSON: by a schema that it promises to follow, by a schema, as any object, not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireOptions:
+    """What is known of the model, as far as it decides how a request is written."""
+
+    structured: StructuredOutput = "strict"
+    max_tokens_name: str = "max_tokens"
+    stream_usage: bool = True
+    """Whether the usage may be asked for at the end of a stream."""
+    max_tokens_default: int = 8192
+    """For protocols that need a limit, where the request names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorDetails:
+    """What an endpoint says of an error."""
+
+    message: str
+    code: str | None = None
+    """A word of the endpoint's, such as `context_length_exceeded`."""
+    param: str | None = None
+    """The parameter that it is about."""
+    kind: str | None = None
+    """The endpoint's class of errors, such as `invalid_request_error`."""
+
+
+class MalformedReplyError(ValueError):
+    """A body that is no reply of this protocol; `usage` is what it says was used, as far as that can be read."""
+
+    def __init__(self, message: str, *, usage: Usage | None = None) -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class ProviderFault(Exception):  # noqa: N818 - a value that is handed on, told as a ReplyError
+    """An error that came inside a good status: the provider failed, and nothing was answered."""
+
+    def __init__(self, details: ErrorDetails, *, usage: Usage | None = None) -> None:
+        super().__init__(details.message)
+        self.details, self.usage = details, usage
+
+
+class StreamParser(Protocol):
+    """Reads one reply as it comes."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the reply has come to its end."""
+        ...
+
+    def feed(self, event: ServerEvent) -> Iterator[str | CallPart]:
+        """Take an event, and yield what it brings of the text and of the calls.
+
+        Raises: ProviderFault if the event is an error.
+        """
+        ...
+
+    def result(self) -> ChatReply:
+        """Return the whole reply, without its cost and latency."""
+        ...
+
+
+class WireProtocol(Protocol):
+    """How one kind of endpoint is spoken to."""
+
+    name: str
+
+    def path(self, request: ChatRequest) -> str:
+        """Return what follows the base URL, from the first slash on."""
+        ...
+
+    def headers(self, key: str | None) -> dict[str, str]:
+        """Return the headers of every request."""
+        ...
+
+    def encode(
+        self, model: str, request: ChatRequest, options: WireOptions, *, stream: bool
+    ) -> dict[str, Json]:
+        """Return the body of a request; what the request leaves unset is not in it.
+
+        Raises: UsageError if the protocol cannot say what is asked.
+        """
+        ...
+
+    def parse(self, body: Json) -> ChatReply:
+        """Return the reply that a body holds, without its cost and latency.
+
+        Raises: MalformedReplyError if it holds none; ProviderFault if it holds an error.
+        """
+        ...
+
+    def stream_parser(self) -> StreamParser:
+        """Return a reader for one stream."""
+        ...
+
+
+def parse_error_body(content: bytes) -> ErrorDetails:
+    """Return what the body of a refused request says, whatever its shape; the beginning of the body where it says nothing."""
+    beginning = content[:200].decode("utf-8", "replace").strip() or "no message"
+    try:
+        body = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError):
+        return ErrorDetails(message=beginning)
+    return error_details(body, default=beginning)
+
+
+def error_details(body: Any, *, default: str) -> ErrorDetails:
+    """Return what an error object says: OpenAI's and Anthropic's shape, `detail` and `message` at the top, or a list of one."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, Mapping):
+        return ErrorDetails(message=default)
+    error = body.get("error")
+    inner: Mapping[str, Any] = error if isinstance(error, Mapping) else body
+    message = error if isinstance(error, str) else inner.get("message") or inner.get("detail")
+    if isinstance(message, list | dict):
+        message = orjson.dumps(message).decode()
+    return ErrorDetails(
+        message=str(message or default)[:MAX_MESSAGE],
+        code=_word(inner.get("code")),
+        param=_word(inner.get("param")),
+        kind=_word(inner.get("type")),
+    )
+
+
+def _word(value: Any) -> str | None:
+    return (
+        str(value)[:100] if isinstance(value, str | int) and not isinstance(value, bool) else None
+    )
+
+
+def count_of(usage: Any, *names: str) -> int:
+    """Return a count of tokens in a usage object, by the names that lead to it; 0 where there is none."""
+    for name in names:
+        usage = usage.get(name) if isinstance(usage, Mapping) else None
+    is_count = isinstance(usage, int | float) and not isinstance(usage, bool) and usage >= 0
+    return int(usage) if is_count and usage < 2**53 else 0  # type: ignore[arg-type,operator]  # just checked
+
+
+def text_of_parts(content: Any) -> str:
+    """Return the text of a message's content: a text, or a list of parts of which only those of text count.
+
+    Raises: TypeError if it is neither.
+    """
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise TypeError(f"content is {type(content).__name__}, not text")
+    texts = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping) and part.get("type") in ("text", "output_text", None):
+            texts.append(str(part.get("text") or ""))
+    return "".join(texts)

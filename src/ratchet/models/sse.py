@@ -1,0 +1,68 @@
+"""Server-sent events, read as they come: lines end with CR, LF or both; several data lines of one event are joined."""
+
+from typing import NamedTuple
+
+__all__ = ["EventReader", "ServerEvent"]
+
+
+class ServerEvent(NamedTuple):
+    """One event of a stream."""
+
+    name: str
+    """Empty where the stream gives none."""
+    data: bytes
+
+
+class EventReader:
+    """Turns the bytes of a stream into events; comments and unknown fields are passed over."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._is_first = True
+        self._name = ""
+        self._data: list[bytes] = []
+
+    def feed(self, piece: bytes) -> list[ServerEvent]:
+        """Take a piece of the stream, and return the events that it completes."""
+        self._rest += piece
+        if self._is_first and len(self._rest) >= 3:
+            self._rest, self._is_first = self._rest.removeprefix(b"\xef\xbb\xbf"), False
+        events = []
+        while (line := self._next_line()) is not None:
+            if event := self._take(line):
+                events.append(event)
+        return events
+
+    def end(self) -> list[ServerEvent]:
+        """Return what is left once the stream has ended: an event needs no empty line at the very end."""
+        lines = self._rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        self._rest = b""
+        events = [event for line in (*lines, b"") if (event := self._take(line))]
+        return events
+
+    def _next_line(self) -> bytes | None:
+        ends = [place for mark in (b"\n", b"\r") if (place := self._rest.find(mark)) >= 0]
+        if not ends:
+            return None
+        end = min(ends)
+        if self._rest[end : end + 1] == b"\r":
+            if end + 1 == len(self._rest):  # whether a line feed follows is not known yet
+                return None
+            after = end + (2 if self._rest[end + 1 : end + 2] == b"\n" else 1)
+        else:
+            after = end + 1
+        line, self._rest = self._rest[:end], self._rest[after:]
+        return line
+
+    def _take(self, line: bytes) -> ServerEvent | None:
+        if not line:
+            name, data = self._name, self._data
+            self._name, self._data = "", []
+            return ServerEvent(name, b"\n".join(data)) if data else None
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            self._data.append(value)
+        elif field == b"event":
+            self._name = value.decode("utf-8", "replace")
+        return None
