@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import sqlalchemy as sa
 
-from ratchet.answer import Prompt, gather, starting_candidate
+from ratchet.answer import Prompt, gather, starting_candidate, with_model
 from ratchet.core import (
     Budget,
     Candidate,
@@ -72,7 +72,15 @@ from ratchet.measure import (
 )
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.function import FunctionMetric, ScoreFunction
-from ratchet.models import ChatModel, ChatRequest, ModelPool, workspace_pool
+from ratchet.models import (
+    ChatModel,
+    ChatRequest,
+    EndpointModel,
+    ModelPool,
+    ShapedRequest,
+    start_temperature,
+    workspace_pool,
+)
 from ratchet.retrieval import pinned
 from ratchet.store import (
     Settings,
@@ -180,7 +188,10 @@ class Workbench:
 
     def start(self) -> Candidate:
         """Return the plainest candidate: the task's instructions, the inputs under their names."""
-        return starting_candidate(self.task)
+        student = self.task.models.student
+        known = {} if student in self._models else self.settings.endpoints
+        temperature = start_temperature(student, known, self.engine)
+        return starting_candidate(self.task, temperature=temperature)
 
     def steps(self) -> list[Step]:
         """Return the ladder."""
@@ -205,7 +216,8 @@ class Workbench:
         else:
             found = find_candidate(self.engine, name)
         if model and model != found.model:
-            found = found.changed(model=model, note=found.note)
+            temperature = start_temperature(model, self.settings.endpoints, self.engine)
+            found = with_model(found, model, temperature=temperature).changed(note=found.note)
         return pinned(self.engine, found)
 
     def variants(self, patterns: Sequence[str] = ()) -> list[Candidate]:
@@ -223,6 +235,18 @@ class Workbench:
 
         async def work(pool: ModelPool) -> ChatRequest:
             return (await gather(self.prompt(candidate), example, pool)).request
+
+        return self.with_pool(work)
+
+    def shaped(self, candidate: Candidate, request: ChatRequest) -> ShapedRequest | None:
+        """Return a request as it goes over the wire to the candidate's endpoint; None for a model that is asked otherwise.
+
+        Raises: ParameterError if the candidate names what its model does not take.
+        """
+
+        async def work(pool: ModelPool) -> ShapedRequest | None:
+            model = pool.model(candidate.model)
+            return model.shape(request) if isinstance(model, EndpointModel) else None
 
         return self.with_pool(work)
 

@@ -3,7 +3,13 @@
 from ratchet.answer.answering import answer_example, draw, told, whole
 from ratchet.answer.forms import parse_answer
 from ratchet.answer.gathering import Gathered, gather
-from ratchet.answer.messages import Prompt, signature, starting_candidate, written_answer
+from ratchet.answer.messages import (
+    Prompt,
+    signature,
+    starting_candidate,
+    with_model,
+    written_answer,
+)
 from ratchet.answer.template import Template
 
 __all__ = [
@@ -18,5 +24,6 @@ __all__ = [
     "starting_candidate",
     "told",
     "whole",
+    "with_model",
     "written_answer",
 ]

@@ -83,6 +83,7 @@ async def answer_example(
         latency_s=reply.latency_s,
         passages=tuple(one.id for one in gathered.passages),
         seen=gathered.passages,
+        sent=reply.sent,
         calls=drawn.calls,
     )
 

@@ -26,10 +26,19 @@ def parse_answer(task: Task, reply: ChatReply) -> Outcome:
     """Return the answer and None, or None and how it failed."""
     answer, failure = FORMS[task.answer.kind](task, reply)
     if failure and reply.finish_reason == "length":
-        return None, "cut off"
-    if failure and reply.finish_reason == "content_filter":
+        return None, "cut off" if reply.text.strip() or not is_thinking(
+            reply
+        ) else "cut off thinking"
+    if (failure or not reply.text.strip()) and (
+        reply.finish_reason == "content_filter" or reply.refusal
+    ):
         return None, "refused"
     return answer, failure
+
+
+def is_thinking(reply: ChatReply) -> bool:
+    """Return whether a model thought before its reply, by the tokens that it counts."""
+    return reply.usage.reasoning_tokens > 0
 
 
 def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
@@ -37,6 +46,8 @@ def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
     form = task.answer
     if failure == "cut off":
         return "it is too long, and was cut off"
+    if failure == "cut off thinking":
+        return "the thinking was too long, and no answer came; think less"
     if failure == "empty":
         return "it is empty"
     if form.kind == "label":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ratchet.answer.checks import Check, check_of
 from ratchet.answer.finding import check_retrieval
+from ratchet.answer.forced import forced_form, unwrap_json
 from ratchet.answer.forms import Outcome, parse_answer
 from ratchet.answer.nearest import CLASSED, Neighbours
 from ratchet.answer.template import Template
@@ -15,7 +16,7 @@ from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Pass
 from ratchet.core.errors import CandidateError
 from ratchet.models import ChatReply, ChatRequest
 
-__all__ = ["Prompt", "signature", "starting_candidate", "written_answer"]
+__all__ = ["Prompt", "signature", "starting_candidate", "with_model", "written_answer"]
 
 TASK_FIELDS = ("instructions", "labels", "schema", "absent")
 PASSAGES = "passages"
@@ -85,6 +86,9 @@ class Prompt:
         self._shown = flat(self._all[-nearest.count :] if nearest else self._all)
         self._head = self._messages_before()
         self._tools = [tool_definition(task)] if task.answer.kind == "tool" else None
+        self._forced_form = forced_form(
+            task.answer, candidate.decoding, is_whole_reply=not self.has_reasoning
+        )
 
     @property
     def shows_tables(self) -> bool:
@@ -119,17 +123,19 @@ class Prompt:
         else:
             some = self._shown if shown is None else flat([self._all[place] for place in shown])
             messages = [*self._system_message(values), *some]
-        decoding, answer = self.candidate.decoding, self.task.answer
+        decoding, form = self.candidate.decoding, self._forced_form
         return ChatRequest(
             messages=[*messages, {"role": "user", "content": self._user.render(values)}],
             tools=self._tools,
-            tool_choice=answer.tool if decoding.constrained and self._tools else None,
-            json_schema=answer.json_schema
-            if decoding.constrained and answer.kind == "json"
-            else None,
+            tool_choice=form.tool,
+            json_schema=form.json_schema,
+            choices=form.choices,
+            pattern=form.pattern,
             temperature=decoding.temperature,
             top_p=decoding.top_p,
-            max_tokens=decoding.max_tokens,
+            max_tokens=decoding.max_tokens
+            or (form.max_tokens if self.candidate.is_local else None),
+            thinking_tokens=decoding.thinking_tokens,
             seed=decoding.seed,
             adapter=self.candidate.adapter,
             effort=decoding.effort,
@@ -150,6 +156,8 @@ class Prompt:
     def read(self, reply: ChatReply) -> Outcome:
         """Return the answer that a reply holds and None, or None and how it failed."""
         part = self.answer_part(reply)
+        if self.candidate.decoding.as_json:
+            part = unwrap_json(self.task.answer, part)
         if self.candidate.retrieval and self.candidate.retrieval.citations:
             part = replace(part, text=CITATION.sub("", part.text).strip())
         return parse_answer(self.task, part)
@@ -164,7 +172,7 @@ class Prompt:
         return self._checks[root]
 
     @property
-    def reasons(self) -> bool:
+    def has_reasoning(self) -> bool:
         """Whether a reply may say more than its answer."""
         return bool(self._before.strip() or self._after.strip())
 
@@ -285,8 +293,30 @@ def signature(schema: Json) -> str:
     return str(schema.get("type", "any"))
 
 
-def starting_candidate(task: Task, model: str | None = None) -> Candidate:
-    """Return the plainest candidate: the instructions, and the inputs under their names."""
+def with_model(candidate: Candidate, model: str, *, temperature: float | None = None) -> Candidate:
+    """Return a candidate on another model, without its adapter; the likeliest answers are asked for as that model takes it.
+
+    Args:
+        candidate: Whose prompt it is.
+        model: The other model.
+        temperature: As for `starting_candidate`; a temperature above 0 that the candidate names stays.
+    """
+    decoding = candidate.decoding
+    if not decoding.temperature and decoding.samples == 1:
+        decoding = decoding.model_copy(update={"temperature": temperature})
+    return candidate.changed(model=model, adapter=None, decoding=decoding)
+
+
+def starting_candidate(
+    task: Task, model: str | None = None, *, temperature: float | None = None
+) -> Candidate:
+    """Return the plainest candidate: the instructions, and the inputs under their names.
+
+    Args:
+        task: What is to be done.
+        model: Who does it; left out, the task's student.
+        temperature: 0 where the model is known to take one (`ModelPool.start_temperature`); else nothing is named.
+    """
     names = task.input_names
     user = (
         f"{{{{{names[0]}}}}}"
@@ -302,7 +332,7 @@ def starting_candidate(task: Task, model: str | None = None) -> Candidate:
     )
     absent = "\nIf you cannot know the answer, say: {{absent}}" if task.answer.absent else ""
     return Candidate(
-        decoding=Decoding(max_tokens=task.answer.max_tokens),
+        decoding=Decoding(temperature=temperature, max_tokens=task.answer.max_tokens),
         model=model or task.models.student,
         system="{{instructions}}" + labels + absent,
         user=user,

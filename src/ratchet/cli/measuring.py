@@ -8,7 +8,8 @@ import typer
 if TYPE_CHECKING:
     import polars as pl
 
-    from ratchet.core import Budget, Example
+    from ratchet.core import Budget, Candidate, Example
+    from ratchet.models import ChatRequest, ShapedRequest
     from ratchet.workbench import Workbench
 
 __all__ = ["Dollars", "Json", "MostCalls", "add_to", "budget_of", "only_task", "the_example"]
@@ -100,6 +101,7 @@ def show(
     bench = Workbench.open(only_task(find_workspace(Path()).task_names(), task))
     chosen = bench.candidate(candidate)
     request = bench.request(chosen, the_example(bench, example))
+    shaped = bench.shaped(chosen, request)
     if json:
         print_json(
             {
@@ -109,6 +111,10 @@ def show(
                 "tools": request.tools,
                 "tool_choice": request.tool_choice,
                 "json_schema": request.json_schema,
+                "choices": request.choices,
+                "protocol": shaped.protocol if shaped else None,
+                "parameters": parameters_of(shaped.request if shaped else request),
+                "sent": shaped.sent if shaped else {},
             }
         )
         return
@@ -117,11 +123,8 @@ def show(
         + (f"  adapter {chosen.adapter}" if chosen.adapter else "")
         + f"  {chosen.note}"
     )
-    out.print(
-        f"temperature {request.temperature:g}, max_tokens {request.max_tokens}"
-        + (", forced into the schema" if request.tool_choice or request.json_schema else "")
-        + (f", reasoning effort {request.effort}" if request.effort else "")
-    )
+    for line in decoding_lines(chosen, request, shaped):
+        out.print(Text(line))
     if chosen.answer != "{{answer}}":
         out.print(Text(f"a reply is read as: {chosen.answer}"))
     if chosen.nearest:
@@ -160,6 +163,47 @@ def show(
     if request.tools:
         out.rule("tools", align="left")
         print_json(request.tools)
+
+
+def parameters_of(request: "ChatRequest") -> "dict[str, Any]":
+    """Return the parameters that a request names; what is unset is not there, and not sent."""
+    names = ("temperature", "top_p", "max_tokens", "thinking_tokens", "seed", "effort")
+    return {name: value for name in names if (value := getattr(request, name)) is not None}
+
+
+def decoding_lines(
+    candidate: "Candidate", request: "ChatRequest", shaped: "ShapedRequest | None"
+) -> "list[str]":
+    """Return what is said of how an answer is drawn: the parameters that go out, and what is otherwise than was asked."""
+    parameters = parameters_of(shaped.request if shaped else request)
+    named = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in parameters.items()
+    )
+    forced = (
+        "forced into the schema"
+        if request.tool_choice or request.json_schema
+        else "forced to be a label"
+        if request.choices and candidate.is_local
+        else "forced to be a number"
+        if request.pattern and candidate.is_local
+        else ""
+    )
+    unset = "nothing is named, the model decides" if shaped else "the likeliest token each time"
+    lines = ["; ".join(filter(None, (named or unset, forced)))]
+    if shaped and shaped.sent.get("protocol"):
+        lines.append(
+            f"asked by the protocol {shaped.protocol}, as the model takes tools there alone"
+        )
+    if shaped and shaped.sent.get("left_out"):
+        lines.append(
+            f"left out, as the model does not take it: {', '.join(shaped.sent['left_out'])}"
+        )
+    if shaped and "max_tokens" in shaped.sent:
+        lines.append(f"max_tokens holds the thinking too: {request.max_tokens} for the answer")
+    if shaped and shaped.sent.get("json"):
+        lines.append(f"JSON is {shaped.sent['json']}: the model takes no schema")
+    return lines
 
 
 def the_example(bench: "Workbench", name: str | None) -> "Example":

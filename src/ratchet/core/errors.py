@@ -11,6 +11,7 @@
     ├── ModelError                    5   a model that is unknown or does not answer
     │   ├── UnknownModelError         5
     │   ├── AccessError               5   a key that is missing or refused
+    │   ├── ParameterError            5   a parameter that a candidate names, and its model does not take
     │   └── ReplyError                5   no usable reply after all retries; `kind` says which way it failed
     ├── StoreError                    6   the database or the files
     │   └── BusyError                11   another process works on this workspace
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "MetricError",
     "ModelError",
+    "ParameterError",
     "RatchetError",
     "ReplyError",
     "StoreError",
@@ -92,14 +94,41 @@ class AccessError(ModelError):
     pass
 
 
-class ReplyError(ModelError):
-    """No usable reply; `kind` is a word to count by (`timeout`, `rate limit`, `connection`, `status 500`, `malformed`)."""
+class ParameterError(ModelError):
+    """A model does not take what a candidate names; `param` is the name."""
 
-    def __init__(self, message: str, *, kind: str) -> None:
+    def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.param = param
+
+
+class ReplyError(ModelError):
+    """No usable reply; `kind` is a word to count by (`timeout`, `rate limit`, `connection`, `status 500`, `malformed`).
+
+    Args:
+        message: For people.
+        kind: See above.
+        status: The endpoint's status, where it gave one.
+        code: The endpoint's own word for the error.
+        param: The parameter that the endpoint says it is about.
+        retry_after_s: How long the endpoint wants to be left alone, in seconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.status, self.code, self.param = kind, status, code, param
+        self.retry_after_s = retry_after_s
         self.spent: list[object] = []
-        """Replies of others that came before it, and are paid for."""
+        """Replies that came before it or with it, and are paid for."""
 
 
 class StoreError(RatchetError):

@@ -169,7 +169,7 @@ class Task(Record):
 
         Trials are kept under it, so that an edited instruction is never scored by answers to the old one.
         """
-        parts = {
+        parts: dict[str, Json] = {
             "instructions": self.instructions,
             "inputs": list(self.input_names),
             "answer": self.answer.model_copy(update={"max_tokens": None}).plain(),

@@ -184,7 +184,7 @@ def program_candidate(program: Program, task: Task, start: Candidate, *, note: s
     ]
     decoding = start.decoding.model_dump() | {"constrained": False}
     if steps:
-        decoding["max_tokens"] = max(REASONED, start.decoding.max_tokens)
+        decoding["max_tokens"] = max(REASONED, start.decoding.max_tokens or 0)
     return Candidate(
         model=start.model,
         adapter=start.adapter,

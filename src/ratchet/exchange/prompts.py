@@ -56,9 +56,11 @@ def field_messages(
         "model": candidate.model
         if candidate.model.startswith("local:")
         else candidate.model.partition("/")[2] or candidate.model,
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "max_tokens": request.max_tokens,
+        **{
+            name: value
+            for name in ("temperature", "top_p", "max_tokens")
+            if (value := getattr(request, name)) is not None
+        },
     }
     if request.tools:
         rest["tools"] = request.tools

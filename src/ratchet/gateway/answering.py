@@ -24,6 +24,8 @@ __all__ = ["Answering", "Meant", "Names"]
 
 TOLD = 20
 """So many releases are named to who asks for an unknown one."""
+LOCAL_TEMPERATURE, LOCAL_TOKENS, TEXT_TOKENS = 1.0, 1024, 16
+"""What a model of this machine does where a client names nothing: OpenAI's defaults, and a bound on the length."""
 CACHED = 10_000
 """So many replies are remembered."""
 
@@ -150,7 +152,8 @@ class Names:
                     code="model_not_found",
                 )
             try:
-                return Meant(model=await self._opened(asked.model), request=asked.request)
+                model = await self._opened(asked.model)
+                return Meant(model=model, request=with_defaults(asked.request, model.name))
             except UnknownModelError as error:
                 served = ", ".join(list(self.releases)[:TOLD]) or "none"
                 said = f"{error}; releases: {served}"
@@ -162,7 +165,8 @@ class Names:
                 param="peft",
             )
         request = replace(asked.request, adapter=adapter.adapter or None)
-        return Meant(model=await self._opened(adapter.base), request=request)
+        model = await self._opened(adapter.base)
+        return Meant(model=model, request=with_defaults(request, model.name))
 
     async def _opened(self, name: str) -> ChatModel:
         """Return the model of that name; the first time it is opened beside the loop, as that may take seconds."""
@@ -170,6 +174,17 @@ class Names:
             return self._pool.model(name)
         async with self._opening:
             return await asyncio.to_thread(self._pool.model, name)
+
+
+def with_defaults(request: ChatRequest, name: str) -> ChatRequest:
+    """Return a request with what OpenAI's API does where nothing is named, for a model of this machine; an endpoint has its own."""
+    if not name.startswith("local:"):
+        return request
+    return replace(
+        request,
+        temperature=LOCAL_TEMPERATURE if request.temperature is None else request.temperature,
+        max_tokens=request.max_tokens or (LOCAL_TOKENS if request.raw is None else TEXT_TOKENS),
+    )
 
 
 def as_canary(release: Release) -> Release:
@@ -292,7 +307,7 @@ def answer_in(prompt: Prompt, reply: ChatReply) -> ChatReply:
 
 def is_whole(meant: Meant) -> bool:
     """Return whether an answer of a release is known only when all is said."""
-    return is_drawn(meant) or (meant.prompt is not None and meant.prompt.reasons)
+    return is_drawn(meant) or (meant.prompt is not None and meant.prompt.has_reasoning)
 
 
 def is_drawn(meant: Meant) -> bool:
@@ -309,7 +324,9 @@ def key_of(meant: Meant, n: int) -> bytes:
         name: getattr(meant.request, name) for name in ChatRequest.__dataclass_fields__
     }
     drawn = meant.release.candidate.id if meant.release and is_drawn(meant) else None
-    return orjson.dumps([meant.model.name, n, drawn, request], option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(
+        [meant.model.name, n, drawn, request], option=orjson.OPT_SORT_KEYS, default=sorted
+    )
 
 
 def inputs_of(release: Release, asked: Asked) -> dict[str, Json]:

@@ -3,13 +3,14 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
-from ratchet.core import Json
+from ratchet.core import Effort, Json
 from ratchet.core.errors import (
     AccessError,
+    ParameterError,
     RatchetError,
     ReplyError,
     StoreError,
@@ -24,7 +25,9 @@ __all__ = ["Asked", "Problem", "chat_body", "chunk", "completion", "event", "pro
 
 MOST_CHOICES = 16
 MOST_LOGPROBS = 20
-DEFAULT_TOKENS, TEXT_TOKENS = 1024, 16
+PASSED_ON = frozenset((400, 404, 413, 422, 429))
+"""The statuses of an endpoint that are the client's: they go through as they came, so that no client tries again in vain."""
+EFFORTS: tuple[str, ...] = get_args(Effort)
 UNSUPPORTED = frozenset(
     ("logit_bias", "suffix", "echo", "best_of", "audio", "modalities", "prediction")
 )
@@ -32,7 +35,7 @@ IGNORED = frozenset(
     ("frequency_penalty", "presence_penalty", "parallel_tool_calls", "service_tier", "store", "stream_options", "user", "metadata")
 )  # fmt: skip
 KNOWN = frozenset(
-    ("model", "peft", "messages", "inputs", "n", "stream", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs", "stop", "tools", "tool_choice", "response_format")
+    ("model", "peft", "messages", "inputs", "n", "stream", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs", "stop", "tools", "tool_choice", "response_format", "reasoning_effort")
 )  # fmt: skip
 TEXT_KNOWN = frozenset(
     ("model", "peft", "prompt", "n", "stream", "temperature", "top_p", "max_tokens", "seed", "logprobs", "stop")
@@ -74,8 +77,20 @@ def problem_of(error: BaseException) -> Problem:
         return error
     if isinstance(error, UnknownModelError):
         return Problem(404, str(error), param="model", code="model_not_found")
+    if isinstance(error, ParameterError):
+        return Problem(400, str(error), param=error.param, code="unsupported_parameter")
     if isinstance(error, AccessError):
         return Problem(502, str(error), kind="upstream_error", code="upstream_access")
+    if isinstance(error, ReplyError) and error.status in PASSED_ON:
+        kind = "rate_limit_error" if error.status == 429 else "invalid_request_error"
+        return Problem(
+            error.status,
+            str(error),
+            kind=kind,
+            param=error.param,
+            code=error.code or error.kind,
+            retry_after_s=error.retry_after_s,
+        )
     if isinstance(error, ReplyError):
         status = {"rate limit": 429, "timeout": 504, "no adapter": 404, "context": 400}.get(
             error.kind, 502
@@ -127,8 +142,8 @@ def chat_body(content: bytes) -> Asked:
             tools=None if body.get("tool_choice") == "none" else tools_of(body.get("tools")),
             tool_choice=tool_choice_of(body.get("tool_choice"), body.get("tools")),
             json_schema=schema_of(body.get("response_format")),
-            temperature=number(body, "temperature", 0, 2, 1.0),
-            top_p=number(body, "top_p", 1e-6, 1, 1.0),
+            temperature=number(body, "temperature", 0, 2),
+            top_p=number(body, "top_p", 1e-6, 1),
             max_tokens=whole(
                 body,
                 "max_tokens"
@@ -136,13 +151,13 @@ def chat_body(content: bytes) -> Asked:
                 else "max_completion_tokens",
                 1,
                 1_000_000,
-                DEFAULT_TOKENS,
             ),
+            effort=effort_of(body),
             seed=seed_of(body),
             logprobs=logprobs_of(body),
             stop=stop_of(body.get("stop")),
         ),
-        n=whole(body, "n", 1, MOST_CHOICES, 1),
+        n=whole(body, "n", 1, MOST_CHOICES) or 1,
         stream=bool(body.get("stream")),
         usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
         inputs=inputs,
@@ -282,14 +297,14 @@ def logprobs_of(body: dict[str, Json]) -> int | None:
     wanted = body.get("logprobs") or False
     if not isinstance(wanted, bool):
         raise Problem(400, "'logprobs' must be true or false", param="logprobs")
-    count = whole(body, "top_logprobs", 0, MOST_LOGPROBS, 0)
+    count = whole(body, "top_logprobs", 0, MOST_LOGPROBS) or 0
     if count and not wanted:
         raise Problem(400, "'top_logprobs' needs 'logprobs' to be true", param="top_logprobs")
     return count if wanted else None
 
 
 def seed_of(body: dict[str, Json]) -> int | None:
-    return None if body.get("seed") is None else whole(body, "seed", -(2**63), 2**63 - 1, 0)
+    return whole(body, "seed", -(2**63), 2**63 - 1)
 
 
 def stop_of(value: Json) -> tuple[str, ...]:
@@ -299,20 +314,31 @@ def stop_of(value: Json) -> tuple[str, ...]:
     return tuple(found)
 
 
-def number(body: dict[str, Json], name: str, low: float, high: float, default: float) -> float:
+def effort_of(body: dict[str, Json]) -> str | None:
+    effort = body.get("reasoning_effort")
+    if effort is not None and effort not in EFFORTS:
+        raise Problem(
+            400,
+            f"'reasoning_effort' must be one of {', '.join(EFFORTS)}",
+            param="reasoning_effort",
+        )
+    return None if effort is None else str(effort)
+
+
+def number(body: dict[str, Json], name: str, low: float, high: float) -> float | None:
     value = body.get(name)
     if value is None:
-        return default
+        return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not low <= value <= high:
         raise Problem(400, f"{name!r} must be a number from {low:g} to {high:g}", param=name)
     return float(value)
 
 
-def whole(body: dict[str, Json], name: str, low: int, high: int, default: int) -> int:
+def whole(body: dict[str, Json], name: str, low: int, high: int) -> int | None:
     value = body.get(name)
     if value is None:
-        return default
+        return None
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise Problem(400, f"{name!r} must be a whole number from {low} to {high}", param=name)
     return value
@@ -322,7 +348,7 @@ def message_of(reply: ChatReply, request_id: str) -> dict[str, Json]:
     message: dict[str, Json] = {
         "role": "assistant",
         "content": reply.text or (None if reply.tool_calls else ""),
-        "refusal": None,
+        "refusal": reply.refusal,
     }
     if reply.tool_calls:
         message["tool_calls"] = tool_calls(reply, request_id)
@@ -356,15 +382,20 @@ def call_id(request_id: str, place: int) -> str:
     return f"call_{request_id[-12:]}_{place}"
 
 
-def usage_of(replies: list[ChatReply], *, is_chat: bool = True) -> dict[str, int]:
+def usage_of(replies: list[ChatReply], *, is_chat: bool = True) -> dict[str, Json]:
     """Return the tokens of replies to one chat, or to several texts."""
     prompts = [reply.usage.prompt_tokens for reply in replies]
     prompt = max(prompts, default=0) if is_chat else sum(prompts)
     completed = sum(reply.usage.completion_tokens for reply in replies)
+    usages = [reply.usage for reply in replies]
+    cached = max((usage.cached_tokens for usage in usages), default=0)
+    thought = sum(usage.reasoning_tokens for usage in usages)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completed,
         "total_tokens": prompt + completed,
+        **({"prompt_tokens_details": {"cached_tokens": cached}} if cached else {}),
+        **({"completion_tokens_details": {"reasoning_tokens": thought}} if thought else {}),
     }
 
 
@@ -414,7 +445,7 @@ def text_body(content: bytes) -> list[Asked]:
     stream = bool(body.get("stream"))
     if stream and len(prompts) > 1:
         raise Problem(400, "'prompt' must be one text with 'stream'", param="prompt")
-    count = None if body.get("logprobs") is None else whole(body, "logprobs", 0, 5, 0)
+    count = whole(body, "logprobs", 0, 5)
     options, user = body.get("stream_options"), body.get("user")
     return [
         Asked(
@@ -423,14 +454,14 @@ def text_body(content: bytes) -> list[Asked]:
             request=ChatRequest(
                 messages=[],
                 raw=prompt,
-                temperature=number(body, "temperature", 0, 2, 1.0),
-                top_p=number(body, "top_p", 1e-6, 1, 1.0),
-                max_tokens=whole(body, "max_tokens", 1, 1_000_000, TEXT_TOKENS),
+                temperature=number(body, "temperature", 0, 2),
+                top_p=number(body, "top_p", 1e-6, 1),
+                max_tokens=whole(body, "max_tokens", 1, 1_000_000),
                 seed=seed_of(body),
                 logprobs=count,
                 stop=stop_of(body.get("stop")),
             ),
-            n=whole(body, "n", 1, MOST_CHOICES, 1),
+            n=whole(body, "n", 1, MOST_CHOICES) or 1,
             stream=stream,
             usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
             inputs=None,

@@ -91,7 +91,8 @@ async def standing(ground: Ground, start: Candidate | None) -> list[Step]:
     evidence = ground.evidence
     steps = load_steps(ground.engine, evidence.task.name)
     if not steps:
-        first = start or starting_candidate(evidence.task)
+        temperature = evidence.pool.start_temperature(evidence.task.models.student)
+        first = start or starting_candidate(evidence.task, temperature=temperature)
         return [await start_rung(ground, first, 0, first.note or "the start")]
     if start and start.id != steps[0].candidate_id:
         raise UsageError(

@@ -38,7 +38,8 @@ async def data_curve(ground: Ground, sizes: Sequence[int], settings: TuningSetti
     found: list[Measurement] = []
     for size in sizes:
         part = replace(evidence, train=shuffled[:size], unlearnt=frozenset())
-        start = starting_candidate(evidence.task)
+        temperature = evidence.pool.start_temperature(evidence.task.models.student)
+        start = starting_candidate(evidence.task, temperature=temperature)
         proposals = TuneLever(settings).propose(
             start, replace(part, tried=frozenset()), evidence.bench.budget
         )

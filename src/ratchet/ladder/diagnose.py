@@ -243,7 +243,7 @@ def cause_of(example: Example, case: Case, asked: Sequence[Asked]) -> Cause:
     own = case.trials[example.id]
     after = {one.question.name: one.trials.get(example.id) for one in asked}
     right = {name for name, trial in after.items() if turned(own, trial)}
-    if own.failure in ("unparsable", "wrong form", "cut off", "empty"):
+    if own.failure in ("unparsable", "wrong form", "cut off", "cut off thinking", "empty"):
         return "behaviour or format"
     if not right and looks_wrong(own, case, {name: t for name, t in after.items() if t}):
         return "label looks wrong"

@@ -28,8 +28,9 @@ def committee_of(evidence: Evidence, served: Candidate, steps: Sequence[Step]) -
         steps: The ladder.
     """
     engine, teacher = evidence.bench.engine, evidence.task.models.teacher
+    heat = evidence.pool.sampling_temperature(served.model, TEMPERATURE)
     unsure = served.changed(
-        decoding=served.decoding.model_copy(update={"temperature": TEMPERATURE}),
+        decoding=served.decoding.model_copy(update={"temperature": heat}),
         note="the served one, at a temperature",
     )
     found = [] if served.decoding.temperature else [unsure]
@@ -38,7 +39,8 @@ def committee_of(evidence: Evidence, served: Candidate, steps: Sequence[Step]) -
     if other and engine is not None:
         found.append(find_candidate(engine, other))
     if teacher and teacher != served.model:
-        found.append(starting_candidate(evidence.task, teacher))
+        temperature = evidence.pool.start_temperature(teacher)
+        found.append(starting_candidate(evidence.task, teacher, temperature=temperature))
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ratchet.answer import starting_candidate
+from ratchet.answer import starting_candidate, with_model
 from ratchet.core import Candidate, Json, Task
 from ratchet.core.errors import MetricError, did_you_mean
 from ratchet.metrics import (
@@ -16,6 +16,7 @@ from ratchet.metrics import (
     make_metric,
 )
 from ratchet.metrics.registry import JUDGED
+from ratchet.models import start_temperature
 from ratchet.store import Workspace, find_candidate, load_candidate, load_steps
 
 __all__ = ["judge_metric", "judge_named", "judge_names", "metric_of", "rag_metric"]
@@ -71,7 +72,9 @@ def judge_names(task: Task) -> list[str]:
 
 def judge_named(name: str, grading: Task, workspace: Workspace | None) -> Candidate:
     """Return the judge that is meant by `champion`, `start`, a YAML file, a candidate's id, or a model's name."""
-    start = starting_candidate(grading)
+    endpoints = workspace.settings.endpoints if workspace else {}
+    temperature = start_temperature(grading.models.student, endpoints)
+    start = starting_candidate(grading, temperature=temperature)
     known: dict[str, Callable[[], Candidate]] = {
         "start": lambda: start,
         "champion": lambda: champion(grading, start, workspace),
@@ -84,7 +87,9 @@ def judge_named(name: str, grading: Task, workspace: Workspace | None) -> Candid
         return load_candidate(path, defaults={**parts, "note": path.stem})
     if name.startswith("c_") and workspace is not None:
         return find_candidate(workspace.database, name)
-    return start.changed(model=name, note=name)
+    return with_model(start, name, temperature=start_temperature(name, endpoints)).changed(
+        note=name
+    )
 
 
 def rag_metric(task: Task, name: str, options: Mapping[str, Json]) -> RagMetric:

@@ -74,7 +74,8 @@ def shown(champion: Candidate, evidence: Evidence, asked: Collection[str]) -> li
 def drawn(champion: Candidate, evidence: Evidence) -> list[tuple[str, Candidate]]:
     """Return the candidate with other ways of drawing its answer, those that can change it."""
     decoding, form = champion.decoding.model_dump(), evidence.task.answer
-    samples = {"samples": SAMPLES, "temperature": decoding["temperature"] or HEAT}
+    heat = decoding["temperature"] or evidence.pool.sampling_temperature(champion.model, HEAT)
+    samples = {"samples": SAMPLES, "temperature": heat}
     found = [("asked again", changed(champion, f"{SAMPLES} samples", decoding=decoding | samples))]
     checked = form.kind != "text" or form.check or form.database
     if checked and champion.decoding.repairs < REPAIRS:

@@ -78,7 +78,14 @@ async def synthesise(
             "form": evidence.task.answer.kind,
             "answer": "" if wanted is None else written(wanted.reference),
         }  # fmt: skip
-        request = ChatRequest(messages=[{"role": "user", "content": template.render(values)}], max_tokens=LONGEST, temperature=HEAT, seed=rng.randrange(2**31), json_schema=schema_of(evidence.task))  # fmt: skip
+        request = ChatRequest(
+            messages=[{"role": "user", "content": template.render(values)}],
+            max_tokens=LONGEST,
+            temperature=HEAT,
+            seed=rng.randrange(2**31),
+            json_schema=schema_of(evidence.task),
+            optional=frozenset(("temperature", "seed")),
+        )
         if not budget.begin(1):
             raise BudgetError("the budget is spent")
         try:

@@ -57,21 +57,27 @@ class DecodingLever:
 
     def _ways(self, champion: Candidate, evidence: Evidence) -> list[Candidate]:
         decoding, form = champion.decoding, evidence.task.answer
-        heat = decoding.temperature or self._heat
+        pool = evidence.pool
+        heat = decoding.temperature or pool.sampling_temperature(champion.model, self._heat)
+        at = "" if heat is None else f" at temperature {heat:g}"
+        takes_temperature = pool.sampling_temperature(champion.model, self._heat) is not None
         ways: list[tuple[str, dict[str, object]]] = [
             (f"temperature {t:g}", {"temperature": t})
             for t in self._temperatures
-            if t > 0 or decoding.samples == 1
+            if (t > 0 or decoding.samples == 1) and takes_temperature
         ]
         ways += [
-            (f"{n} samples at temperature {heat:g}, the most agreed on", {"samples": n, "temperature": heat})
+            (f"{n} samples{at}, the most agreed on", {"samples": n, "temperature": heat})
             for n in self._samples
-        ]  # fmt: skip
+        ]
         if form.kind != "text" or form.check:
             ways.append((f"up to {self._repairs} repairs", {"repairs": self._repairs}))
         if form.kind in ("json", "tool"):
             word = "free form" if decoding.constrained else "forced form"
             ways.append((word, {"constrained": not decoding.constrained}))
+        elif form.kind in ("label", "number") and not champion.is_local:
+            word = "as plain text" if decoding.as_json else "forced form, as JSON"
+            ways.append((word, {"as_json": not decoding.as_json}))
         ways += [(f"reasoning effort {effort}", {"effort": effort}) for effort in self._efforts]
         found = [
             champion.changed(decoding={**decoding.model_dump(), **change}, note=note)

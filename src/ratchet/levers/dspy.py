@@ -352,6 +352,7 @@ class Engine:
             seed=self._seed,
             temperature=self.temperature if temperature is None else min(2.0, temperature),
             max_tokens=self.max_tokens if most is None else most,
+            optional=frozenset(("temperature",)),
         )
         try:
             reply = self._line.ask(self._model, asked)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from ratchet.answer import with_model
 from ratchet.core import Budget, Candidate
 from ratchet.core.errors import UsageError
 from ratchet.levers.lever import Evidence, LeverEstimate
@@ -42,7 +43,10 @@ class ModelLever:
         for name in others:
             evidence.pool.model(name)  # named wrongly, it is told before anything is paid
         for name in others:
-            challenger = champion.changed(model=name, adapter=None, note=f"on {name}")
+            temperature = evidence.pool.start_temperature(name)
+            challenger = with_model(champion, name, temperature=temperature).changed(
+                note=f"on {name}"
+            )
             if challenger.id not in evidence.tried:
                 yield challenger
 

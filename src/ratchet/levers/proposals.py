@@ -102,6 +102,7 @@ class Proposer:
                 temperature=HEAT,
                 max_tokens=LONGEST,
                 seed=self._seed + number,
+                optional=frozenset(("temperature", "seed")),
             )
             try:
                 said = proposal_in(await kept.ask(budget, model, request))

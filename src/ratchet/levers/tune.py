@@ -263,7 +263,8 @@ class TuneLever:
             raise TuningError(
                 f"task {evidence.task.name!r} names no teacher to learn from; set models.teacher in its file"
             )
-        shown = starting_candidate(evidence.task, teacher)
+        temperature = evidence.pool.start_temperature(teacher)
+        shown = starting_candidate(evidence.task, teacher, temperature=temperature)
         found = await accepted(self.name, shown, evidence, evidence.learnable, budget)
         if not found:
             raise TuningError(

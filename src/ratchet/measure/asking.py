@@ -239,12 +239,21 @@ class Asking:
         self.tokens += usage.prompt_tokens + usage.completion_tokens
         self.dollars += usage.cost_usd or 0.0
 
+    def count_spent(self, error: ReplyError) -> None:
+        """Count the replies that came with an error and are paid for, though no answer came of them."""
+        for usage in (reply.usage for reply in error.spent if isinstance(reply, ChatReply)):
+            self.calls += 1
+            self.unpriced = self.unpriced or usage.cost_usd is None
+            self.tokens += usage.prompt_tokens + usage.completion_tokens
+            self.dollars += usage.cost_usd or 0.0
+
     def miss(self, example: Example, error: ReplyError, *, is_dead: bool) -> None:
         """Count an example as missing; give up where `HOPELESS` are, and nothing has come back yet.
 
         Raises: ReplyError if so.
         """
         self.last_error = error
+        self.count_spent(error)
         self.missing.append(Missing(example.id, error.kind, str(error)))
         if len(self.missing) >= HOPELESS and is_dead:
             raise error

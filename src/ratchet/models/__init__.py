@@ -1,5 +1,6 @@
 """Talk to models: endpoints over HTTP, and local weights. The local engine is loaded only where it is used."""
 
+from ratchet.models.capabilities import Capabilities
 from ratchet.models.chat import (
     CallPart,
     ChatModel,
@@ -12,12 +13,21 @@ from ratchet.models.chat import (
 from ratchet.models.embed import Embedder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.family import family_of
-from ratchet.models.pool import NANO, ModelPool, local_folder, workspace_pool
+from ratchet.models.pool import (
+    NANO,
+    ModelPool,
+    endpoint_capabilities,
+    local_folder,
+    start_temperature,
+    workspace_pool,
+)
 from ratchet.models.prices import Price
+from ratchet.models.shaping import ShapedRequest
 
 __all__ = [
     "NANO",
     "CallPart",
+    "Capabilities",
     "ChatModel",
     "ChatReply",
     "ChatRequest",
@@ -26,9 +36,12 @@ __all__ = [
     "LikelihoodModel",
     "ModelPool",
     "Price",
+    "ShapedRequest",
     "ToolCall",
+    "endpoint_capabilities",
     "family_of",
     "local_folder",
     "reply_in",
+    "start_temperature",
     "workspace_pool",
 ]

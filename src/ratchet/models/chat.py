@@ -1,12 +1,13 @@
 """What it is to be a model: one method that answers a chat request. Every model — remote, local or scripted — is this."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from ratchet.core import Json, Usage
 
 __all__ = [
+    "LOCAL_TOKENS",
     "CallPart",
     "ChatModel",
     "ChatReply",
@@ -15,7 +16,11 @@ __all__ = [
     "ToolCall",
     "calls_in",
     "reply_in",
+    "with_local_defaults",
 ]
+
+LOCAL_TOKENS = 512
+"""The longest reply of a local model, in tokens, where no bound is named."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +100,16 @@ class ChatReply:
     """What went over the wire otherwise than was asked: the protocol, what was left out, how a form was forced."""
     notes: dict[str, Json] = field(default_factory=dict)
     """What is known of it beside its text: the passages that it stands on, what a guard found."""
+
+
+def with_local_defaults(request: ChatRequest) -> ChatRequest:
+    """Return a request with what a local model does where nothing is named: the likeliest token each time, up to a bound."""
+    return replace(
+        request,
+        temperature=request.temperature or 0.0,
+        top_p=1.0 if request.top_p is None else request.top_p,
+        max_tokens=LOCAL_TOKENS if request.max_tokens is None else request.max_tokens,
+    )
 
 
 def reply_in(message: Mapping[str, Any]) -> ChatReply:

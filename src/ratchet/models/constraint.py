@@ -48,6 +48,12 @@ def grammar_of(request: ChatRequest) -> str | None:
         grammar = LLMatcher.grammar_from_json_schema(
             json.dumps({**request.json_schema, "x-guidance": COMPACT})
         )
+    elif request.choices:
+        grammar = LLMatcher.grammar_from_lark(
+            "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in request.choices)
+        )
+    elif request.pattern:
+        grammar = LLMatcher.grammar_from_regex(request.pattern)
     else:
         return None
     return grammar

@@ -1,13 +1,16 @@
-"""Any OpenAI-compatible endpoint over HTTP: a keep-alive pool, retries with jitter, deadlines, and typed errors.
+"""Any model behind an HTTP endpoint: a keep-alive pool, retries with jitter, deadlines, typed errors, and what is learnt of the model.
 
-Errors never carry the key.
+How a request is written and a reply read is the protocol's (`models/protocol.py`). Errors never carry the key.
 """
 
 import asyncio
+import logging
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,22 +18,64 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ratchet.core import Json, Usage
-from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
-from ratchet.models.chat import CallPart, ChatReply, ChatRequest, ToolCall, calls_in
+from ratchet.core import Json, Usage, total
+from ratchet.core.errors import AccessError, ParameterError, ReplyError, UnknownModelError
+from ratchet.models.anthropic.messages import Messages
+from ratchet.models.capabilities import Capabilities
+from ratchet.models.chat import CallPart, ChatReply, ChatRequest
+from ratchet.models.learning import learn_from_refusal
+from ratchet.models.openai.chat_completions import ChatCompletions
+from ratchet.models.openai.responses import Responses
 from ratchet.models.prices import Price
+from ratchet.models.protocol import (
+    ErrorDetails,
+    MalformedReplyError,
+    ProviderFault,
+    WireProtocol,
+    parse_error_body,
+)
+from ratchet.models.refusals import decompress, is_about_access, is_moderation, retry_after
+from ratchet.models.shaping import ShapedRequest, shape_request
+from ratchet.models.sse import EventReader
 from ratchet.models.wire import Answer, CutError, Wire
+from ratchet.store.capabilities import LearnedCapability
 
-__all__ = ["EndpointModel", "estimated_tokens", "message_of"]
+__all__ = ["EndpointModel", "estimated_tokens", "join_url", "message_of"]
+
+log = logging.getLogger("ratchet.models")
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
-LONGEST_PAUSE_S = 30.0
+NOT_HELPED = frozenset({"400", "401", "403", "404", "413", "422"})
+"""Codes of a provider's failure inside a good status that another try does not help against."""
+MAX_PAUSE_S = 30.0
+MAX_LESSONS = 8
+"""So many parameters are learnt from one request at most."""
+MAX_MALFORMED = 1
+"""A reply that cannot be read is paid for: it is asked for again so many times."""
 CHARACTERS_A_TOKEN = 4
+PROTOCOLS: dict[str, WireProtocol] = {
+    protocol.name: protocol for protocol in (ChatCompletions(), Responses(), Messages())
+}
 Read = TypeVar("Read")
+Remember = Callable[[LearnedCapability], None]
 
 
 class EndpointModel:
-    """One model behind one endpoint."""
+    """One model behind one endpoint.
+
+    Args:
+        name: The model's name here.
+        model: Its name at the endpoint.
+        base_url: Up to the version: `https://api.openai.com/v1`; a path and a query stay.
+        key_env: The environment variable that holds the key.
+        concurrency: Calls under way at once.
+        timeout_s: The longest that one call may take, its retries included, in seconds.
+        retries: So often a call is tried again.
+        price: What its tokens cost.
+        protocol: How it is spoken to: chat, responses or messages.
+        capabilities: What is known of the model.
+        remember: Takes what the endpoint says of the model, to be remembered.
+    """
 
     def __init__(
         self,
@@ -43,13 +88,17 @@ class EndpointModel:
         timeout_s: float = 120.0,
         retries: int = 5,
         price: Price | None = None,
+        protocol: str = "chat",
+        capabilities: Capabilities | None = None,
+        remember: Remember | None = None,
     ) -> None:
         self.name, self.concurrency = name, concurrency
-        self._model, self._base = model, base_url.rstrip("/")
-        self._url = self._base + "/chat/completions"
+        self._model, self._base_url = model, base_url
         self._key_env, self._timeout_s, self._retries = key_env, timeout_s, retries
         self._price = price
-        self._limit_word = "max_completion_tokens" if "api.openai.com" in base_url else "max_tokens"
+        self._protocol = protocol
+        self.capabilities = capabilities or Capabilities()
+        self._remember = remember
         self._wire: Wire | None = None
         self._key = ""
         self._rng = random.Random()  # jitter, not secrecy
@@ -71,56 +120,89 @@ class EndpointModel:
         return estimated_tokens(request), False
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Return the cost in US dollars, or None where the price is unknown."""
+        """Return the cost of a call without cached tokens in US dollars, or None where the price is unknown."""
         return self._price(prompt_tokens, completion_tokens) if self._price else None
 
-    async def chat(self, request: ChatRequest) -> ChatReply:
-        """Return the reply; retries are spaced by the server's Retry-After, else by exponential pauses with full jitter."""
-        return await self._tried(
-            orjson.dumps(self._body(request)), self._url_of(request), self._reply
+    def shape(self, request: ChatRequest) -> ShapedRequest:
+        """Return a request as it goes over the wire.
+
+        Raises: ParameterError if it names what the model does not take.
+        """
+        return shape_request(
+            self.name,
+            request,
+            self.capabilities,
+            protocol=self._protocol,
+            responses_url=self._protocol == "chat",
         )
 
-    async def _tried(self, body: bytes, url: str, read: Callable[[bytes, float], Read]) -> Read:
-        """Return what the endpoint says, read by `read` from the content and its latency; a failed call is tried again."""
-        deadline = time.monotonic() + self._timeout_s
-        last: ReplyError | None = None
-        for attempt in range(self._retries + 1):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            try:
-                return read(*await self._once(body, left, url))
-            except _Again as again:
-                last = again.error
-                pause = (
-                    again.after_s
-                    if again.after_s is not None
-                    else self._rng.uniform(0, min(LONGEST_PAUSE_S, 0.5 * 2**attempt))
-                )
-                if attempt == self._retries or time.monotonic() + pause >= deadline:
-                    break
-                await asyncio.sleep(pause)
-        raise last or ReplyError(
-            f"{self.name}: no reply within {self._timeout_s:g} s", kind="timeout"
+    def wire_body(self, request: ChatRequest, *, stream: bool = False) -> dict[str, Json]:
+        """Return the very body that is sent.
+
+        Raises: as `shape`; UsageError if the protocol cannot say what is asked.
+        """
+        shaped = self.shape(request)
+        return PROTOCOLS[shaped.protocol].encode(
+            self._model, shaped.request, shaped.options, stream=stream
         )
+
+    async def chat(self, request: ChatRequest) -> ChatReply:
+        """Return the reply; retries are spaced by the server's Retry-After, else by exponential pauses with full jitter.
+
+        A refusal that names a parameter is learnt from: the call is made again without it.
+        """
+        deadline = time.monotonic() + self._timeout_s
+        spent: list[ChatReply] = []
+        for _ in range(MAX_LESSONS):
+            shaped = self.shape(request)
+            protocol = PROTOCOLS[shaped.protocol]
+            body = protocol.encode(self._model, shaped.request, shaped.options, stream=False)
+            try:
+                reply = await self._call_with_retries(
+                    orjson.dumps(body),
+                    protocol.path(shaped.request),
+                    partial(self._read, protocol),
+                    deadline=deadline,
+                    spent=spent,
+                )
+            except _Refusal as refusal:
+                if refusal.is_moderation:
+                    return refused_reply(refusal.details)
+                self._learn(refusal, request, body)
+                continue
+            if self._has_learnt_to_think(reply, request, shaped):
+                spent.append(reply)
+                continue
+            return self._with_account(replace(reply, sent=shaped.sent), spent)
+        raise self._unteachable()
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | CallPart | ChatReply]:
         """Yield the text as the endpoint sends it, then the whole reply; only before the first piece is a call tried again."""
-        body = {**self._body(request), "stream": True, "stream_options": {"include_usage": True}}
         deadline = time.monotonic() + self._timeout_s
-        for attempt in range(self._retries + 1):
+        attempt = lessons = 0
+        while True:
+            shaped = self.shape(request)
+            protocol = PROTOCOLS[shaped.protocol]
+            body = protocol.encode(self._model, shaped.request, shaped.options, stream=True)
             begun = False
             try:
-                async for piece in self._streamed(
-                    orjson.dumps(body), deadline - time.monotonic(), self._url_of(request)
-                ):
+                async for piece in self._pieces(protocol, shaped, body, deadline):
                     begun = True
                     yield piece
+            except _Refusal as refusal:
+                if refusal.is_moderation:
+                    yield refused_reply(refusal.details)
+                    return
+                if lessons == MAX_LESSONS:
+                    raise self._unteachable() from refusal
+                lessons += 1
+                self._learn(refusal, request, body)
             except _Again as again:
-                pause = again.after_s if again.after_s is not None else 0.5 * 2**attempt
+                pause = self._pause_s(again, attempt)
                 late = time.monotonic() + pause >= deadline
-                if begun or late or attempt == self._retries:
+                if begun or late or attempt >= min(self._retries, again.max_retries):
                     raise again.error from again
+                attempt += 1
                 await asyncio.sleep(pause)
             else:
                 return
@@ -128,281 +210,342 @@ class EndpointModel:
     async def embed(self, texts: list[str]) -> tuple[NDArray[np.float32], int]:
         """Return vectors of length 1, shape (texts, dimensions), and the tokens of the texts."""
         body = orjson.dumps({"model": self._model, "input": texts, "encoding_format": "float"})
-        content = await self._tried(body, self._base + "/embeddings", whole)
         try:
-            said = orjson.loads(content)
-            rows = sorted(said["data"], key=lambda row: row["index"])
+            content = await self._call_with_retries(
+                body, "/embeddings", lambda content, _: content, deadline=time.monotonic() + self._timeout_s, spent=[]
+            )  # fmt: skip
+        except _Refusal as refusal:
+            raise refusal.error from refusal
+        try:
+            answer = orjson.loads(content)
+            rows = sorted(answer["data"], key=lambda row: row["index"])
             vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
             if vectors.shape[:1] != (len(texts),) or vectors.ndim != 2:
                 raise ValueError(f"{len(texts)} texts, and vectors of shape {vectors.shape}")
-            tokens = int((said.get("usage") or {}).get("prompt_tokens") or 0)
+            tokens = int((answer.get("usage") or {}).get("prompt_tokens") or 0)
         except (ValueError, KeyError, TypeError) as error:
             raise ReplyError(
                 f"{self.name}: the reply holds no embeddings ({error!r})", kind="malformed"
             ) from error
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), tokens
 
-    def _url_of(self, request: ChatRequest) -> str:
-        return self._url if request.raw is None else self._base + "/completions"
+    # --- one call ---
 
-    async def _streamed(
-        self, body: bytes, left_s: float, url: str
-    ) -> AsyncIterator[str | CallPart | ChatReply]:
-        started, gathered = time.perf_counter(), Gathered()
+    async def _call_with_retries(
+        self,
+        body: bytes,
+        path: str,
+        read: Callable[[bytes, float], Read],
+        *,
+        deadline: float,
+        spent: list[ChatReply],
+    ) -> Read:
+        """Return what the endpoint says, read by `read` from the content and its latency; a failed call is tried again.
+
+        Args:
+            body: What is sent.
+            path: Below the base URL.
+            read: Raises `_Again` where another try may help.
+            deadline: By the monotonic clock, in seconds.
+            spent: Takes the replies that are paid for and could not be used.
+        """
+        last: ReplyError | None = None
+        for attempt in range(self._retries + 1):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                break
+            try:
+                return read(*await self._post(body, left_s, path))
+            except _Again as again:
+                last = again.error
+                spent += [reply for reply in last.spent if isinstance(reply, ChatReply)]
+                pause = self._pause_s(again, attempt)
+                most = min(self._retries, again.max_retries)
+                if attempt >= most or time.monotonic() + pause >= deadline:
+                    break
+                await asyncio.sleep(pause)
+            except ReplyError as error:
+                error.spent = [*spent, *error.spent]
+                raise
+        failure = last or self._late("no reply within")
+        failure.spent = list(spent)
+        raise failure
+
+    async def _post(self, body: bytes, left_s: float, path: str) -> tuple[bytes, float]:
+        wire, started = self._open(), time.perf_counter()
         try:
-            wire = self._open()
-            async with wire.stream(urlsplit(url).path, body, timeout_s=left_s) as answer:
-                if answer.status != 200:  # the one good status of this API
-                    raise self._refused(answer, await answer.content())
-                async for line in lines_of(answer):
-                    for piece in gathered.take(self._without_key(line)):
-                        yield piece
+            answer, content = await wire.post(self._target(path), body, timeout_s=left_s)
         except TimeoutError as error:
-            raise ReplyError(
-                f"{self.name}: the reply was not complete within {self._timeout_s:g} s; raise timeout_s in ratchet.toml",
-                kind="timeout",
-            ) from error
+            raise self._late("no reply within") from error
         except CutError as error:
             raise _Again(self._cut(error)) from error
         except OSError as error:
             raise _Again(self._unreachable(error)) from error
-        if gathered.finish is None:
+        content = self._without_key(decompress(content, answer.headers, self.name))
+        if not 200 <= answer.status < 300:
+            raise self._refused(answer, content)
+        return content, time.perf_counter() - started
+
+    async def _pieces(
+        self, protocol: WireProtocol, shaped: ShapedRequest, body: dict[str, Json], deadline: float
+    ) -> AsyncIterator[str | CallPart | ChatReply]:
+        """Yield the pieces of one streamed reply, then the whole."""
+        started, parser, reader = time.perf_counter(), protocol.stream_parser(), EventReader()
+        target = self._target(protocol.path(shaped.request))
+        try:
+            wire = self._open()
+            left_s = deadline - time.monotonic()
+            async with wire.stream(target, orjson.dumps(body), timeout_s=left_s) as answer:
+                if not 200 <= answer.status < 300:
+                    raise self._refused(answer, self._without_key(await answer.content()))
+                async for piece in answer.pieces():
+                    for event in reader.feed(self._without_key(piece)):
+                        for part in parser.feed(event):
+                            yield part
+            for event in reader.end():
+                for part in parser.feed(event):
+                    yield part
+        except ProviderFault as fault:
+            raise self._faulted(fault) from fault
+        except TimeoutError as error:
+            raise self._late("the reply was not complete within") from error
+        except CutError as error:
+            raise _Again(self._cut(error)) from error
+        except OSError as error:
+            raise _Again(self._unreachable(error)) from error
+        if not parser.is_complete:
             raise _Again(self._cut("it has no end"))
-        prompt, completion = gathered.prompt_tokens, gathered.completion_tokens
-        usage = Usage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            cost_usd=self.price(prompt, completion) if prompt else None,
+        reply = self._with_cost(parser.result(), time.perf_counter() - started)
+        yield replace(reply, sent=shaped.sent)
+
+    def _read(self, protocol: WireProtocol, content: bytes, latency_s: float) -> ChatReply:
+        """Return the reply that a body holds, with its cost.
+
+        Raises: _Again where it is none, and another try may help; ReplyError where it would not.
+        """
+        try:
+            body = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
+            reply = protocol.parse(body)
+        except ProviderFault as fault:
+            raise self._faulted(fault) from fault
+        except (MalformedReplyError, ValueError, RecursionError) as error:
+            beginning = content[:80].decode("utf-8", "replace")
+            problem = ReplyError(
+                f"{self.name}: the reply is not a {protocol.name} reply ({error}): {beginning!r}",
+                kind="malformed",
+            )
+            usage = getattr(error, "usage", None)
+            if usage is not None:
+                problem.spent = [self._with_cost(ChatReply(usage=usage), latency_s)]
+            raise _Again(problem, max_retries=MAX_MALFORMED) from error
+        return self._with_cost(reply, latency_s)
+
+    def _with_cost(self, reply: ChatReply, latency_s: float) -> ChatReply:
+        """Return a reply with what it cost: unknown where the endpoint does not say what was used."""
+        usage = reply.usage
+        if self._price and (usage.prompt_tokens or usage.completion_tokens):
+            cost = self._price.cost(
+                usage.prompt_tokens,
+                usage.completion_tokens,
+                cached=usage.cached_tokens,
+                cache_write=usage.cache_write_tokens,
+            )
+            usage = usage.model_copy(update={"cost_usd": cost})
+        return replace(reply, usage=usage, latency_s=latency_s)
+
+    def _with_account(self, reply: ChatReply, spent: list[ChatReply]) -> ChatReply:
+        """Return a reply with what came before it and is paid for too."""
+        if not spent:
+            return reply
+        return replace(reply, usage=total([*(one.usage for one in spent), reply.usage]))
+
+    # --- what is learnt ---
+
+    def _learn(self, refusal: "_Refusal", request: ChatRequest, body: dict[str, Json]) -> None:
+        """Take note of what a refusal says of the model.
+
+        Raises: ParameterError if the request names what is refused; ReplyError if nothing can be learnt.
+        """
+        lesson = learn_from_refusal(refusal.details, body, self.capabilities)
+        if lesson is None:
+            raise refusal.error from refusal
+        is_new = getattr(self.capabilities, lesson.field) != lesson.value
+        self.capabilities = self.capabilities.updated("learned", **{lesson.field: lesson.value})
+        is_lasting = "invalid schema" not in lesson.reason.lower()  # else it is about one schema
+        if is_new and is_lasting:
+            log.warning(
+                "%s: %s. It is asked again accordingly; this is remembered.",
+                self.name,
+                lesson.reason.rstrip("."),
+            )
+            if self._remember:
+                self._remember(lesson)
+        try:
+            self.shape(request)
+        except ParameterError as error:
+            raise error from refusal
+
+    def _has_learnt_to_think(
+        self, reply: ChatReply, request: ChatRequest, shaped: ShapedRequest
+    ) -> bool:
+        """Return whether a reply was cut off while the model was thinking, which nobody had known that it does: it needs room."""
+        thought = reply.usage.reasoning_tokens > 0
+        if not thought or self.capabilities.reasoning is not None or shaped.request.raw is not None:
+            return False
+        lesson = LearnedCapability(
+            field="reasoning", value=True, reason="its usage counts tokens of thinking"
         )
-        yield gathered.reply(usage, time.perf_counter() - started)
+        self.capabilities = self.capabilities.updated("learned", reasoning=True)
+        if self._remember:
+            self._remember(lesson)
+        return reply.finish_reason == "length" and not reply.text and request.max_tokens is not None
+
+    def _unteachable(self) -> ReplyError:
+        return ReplyError(
+            f"{self.name}: the endpoint refused the request in {MAX_LESSONS} forms; name what the model takes in ratchet.toml "
+            f"(ratchet models {self.name} shows what is known)",
+            kind="status 400",
+            status=400,
+        )
+
+    # --- the way there ---
+
+    def _target(self, path: str) -> str:
+        return join_url(self._base_url, path)
+
+    def _open(self) -> Wire:
+        if self._wire is None:
+            if self._key_env:
+                self._key = self._read_key(self._key_env)
+            protocol = PROTOCOLS[self._protocol]
+            headers = {"content-type": "application/json", **protocol.headers(self._key or None)}
+            self._wire = Wire(self._base_url, headers=headers, limit=self.concurrency)
+            if self._price:
+                self._price.prepare()
+        return self._wire
+
+    def _read_key(self, name: str) -> str:
+        key = os.environ.get(name, "").strip()
+        if not key:
+            raise AccessError(
+                f"{self.name}: the environment has no {name}; set it to the endpoint's key: export {name}=…"
+            )
+        if not key.isprintable():
+            raise AccessError(
+                f"{self.name}: {name} holds a line break or another control character, so it is no key; set it again"
+            )
+        return key
+
+    def _without_key(self, content: bytes) -> bytes:
+        """Return what an endpoint says; it may write the key into its own message, and no answer holds one."""
+        return content.replace(self._key.encode(), b"[key]") if self._key else content
+
+    def _pause_s(self, again: "_Again", attempt: int) -> float:
+        if again.after_s is not None:
+            return again.after_s
+        return self._rng.uniform(0, min(MAX_PAUSE_S, 0.5 * 2**attempt))
+
+    # --- errors ---
+
+    def _late(self, what: str) -> ReplyError:
+        return ReplyError(
+            f"{self.name}: {what} {self._timeout_s:g} s; raise timeout_s in ratchet.toml",
+            kind="timeout",
+        )
 
     def _cut(self, why: Exception | str) -> ReplyError:
         return ReplyError(
             f"{self.name}: the reply was cut off on the way ({why})", kind="truncated"
         )
 
-    def _body(self, request: ChatRequest) -> dict[str, Json]:
-        is_chat = request.raw is None
-        body: dict[str, Json] = {
-            "model": self._model,
-            **({"messages": request.messages} if is_chat else {"prompt": request.raw}),
-            "temperature": request.temperature,
-            self._limit_word if is_chat else "max_tokens": request.max_tokens,
-        }
-        if request.logprobs is not None:
-            body["logprobs"] = True if is_chat else request.logprobs
-            if is_chat and request.logprobs:
-                body["top_logprobs"] = request.logprobs
-        if request.top_p < 1:
-            body["top_p"] = request.top_p
-        if request.seed is not None:
-            body["seed"] = request.seed
-        if request.effort:
-            body["reasoning_effort"] = request.effort
-        if request.stop:
-            body["stop"] = list(request.stop)
-        if request.tools:
-            body["tools"] = request.tools
-        if request.tool_choice:
-            body["tool_choice"] = {"type": "function", "function": {"name": request.tool_choice}}
-        if request.json_schema:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "strict": True, "schema": request.json_schema},
-            }
-        return body
-
-    def _open(self) -> Wire:
-        if self._wire is None:
-            headers = {"content-type": "application/json"}
-            if self._key_env:
-                self._key = os.environ.get(self._key_env, "").strip()
-                if not self._key:
-                    raise AccessError(
-                        f"{self.name}: the environment has no {self._key_env}; set it to the endpoint's key: export {self._key_env}=…"
-                    )
-                if not self._key.isprintable():
-                    raise AccessError(
-                        f"{self.name}: {self._key_env} holds a line break or another control character, so it is no key; set it again"
-                    )
-                headers["authorization"] = f"Bearer {self._key}"
-            self._wire = Wire(self._base, headers=headers, limit=self.concurrency)
-            if self._price:
-                self._price.prepare()
-        return self._wire
-
-    async def _once(self, body: bytes, left_s: float, url: str) -> tuple[bytes, float]:
-        wire, started = self._open(), time.perf_counter()
-        try:
-            answer, content = await wire.post(urlsplit(url).path, body, timeout_s=left_s)
-        except TimeoutError as error:
-            raise ReplyError(
-                f"{self.name}: no reply within {self._timeout_s:g} s; raise timeout_s in ratchet.toml",
-                kind="timeout",
-            ) from error
-        except CutError as error:
-            raise _Again(self._cut(error)) from error
-        except OSError as error:
-            raise _Again(self._unreachable(error)) from error
-        if answer.status != 200:  # the one good status of this API
-            raise self._refused(answer, content)
-        return self._without_key(content), time.perf_counter() - started
-
-    def _without_key(self, content: bytes) -> bytes:
-        """Return what an endpoint says; it may write the key into its own message, and no answer holds one."""
-        return content.replace(self._key.encode(), b"[key]") if self._key else content
-
     def _unreachable(self, error: OSError) -> ReplyError:
         return ReplyError(
-            f"{self.name}: {self._url} does not answer ({str(error) or repr(error)}). Is the server up, and base_url in ratchet.toml right?",
+            f"{self.name}: {self._base_url} does not answer ({str(error) or repr(error)}). Is the server up, and base_url in ratchet.toml right?",
             kind="connection",
         )
 
+    def _faulted(self, fault: ProviderFault) -> Exception:
+        """Return what a provider's failure inside a good status is: it is asked again where that can help."""
+        details = fault.details
+        error = ReplyError(
+            f"{self.name}: the provider failed: {details.message}",
+            kind="provider error",
+            code=details.code,
+        )
+        if fault.usage is not None:
+            error.spent = [self._with_cost(ChatReply(usage=fault.usage), 0.0)]
+        return error if details.code in NOT_HELPED else _Again(error)
+
     def _refused(self, answer: Answer, content: bytes) -> Exception:
-        status, said = answer.status, message_of(self._without_key(content))
-        if status in (401, 403):
+        status, details = answer.status, parse_error_body(content)
+        if 300 <= status < 400:
+            where = answer.headers.get(b"location", b"elsewhere").decode("utf-8", "replace")
+            return ReplyError(
+                f"{self.name}: the endpoint sends calls on to {where!r} ({status}); set base_url in ratchet.toml to that address",
+                kind=f"status {status}",
+                status=status,
+            )
+        error = ReplyError(
+            f"{self.name}: status {status}: {details.message}",
+            kind="rate limit" if status == 429 else f"status {status}",
+            status=status,
+            code=details.code,
+            param=details.param,
+            retry_after_s=retry_after(answer.headers.get(b"retry-after")),
+        )
+        if status in (400, 403) and is_moderation(details):
+            return _Refusal(error, details, is_moderation=True)
+        if status == 401 or (status == 403 and is_about_access(details)):
             where = (
                 f"the key in {self._key_env}"
                 if self._key_env
                 else "the endpoint wants a key: set key_env in ratchet.toml; it"
             )
-            return AccessError(f"{self.name}: {where} was refused ({status}): {said}")
-        if status == 404:  # not found
+            return AccessError(f"{self.name}: {where} was refused ({status}): {details.message}")
+        if status == 404:
             return UnknownModelError(
-                f"{self.name}: {self._url} knows no model {self._model!r} (404): {said}"
+                f"{self.name}: {self._base_url} does not know the model {self._model!r} (404): {details.message}"
             )
-        error = ReplyError(
-            f"{self.name}: status {status}: {said}",
-            kind="rate limit" if status == 429 else f"status {status}",
-        )
-        if status not in RETRIED:
-            return error
-        return _Again(error, after_s=seconds(answer.headers.get(b"retry-after")))
-
-    def _reply(self, content: bytes, latency_s: float) -> ChatReply:
-        try:
-            body = orjson.loads(content)
-            choice = body["choices"][0]
-            message = choice["message"] if "message" in choice else {"content": choice["text"]}
-            asked = message.get("tool_calls")
-            calls = calls_in(asked) if asked else ()
-            used = body.get("usage") or {}
-            prompt, completion = (
-                int(used.get("prompt_tokens") or 0),
-                int(used.get("completion_tokens") or 0),
-            )
-            text = message.get("content") or ""
-            if not isinstance(text, str):
-                raise TypeError(f"content is {type(text).__name__}, not text")
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            said = content[:80].decode("utf-8", "replace")
-            raise _Again(
-                ReplyError(
-                    f"{self.name}: the reply is no chat completion ({error!r}): {said!r}",
-                    kind="malformed",
-                )
-            ) from error
-        usage = Usage(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            cost_usd=self.price(prompt, completion) if used else None,
-        )
-        finish = choice.get("finish_reason") or "stop"
-        told = choice.get("logprobs")
-        return ChatReply(
-            text=text,
-            tool_calls=calls,
-            finish_reason=finish,
-            logprobs=told.get("content") if isinstance(told, dict) else None,
-            usage=usage,
-            latency_s=latency_s,
-        )
+        if status in (400, 422):
+            return _Refusal(error, details)
+        return _Again(error, after_s=error.retry_after_s) if status in RETRIED else error
 
 
-async def lines_of(answer: Answer) -> AsyncIterator[bytes]:
-    """Yield the lines of a body as they come, the last one also without its end."""
-    rest = b""
-    async for piece in answer.pieces():
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            yield line
-    yield rest
-
-
-def whole(content: bytes, _latency_s: float) -> bytes:
-    return content
-
-
-class Gathered:
-    """What has come of a streamed reply."""
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.finish: str | None = None
-        self.prompt_tokens = self.completion_tokens = 0
-        self._calls: dict[int, list[str]] = {}
-
-    def take(self, line: bytes) -> Iterator[str | CallPart]:
-        """Take a line of the stream, and yield what it brings; lines that are no data bring nothing."""
-        if not line.startswith(b"data:") or line.strip() == b"data: [DONE]":
-            return
-        try:
-            body = orjson.loads(line[5:])
-        except ValueError:
-            return
-        used = body.get("usage") or {}
-        self.prompt_tokens = int(used.get("prompt_tokens") or self.prompt_tokens)
-        self.completion_tokens = int(used.get("completion_tokens") or self.completion_tokens)
-        for choice in body.get("choices") or ():
-            delta = choice.get("delta") or {}
-            self.finish = choice.get("finish_reason") or self.finish
-            for call in delta.get("tool_calls") or ():
-                index, said = int(call.get("index") or 0), call.get("function") or {}
-                parts = self._calls.setdefault(index, ["", ""])
-                name, arguments = said.get("name") or "", said.get("arguments") or ""
-                parts[0] += name
-                parts[1] += arguments
-                yield CallPart(place=list(self._calls).index(index), name=name, arguments=arguments)
-            piece = delta.get("content", choice.get("text"))
-            if isinstance(piece, str) and piece:
-                self.text += piece
-                yield piece
-
-    def reply(self, usage: Usage, latency_s: float) -> ChatReply:
-        """Return the whole reply."""
-        calls = [ToolCall(name=name, arguments=said) for name, said in self._calls.values()]
-        return ChatReply(
-            text=self.text,
-            tool_calls=tuple(calls),
-            finish_reason=self.finish or "stop",
-            usage=usage,
-            latency_s=latency_s,
-        )
+def refused_reply(details: ErrorDetails) -> ChatReply:
+    """Return the reply that a refusal of one input is: the provider's filter answers in the model's place."""
+    return ChatReply(finish_reason="content_filter", refusal=details.message, usage=Usage())
 
 
 class _Again(Exception):  # noqa: N818 - a signal inside this module
-    """The call may be tried again; `error` is what to say if it is not."""
+    """The call may be tried again, at most `max_retries` times; `error` is what to say if it is not."""
 
-    def __init__(self, error: ReplyError, *, after_s: float | None = None) -> None:
+    def __init__(
+        self, error: ReplyError, *, after_s: float | None = None, max_retries: int = 1_000_000
+    ) -> None:
         super().__init__(str(error))
-        self.error, self.after_s = error, after_s
+        self.error, self.after_s, self.max_retries = error, after_s, max_retries
+
+
+class _Refusal(Exception):  # noqa: N818 - a signal inside this module
+    """The request was refused as it is; `error` is what to say if nothing can be learnt from it."""
+
+    def __init__(
+        self, error: ReplyError, details: ErrorDetails, *, is_moderation: bool = False
+    ) -> None:
+        super().__init__(str(error))
+        self.error, self.details, self.is_moderation = error, details, is_moderation
+
+
+def join_url(base_url: str, path: str) -> str:
+    """Return the target of a request below a base URL: the URL's own path stands before, its query behind."""
+    parts = urlsplit(base_url)
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.path.rstrip('/')}{path}{query}"
 
 
 def message_of(content: bytes) -> str:
-    """Return the message in an OpenAI-shaped error body, or the start of any other body."""
-    try:
-        error = orjson.loads(content)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)[:300]
-    except (ValueError, KeyError, TypeError):
-        return content[:200].decode("utf-8", "replace")
-
-
-def seconds(header: bytes | None) -> float | None:
-    """Return a Retry-After header in seconds, or None where it is missing or a date."""
-    try:
-        return None if header is None else max(0.0, float(header))
-    except ValueError:
-        return None
+    """Return the message in an error body, or the start of any other body."""
+    return parse_error_body(content).message
 
 
 def estimated_tokens(request: ChatRequest) -> int:

@@ -13,7 +13,13 @@ import torch
 
 from ratchet.core import Json, Usage
 from ratchet.core.errors import ReplyError
-from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
+from ratchet.models.chat import (
+    LOCAL_TOKENS,
+    ChatReply,
+    ChatRequest,
+    ToolCall,
+    with_local_defaults,
+)
 from ratchet.models.constraint import Constraint, grammar_of, guide
 from ratchet.models.decode import Batch, Likely, Row
 from ratchet.models.lora import AdapterBank
@@ -179,7 +185,7 @@ class Engine:
         Raises: ReplyError for an adapter that is not there, or a prompt that is too long; TaskError for a schema that the decoder
         cannot follow.
         """
-        request = item.request
+        request = with_local_defaults(item.request)
         if request.adapter:
             self._bank.load(request.adapter)
         grammar = grammar_of(request)
@@ -188,8 +194,8 @@ class Engine:
             raise ReplyError("the prompt is empty: there is nothing to go on from", kind="context")
         row = Row(
             limit=self._limit(request, len(ids)),
-            temperature=request.temperature,
-            top_p=request.top_p,
+            temperature=request.temperature or 0.0,
+            top_p=request.top_p or 1.0,
             seed=request.seed,
             likely=request.logprobs,
             adapter=request.adapter,
@@ -201,14 +207,15 @@ class Engine:
     def _limit(self, request: ChatRequest, taken: int) -> int:
         """Return as many new tokens as are wanted, and the model has places for."""
         places = getattr(self._model.config, "max_position_embeddings", None)
+        wanted = request.max_tokens or LOCAL_TOKENS
         if places is None:
-            return request.max_tokens
+            return wanted
         if taken >= places:
             raise ReplyError(
                 f"the prompt has {taken} tokens, and the model has places for {places}",
                 kind="context",
             )
-        return min(request.max_tokens, int(places) - taken)
+        return min(wanted, int(places) - taken)
 
     def _finished(
         self, request: ChatRequest, ids: list[int], told: list[Likely], prompt_tokens: int

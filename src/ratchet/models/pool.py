@@ -9,15 +9,26 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
+from ratchet.core import Json
 from ratchet.core.errors import UnknownModelError, did_you_mean
+from ratchet.models.capabilities import Capabilities, known_capabilities
 from ratchet.models.chat import ChatModel
 from ratchet.models.embed import Embedder, LocalEmbedder, minilm_folder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.prices import Price
 from ratchet.models.vllm import VllmModel
 from ratchet.store import EndpointSettings, LocalSettings, SearchSettings, Workspace
+from ratchet.store.capabilities import LearnedCapability, load_capabilities, save_capability
+from ratchet.store.workspace import ModelCapabilities
 
-__all__ = ["NANO", "ModelPool", "local_folder", "workspace_pool"]
+__all__ = [
+    "NANO",
+    "ModelPool",
+    "endpoint_capabilities",
+    "local_folder",
+    "start_temperature",
+    "workspace_pool",
+]
 
 MOST_OPEN = 500
 """So many models a confined pool opens: made-up names must not fill the memory."""
@@ -163,10 +174,35 @@ class ModelPool:
 
         return LocalModel(name, folder, adapters=self._adapters)
 
+    def capabilities(self, name: str) -> Capabilities:
+        """Return what is known of a model behind an endpoint: by the catalogue, by its own words, by the settings.
+
+        Raises: UnknownModelError if the name is of no endpoint.
+        """
+        settings, model = self.endpoint(name)
+        return endpoint_capabilities(settings, model, self.engine)
+
+    def start_temperature(self, name: str) -> float | None:
+        """Return the temperature of a new candidate of that model: 0 where it is known to take one, else none is named."""
+        return (
+            None if name in self._theirs else start_temperature(name, self._endpoints, self.engine)
+        )
+
+    def sampling_temperature(self, name: str, wanted: float) -> float | None:
+        """Return the temperature to draw several answers at; None leaves it to a model that is not known to take one."""
+        if name.startswith("local:") or name in self._theirs:
+            return wanted
+        return None if self.start_temperature(name) is None else wanted
+
     def _remote(self, name: str) -> EndpointModel:
         settings, model = self.endpoint(name)
         override = (settings.price.input, settings.price.output) if settings.price else None
         own = override is None and is_on_this_machine(settings.base_url)
+
+        def remember(lesson: LearnedCapability) -> None:
+            if self.engine is not None:
+                save_capability(self.engine, settings.base_url, model, lesson)
+
         return EndpointModel(
             name,
             model,
@@ -176,7 +212,53 @@ class ModelPool:
             timeout_s=settings.timeout_s,
             retries=settings.retries,
             price=None if own else Price(model, override),
+            protocol=protocol_of(settings),
+            capabilities=self.capabilities(name),
+            remember=remember,
         )
+
+
+def protocol_of(settings: EndpointSettings) -> str:
+    """Return how an endpoint is spoken to."""
+    is_anthropic = urlsplit(settings.base_url).hostname == "api.anthropic.com"
+    return settings.protocol or ("messages" if is_anthropic else "chat")
+
+
+def endpoint_capabilities(
+    settings: EndpointSettings, model: str, engine: sa.Engine | None = None
+) -> Capabilities:
+    """Return what is known of an endpoint's model: by the catalogue, by the endpoint's own words, by the settings; the last counts."""
+    known = known_capabilities(model, settings.base_url)
+    if engine is not None:
+        for lesson in load_capabilities(engine, settings.base_url, model):
+            known = known.updated("learned", **{lesson.field: plain_value(lesson.value)})
+    named = settings.models.get(model)
+    return known.updated("settings", **named_in(named)) if named else known
+
+
+def start_temperature(
+    name: str, endpoints: Mapping[str, EndpointSettings], engine: sa.Engine | None = None
+) -> float | None:
+    """Return the temperature that a new candidate of a model names: 0 where the model is known to take one, else none.
+
+    A local model needs none: without a temperature it takes the likeliest token.
+    """
+    endpoint, slash, model = name.partition("/")
+    settings = endpoints.get(endpoint)
+    if name.startswith("local:") or not slash or settings is None:
+        return None
+    known = endpoint_capabilities(settings, model, engine)
+    return 0.0 if known.temperature and not known.sampling_needs_effort_none else None
+
+
+def named_in(settings: ModelCapabilities) -> dict[str, Any]:
+    """Return the fields that the settings name of a model."""
+    return settings.model_dump(exclude_none=True)
+
+
+def plain_value(value: Json) -> Any:
+    """Return a value that was stored as JSON as a record holds it: lists are tuples there."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def is_on_this_machine(base_url: str) -> bool:

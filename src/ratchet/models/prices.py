@@ -24,6 +24,12 @@ class Price:
         rates = self._rates
         return None if rates is None else (prompt * rates[0] + completion * rates[1]) / 1e6
 
+    def cost(
+        self, prompt: int, completion: int, *, cached: int = 0, cache_write: int = 0
+    ) -> float | None:
+        """Return the cost of a call."""
+        return self(prompt, completion)
+
     def prepare(self) -> None:
         """Load the table in a thread, which a caller that waits for its first reply need not wait for."""
         if not self._is_known:

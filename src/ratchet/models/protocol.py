@@ -15,6 +15,7 @@ from ratchet.models.chat import CallPart, ChatReply, ChatRequest
 from ratchet.models.sse import ServerEvent
 
 __all__ = [
+    "MAX_TOKENS_DEFAULT",
     "ErrorDetails",
     "MalformedReplyError",
     "ProviderFault",
@@ -29,6 +30,7 @@ __all__ = [
 
 MAX_MESSAGE = 500
 """Characters of an error's message that are shown."""
+MAX_TOKENS_DEFAULT = 8192
 StructuredOutput = Literal["strict", "schema", "object", "none"]
 """How an endpoint can be made to answer in JSON: by a schema that it promises to follow, by a schema, as any object, not at all."""
 
@@ -41,7 +43,7 @@ class WireOptions:
     max_tokens_name: str = "max_tokens"
     stream_usage: bool = True
     """Whether the usage may be asked for at the end of a stream."""
-    max_tokens_default: int = 8192
+    max_tokens_default: int = MAX_TOKENS_DEFAULT
     """For protocols that need a limit, where the request names none."""
 
 
@@ -167,8 +169,9 @@ def count_of(usage: Any, *names: str) -> int:
     """Return a count of tokens in a usage object, by the names that lead to it; 0 where there is none."""
     for name in names:
         usage = usage.get(name) if isinstance(usage, Mapping) else None
-    is_count = isinstance(usage, int | float) and not isinstance(usage, bool) and usage >= 0
-    return int(usage) if is_count and usage < 2**53 else 0  # type: ignore[arg-type,operator]  # just checked
+    if not isinstance(usage, int | float) or isinstance(usage, bool):
+        return 0
+    return int(usage) if 0 <= usage < 2**53 else 0
 
 
 def text_of_parts(content: Any) -> str:

@@ -37,8 +37,7 @@ class EventReader:
         """Return what is left once the stream has ended: an event needs no empty line at the very end."""
         lines = self._rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         self._rest = b""
-        events = [event for line in (*lines, b"") if (event := self._take(line))]
-        return events
+        return [event for line in (*lines, b"") if (event := self._take(line))]
 
     def _next_line(self) -> bytes | None:
         ends = [place for mark in (b"\n", b"\r") if (place := self._rest.find(mark)) >= 0]

@@ -21,7 +21,7 @@ import orjson
 from ratchet.core import Json
 from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.adapters import adapter_folder
-from ratchet.models.chat import CallPart, ChatReply, ChatRequest
+from ratchet.models.chat import CallPart, ChatReply, ChatRequest, with_local_defaults
 from ratchet.models.endpoint import EndpointModel, estimated_tokens, message_of
 from ratchet.models.prices import Price
 from ratchet.store import LocalSettings
@@ -60,7 +60,7 @@ class VllmModel:
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; an adapter that the server has forgotten is loaded again."""
-        plain = replace(request, adapter=None)
+        plain = as_served(request)
         model = await self._model(request.adapter)
         try:
             return await model.chat(plain)
@@ -72,7 +72,7 @@ class VllmModel:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | CallPart | ChatReply]:
         """Yield text and calls as the server sends it, then the whole reply."""
-        plain, has_begun = replace(request, adapter=None), False
+        plain, has_begun = as_served(request), False
         model = await self._model(request.adapter)
         try:
             async for piece in model.stream(plain):
@@ -238,3 +238,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def as_served(request: ChatRequest) -> ChatRequest:
+    """Return a request as vLLM takes it: without the adapter, which has a name of its own there, and with its words for forced forms."""
+    forced: dict[str, Json] = {}
+    if request.choices:
+        forced = {"choice": list(request.choices)}
+    elif request.pattern:
+        forced = {"regex": request.pattern}
+    extra = {**request.extra, **({"structured_outputs": forced} if forced else {})}
+    return replace(with_local_defaults(request), adapter=None, extra=extra)

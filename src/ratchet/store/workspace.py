@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import yaml
 from pydantic import Field, ValidationError
 
-from ratchet.core import Candidate, Record, Task
+from ratchet.core import Candidate, Effort, Record, Task
 from ratchet.core.errors import (
     BusyError,
     CandidateError,
@@ -52,6 +52,8 @@ default = "local:nano"        # the student of a new task
 base_url = "https://api.openai.com/v1"
 key_env = "OPENAI_API_KEY"
 # concurrency = 64            # calls under way at once
+# protocol = "responses"      # chat (the default), responses or messages (Anthropic's, the default at api.anthropic.com)
+# models."my-model" = { temperature = false, efforts = ["low", "high"] }   # what a model takes, where nothing that is known says so
 # price = { input = 0.40, output = 1.60, training = 3.00 }   # dollars a million tokens, where the built-in table has no price
 
 # [endpoints.mine]
@@ -96,10 +98,33 @@ class Price(Record):
     """For each token of fine-tuning, counted once an epoch."""
 
 
+class ModelCapabilities(Record):
+    """What a model takes, where what is known of it is not so."""
+
+    temperature: bool | None = None
+    top_p: bool | None = None
+    seed: bool | None = None
+    logprobs: bool | None = None
+    tools: bool | None = None
+    reasoning: bool | None = None
+    """Whether it thinks before it answers."""
+    efforts: tuple[Effort, ...] | None = None
+    structured: Literal["strict", "schema", "object", "none"] | None = None
+    """How it can be made to answer in JSON: by a schema that it follows strictly, by a schema, as any object, not at all."""
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] | None = None
+    tools_protocol: Literal["chat", "responses"] | None = None
+    context_tokens: Annotated[int, Field(gt=0)] | None = None
+    output_tokens: Annotated[int, Field(gt=0)] | None = None
+
+
 class EndpointSettings(Record):
-    """An OpenAI-compatible endpoint."""
+    """An endpoint: OpenAI-compatible, or one of the other protocols."""
 
     base_url: str
+    protocol: Literal["chat", "responses", "messages"] | None = None
+    """How it is spoken to; None is chat completions, and Messages at Anthropic's own address."""
+    models: dict[str, ModelCapabilities] = {}
+    """What some of its models take, by name."""
     key_env: str | None = None
     """The environment variable that holds the key; none where the endpoint needs no key."""
     concurrency: Annotated[int, Field(gt=0)] = 64
@@ -342,10 +367,7 @@ def candidate_text(candidate: Candidate) -> str:
     body = {
         **candidate.plain(),
         "system": candidate.system,
-        "decoding": {
-            "max_tokens": candidate.decoding.max_tokens,
-            **candidate.decoding.plain(),
-        },
+        "decoding": candidate.decoding.plain(),
         "note": candidate.note,
     }
     return str(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110))

@@ -40,6 +40,15 @@ document.addEventListener('keydown', e => {
 MOST, TWENTY, AT_ONCE, SHOWN = 4, 20, 4, 200
 
 
+USUAL_TOKENS = 512
+"""So long is an answer taken to be at most, where no bound is named."""
+
+
+def number_in(value: object) -> float | None:
+    """Return what stands in a number's field; None where it is empty."""
+    return float(str(value)) if value not in (None, "") else None
+
+
 def add_to(page: Page) -> None:
     """Add the views of this file."""
 
@@ -172,7 +181,7 @@ class Playground:
                 user=str(self._user.value or ""),
                 answer=str(self._answer.value or "{{answer}}"),
                 adapter=self._base.adapter if self._model.value == self._base.model else None,
-                decoding={**self._base.decoding.model_dump(), "temperature": float(self._heat.value or 0), "max_tokens": int(self._most.value or 512)},
+                decoding={**self._base.decoding.model_dump(), "temperature": number_in(self._heat.value), "max_tokens": None if number_in(self._most.value) is None else int(self._most.value)},
                 note="from the playground",
             )  # fmt: skip
         except ValueError as error:
@@ -194,7 +203,7 @@ class Playground:
             request = (await gather(prompt, self._chosen, pool)).request if paid else prompt.request(self._chosen)  # fmt: skip
             model = pool.model(candidate.model)
             tokens, _ = await asyncio.to_thread(model.count_tokens, request)
-            price = model.price(tokens, candidate.decoding.max_tokens)
+            price = model.price(tokens, request.max_tokens or USUAL_TOKENS)
         except RatchetError as error:
             problem = str(error)
         if turn != self._looks:  # something was written meanwhile, and is looked at already
