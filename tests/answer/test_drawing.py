@@ -116,7 +116,9 @@ def test_agreement_of_free_text_is_likeness():
 def test_what_cannot_be_is_refused():
     """Samples without heat; a text of repair with an unknown field."""
     with pytest.raises(ValidationError, match="samples at temperature 0 are all alike"):
-        Decoding(samples=3)
+        Decoding(samples=3, temperature=0)
+    with pytest.raises(ValidationError, match="samples of a local model without a temperature"):
+        starting_candidate(task(), "local:nano").changed(decoding=Decoding(samples=3))
     odd = starting_candidate(task()).changed(decoding=Decoding(repairs=1, repair="{{what}}"))
     with pytest.raises(TemplateError, match="what"):
         Prompt(task(), odd)

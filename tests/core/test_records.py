@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import ratchet.core
-from ratchet.core import Candidate, Decoding, Example, Json, Record, SplitSpec, Task
+from ratchet.core import STORED, Candidate, Decoding, Example, Json, Record, SplitSpec, Task
 from ratchet.core.records import canonical_json, content_id
 
 GOLDEN = json.loads(Path(__file__).with_name("ids.json").read_text("utf-8"))
@@ -243,3 +243,58 @@ def test_what_json_cannot_hold_has_no_id(value: Json) -> None:
     """NaN and infinities are refused, not written as something else."""
     with pytest.raises(ValueError, match="JSON"):
         content_id("x", value)
+
+
+def test_an_unset_field_at_an_endpoint_is_another_candidate() -> None:
+    """One that names no temperature is not the one that was stored when 0 was what no name meant."""
+    unset = Candidate(model="openai/gpt", user="{{text}}")
+
+    named = Candidate(
+        model="openai/gpt", user="{{text}}", decoding=Decoding(temperature=0, max_tokens=512)
+    )
+
+    assert unset.id != named.id
+    assert unset.plain()["decoding"] == {"temperature": None, "max_tokens": None}
+    assert "decoding" not in named.plain()
+
+
+def test_a_stored_candidate_keeps_its_id_and_its_meaning() -> None:
+    """What was stored before fields could be unset is read with the defaults of then, and named as it was."""
+    stored = {"model": "openai/gpt", "user": "{{text}}", "decoding": {"top_p": 0.9}}
+
+    found = Candidate.model_validate(stored, context=STORED)
+
+    assert (found.decoding.temperature, found.decoding.max_tokens) == (0.0, 512)
+    assert found.plain() == stored
+    assert found.id == content_id("c", stored)
+
+
+@pytest.mark.parametrize("model", ["openai/gpt", "local:nano"])
+@pytest.mark.parametrize("temperature", [None, 0.0, 0.7])
+def test_what_is_stored_is_read_as_the_same_candidate(
+    model: str, temperature: float | None
+) -> None:
+    """Writing without defaults and reading as stored gives the same id, whatever is unset."""
+    candidate = Candidate(
+        model=model, user="{{text}}", decoding=Decoding(temperature=temperature)
+    )
+
+    again = Candidate.model_validate_json(
+        candidate.model_dump_json(exclude_defaults=True), context=STORED
+    )
+
+    assert again.id == candidate.id
+
+
+def test_a_local_model_answers_alike_named_or_not() -> None:
+    """Without a temperature it takes the likeliest token, so that the two are one candidate."""
+    unset = Candidate(model="local:nano", user="{{text}}")
+
+    named = unset.changed(decoding=Decoding(temperature=0.0, max_tokens=512))
+
+    assert unset.id == named.id
+
+
+def test_all_of_the_probability_is_no_limit() -> None:
+    """A top_p of 1 is the same as none."""
+    assert Decoding(top_p=1) == Decoding()

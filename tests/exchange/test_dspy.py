@@ -49,7 +49,7 @@ def test_an_imported_program_sends_what_the_program_sends(tmp_path, reasoned):
     assert [(m["role"], m["content"].strip()) for m in ours] == [
         (m["role"], m["content"].strip()) for m in theirs
     ]
-    assert found.decoding.max_tokens >= (1024 if reasoned else 1)
+    assert (found.decoding.max_tokens or 0) >= (1024 if reasoned else 0)
     assert len(found.demonstrations) == 2
 
 

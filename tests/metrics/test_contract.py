@@ -130,6 +130,7 @@ def test_a_failed_answer_scores_0_and_says_why(
         "The reply is no valid JSON",
         "The reply does not have the form that the task asks for",
         "The reply was cut off at the token limit",
+        "The model was cut off while it was thinking, before any answer",
         "The reply is empty",
         "The model refused to answer",
     }

@@ -68,7 +68,7 @@ async def test_what_is_sent_is_what_was_asked() -> None:
 
         await ask(server)
 
-    form = {"name": "answer", "strict": True, "schema": SCHEMA}
+    form = {"name": "answer", "strict": False, "schema": SCHEMA}  # it leaves objects open
     assert server.bodies[0] == {
         "model": "m",
         "messages": request.messages,
@@ -80,7 +80,7 @@ async def test_what_is_sent_is_what_was_asked() -> None:
         "max_tokens": 7,
         "seed": 3,
     }
-    assert set(server.bodies[1]) == {"model", "messages", "temperature", "max_tokens"}
+    assert set(server.bodies[1]) == {"model", "messages"}
 
 
 async def test_tool_calls_come_back_as_the_model_wrote_them() -> None:
@@ -103,9 +103,7 @@ async def test_tool_calls_come_back_as_the_model_wrote_them() -> None:
         Fault(body=b"<html>busy</html>"),
         Fault(body=b'{"choices": []}'),
         Fault(body=b'{"choices": [{"message": {"content": 7}}]}'),
-        Fault(
-            body=b'{"choices": [{"message": {"tool_calls": [{"function": {"name": "f", "arguments": {}}}]}}]}'
-        ),
+        Fault(body=b'{"choices": [{"message": {"tool_calls": [{"function": {"name": 7}}]}}]}'),
     ],
     ids=lambda fault: str(fault.status if fault.status != 200 else fault.body or fault)[:40],
 )
@@ -263,7 +261,7 @@ async def test_an_unknown_model_is_no_other_model() -> None:
     """A 404 names the model and the address."""
     with (
         ScriptedServer(echo, models=["other"]) as server,
-        pytest.raises(UnknownModelError, match=r"knows no model 'm' \(404\)"),
+        pytest.raises(UnknownModelError, match=r"does not know the model 'm' \(404\)"),
     ):
         await ask(server)
 

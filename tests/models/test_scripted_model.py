@@ -2,6 +2,7 @@
 
 import pytest
 
+from ratchet.core import Usage
 from ratchet.core.errors import ReplyError
 from ratchet.models import ChatRequest, ToolCall
 from ratchet.testing import ScriptedModel
@@ -50,9 +51,5 @@ async def test_words_are_tokens_and_have_their_price() -> None:
 
     reply = await model.chat(asking("one two"))
 
-    assert reply.usage.model_dump() == {
-        "prompt_tokens": 2,
-        "completion_tokens": 3,
-        "cost_usd": 8.0,
-    }
+    assert reply.usage == Usage(prompt_tokens=2, completion_tokens=3, cost_usd=8.0)
     assert [r.messages[0]["content"] for r in model.requests] == ["one two"]

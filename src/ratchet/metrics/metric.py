@@ -46,7 +46,7 @@ def failure_sentence(failure: FailureKind) -> str:
         "unparsable": "The reply is no valid JSON.",
         "wrong form": "The reply does not have the form that the task asks for.",
         "cut off": "The reply was cut off at the token limit.",
-        "cut off thinking": "The model was cut off while it was thinking, before any answer; raise decoding.thinking_tokens or lower the effort.",
+        "cut off thinking": "The model was cut off while it was thinking, before any answer.",
         "empty": "The reply is empty.",
         "refused": "The model refused to answer.",
     }[failure]
