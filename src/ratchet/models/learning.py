@@ -22,7 +22,7 @@ SIMPLE = {
 """Parameters of a body, and the field of `Capabilities` that is False where one is refused."""
 UNSUPPORTED = re.compile(
     r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|deprecated|"
-    r"only the default|not available|not compatible|incompatible|cannot be (used|set|specified)|can't be|"
+    r"only the default|not available|unavailable|not compatible|incompatible|cannot be (used|set|specified)|can't be|"
     r"may not be|must be (omitted|unset|1\b|removed)|invalid parameter|extra (inputs|fields)|removed|no longer|not valid|"
     r"does not (accept|take|allow)|instead|not enabled|only (supports|accepts|allowed)|not accepted|is disabled",
     re.IGNORECASE,
