@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from ratchet.core.errors import UsageError, did_you_mean
@@ -33,7 +32,7 @@ _OF_THE_SERVER = ("structured", "context_tokens", "output_tokens")
 """What depends on the server more than on the weights: a catalogue says nothing of it where a model runs on this machine."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What one model takes at one address; None is not known.
 
@@ -80,7 +79,7 @@ class Capabilities:
         Raises: UsageError if there is no such field, or the value is none of its own.
         """
         known = {name: _checked(name, value) for name, value in values.items() if value is not None}
-        sources = MappingProxyType({**self.sources, **dict.fromkeys(known, source)})
+        sources = {**self.sources, **dict.fromkeys(known, source)}
         return replace(self, **known, sources=sources)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "base_model",
     "catalogue_entries",
     "catalogue_entry",
+    "exact_entry",
     "host_of",
     "is_on_this_machine",
     "maker_entry",
@@ -103,6 +104,20 @@ def catalogue_entry(model: str, base_url: str) -> Entry | None:
     return None if provider is None else _entry_of(provider, model)
 
 
+def exact_entry(model: str, base_url: str) -> Entry | None:
+    """Return the entry of just this name at the provider of an address, at the maker where none is given.
+
+    A date, a tag or a fine-tune makes another model of it, as a price list needs it.
+    """
+    maker = _providers_toml()["makers"].get(family_of(model))
+    provider = provider_at(base_url) if base_url else maker
+    models: Mapping[str, Entry] = _catalogue().get(provider or "", {}).get("models", {})
+    if model in models:
+        return models[model]
+    spelling = _spelling(model)
+    return next((entry for name, entry in models.items() if _spelling(name) == spelling), None)
+
+
 def maker_entry(model: str) -> Entry | None:
     """Return what the catalogue has of a model at its maker's own endpoint."""
     provider = _providers_toml()["makers"].get(family_of(model))
@@ -128,6 +143,11 @@ def _entry_of(provider: str, model: str) -> Entry | None:
             if owner == provider:
                 return entry
     return None
+
+
+def _spelling(name: str) -> str:
+    """Return a name in which points and dashes, and capitals, make no difference."""
+    return re.sub(r"[._-]+", "-", name.lower())
 
 
 def _without_tag(name: str) -> str:

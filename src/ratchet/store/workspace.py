@@ -94,6 +94,10 @@ class Price(Record):
 
     input: Annotated[float, Field(ge=0)]
     output: Annotated[float, Field(ge=0)]
+    cached_input: Annotated[float, Field(ge=0)] | None = None
+    """For each token of the prompt that is read from the provider's cache; None costs what `input` does."""
+    cache_write: Annotated[float, Field(ge=0)] | None = None
+    """For each token of the prompt that is written to it; None costs what `input` does."""
     training: Annotated[float, Field(ge=0)] | None = None
     """For each token of fine-tuning, counted once an epoch."""
 
