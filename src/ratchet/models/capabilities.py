@@ -73,6 +73,11 @@ class Capabilities:
     sources: Mapping[str, str] = field(default_factory=dict)
     """By field where its value is from: `catalogue`, `ratchet`, `settings` or `learned`."""
 
+    @property
+    def samples_unasked(self) -> bool:
+        """Whether sampling may be named without an effort beside it."""
+        return not self.sampling_needs_effort_none or self.default_effort == "none"
+
     def updated(self, source: str, **values: Any) -> "Capabilities":
         """Return the capabilities with other values, which are from `source`; a value of None says nothing and changes nothing.
 

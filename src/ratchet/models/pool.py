@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
@@ -196,8 +194,6 @@ class ModelPool:
 
     def _remote(self, name: str) -> EndpointModel:
         settings, model = self.endpoint(name)
-        override = (settings.price.input, settings.price.output) if settings.price else None
-        own = override is None and is_on_this_machine(settings.base_url)
 
         def remember(lesson: LearnedCapability) -> None:
             if self.engine is not None:
@@ -211,7 +207,7 @@ class ModelPool:
             concurrency=settings.concurrency,
             timeout_s=settings.timeout_s,
             retries=settings.retries,
-            price=None if own else Price(model, override),
+            price=Price(model, settings.price, base_url=settings.base_url),
             protocol=protocol_of(settings),
             capabilities=self.capabilities(name),
             remember=remember,
@@ -248,7 +244,7 @@ def start_temperature(
     if name.startswith("local:") or not slash or settings is None:
         return None
     known = endpoint_capabilities(settings, model, engine)
-    return 0.0 if known.temperature and not known.sampling_needs_effort_none else None
+    return 0.0 if known.temperature and known.samples_unasked else None
 
 
 def named_in(settings: ModelCapabilities) -> dict[str, Any]:
@@ -259,15 +255,6 @@ def named_in(settings: ModelCapabilities) -> dict[str, Any]:
 def plain_value(value: Json) -> Any:
     """Return a value that was stored as JSON as a record holds it: lists are tuples there."""
     return tuple(value) if isinstance(value, list) else value
-
-
-def is_on_this_machine(base_url: str) -> bool:
-    """Return whether a URL names a loopback address: no provider's price list is meant for what runs there."""
-    host = urlsplit(base_url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # a name
-        return False
 
 
 def local_folder(name: str, root: Path, *, confined: bool = False) -> Path:

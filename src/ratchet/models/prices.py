@@ -80,12 +80,6 @@ class Price:
             return None
         return schedule.rates_at(at).cost(prompt, completion, cached, cache_write)
 
-    def cost(
-        self, prompt: int, completion: int, *, cached: int = 0, cache_write: int = 0
-    ) -> float | None:
-        """Return the cost of a call."""
-        return self(prompt, completion)
-
     def prepare(self) -> None:
         """Load the tables in a thread, which a caller that waits for its first reply need not wait for."""
         if not self._is_resolved:

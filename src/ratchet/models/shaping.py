@@ -89,9 +89,8 @@ def room_for_thinking(request: ChatRequest, capabilities: Capabilities) -> int:
     """Return the tokens that a model may think before its answer, beside `max_tokens`."""
     if request.thinking_tokens is not None:
         return request.thinking_tokens
-    if not capabilities.reasoning or request.effort == "none":
-        return 0
-    return THINKING_TOKENS[request.effort or USUAL_EFFORT]
+    effort = request.effort or capabilities.default_effort or USUAL_EFFORT
+    return THINKING_TOKENS[effort] if capabilities.reasoning else 0
 
 
 def _needs_responses(request: ChatRequest, capabilities: Capabilities) -> bool:
@@ -130,7 +129,7 @@ def _refused(request: ChatRequest, capabilities: Capabilities) -> Mapping[str, s
         elif (
             field in SAMPLING
             and capabilities.sampling_needs_effort_none
-            and request.effort != "none"
+            and (request.effort or capabilities.default_effort) != "none"
         ):
             refused[field] = "it takes that only with the effort 'none'"
     if reason := _effort_problem(request.effort, capabilities):
