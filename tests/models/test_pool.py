@@ -35,7 +35,7 @@ async def test_the_price_of_the_settings_holds() -> None:
 
 @pytest.mark.parametrize(
     ("base_url", "known"),
-    [("http://localhost:1/v1", False), ("http://[::1]:1/v1", False), ("http://127.0.0.2:1/v1", False), ("https://api.openai.com/v1", True)],
+    [("http://localhost:1/v1", False), ("http://[::1]:1/v1", False), ("http://127.0.0.2:1/v1", False), ("https://llm.example.org/v1", False), ("https://api.openai.com/v1", True)],
 )  # fmt: skip
 async def test_what_runs_on_this_machine_has_no_list_price(base_url: str, known: bool) -> None:
     """A provider's price list is not meant for a model of the same name on a loopback address."""
