@@ -54,7 +54,5 @@ class KeptReplies:
 
 
 def key_of(model: ChatModel, request: ChatRequest) -> str:
-    said = orjson.dumps(
-        [model.name, asdict(request)], option=orjson.OPT_SORT_KEYS, default=sorted
-    )
+    said = orjson.dumps([model.name, asdict(request)], option=orjson.OPT_SORT_KEYS, default=sorted)
     return hashlib.sha256(said).hexdigest()[:32]
