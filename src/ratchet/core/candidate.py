@@ -140,6 +140,8 @@ class Candidate(Record):
         """Return the body of a stored candidate with the defaults that it was stored under."""
         if not (info.context or {}).get("stored") or not isinstance(body, dict):
             return body
+        if str(body.get("model", "")).startswith("local:"):
+            return body  # unset and the defaults of old are the same there
         return {**body, "decoding": {**STORED_DEFAULTS, **(body.get("decoding") or {})}}
 
     @model_serializer(mode="wrap")
@@ -162,6 +164,16 @@ class Candidate(Record):
             elif value is None and not self.is_local:
                 decoding[name] = None
         return {**body, "decoding": decoding} if decoding else body
+
+    @model_validator(mode="after")
+    def _unsets_what_a_local_model_does_anyway(self) -> Self:
+        """Keep one form of a local candidate: the defaults of old are what it does where nothing is named."""
+        named = {
+            name for name, usual in STORED_DEFAULTS.items() if getattr(self.decoding, name) == usual
+        }
+        if self.is_local and named:
+            self.__dict__["decoding"] = self.decoding.model_copy(update=dict.fromkeys(named))
+        return self
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:

@@ -228,7 +228,8 @@ def endpoint_capabilities(
     known = known_capabilities(model, settings.base_url)
     if engine is not None:
         for lesson in load_capabilities(engine, settings.base_url, model):
-            known = known.updated("learned", **{lesson.field: plain_value(lesson.value)})
+            if lesson.field in Capabilities.__dataclass_fields__:  # else of another version
+                known = known.updated("learned", **{lesson.field: plain_value(lesson.value)})
     named = settings.models.get(model)
     return known.updated("settings", **named_in(named)) if named else known
 

@@ -122,7 +122,7 @@ def _refused(request: ChatRequest, capabilities: Capabilities) -> Mapping[str, s
     refused: dict[str, str] = {}
     for field in ("temperature", "top_p", "seed", "logprobs"):
         value, takes = getattr(request, field), getattr(capabilities, field)
-        if value is None or (field == "temperature" and value == 1):
+        if value is None or (field in ("temperature", "top_p") and value == 1):  # the default
             continue
         if takes is False:
             refused[field] = _source(capabilities, field)
@@ -174,6 +174,4 @@ def _with_room_for_thinking(
 
 
 def _max_tokens_name(capabilities: Capabilities) -> str:
-    if capabilities.max_tokens_name:
-        return capabilities.max_tokens_name
-    return "max_completion_tokens" if capabilities.reasoning else "max_tokens"
+    return capabilities.max_tokens_name or "max_tokens"
