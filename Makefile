@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[local,embed,knowledge,hosted,postgres,ray,serve,dspy,dev]'
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps $(DSPY)
+	@$(BIN)/ratchet models add smollm2 || echo "The small language model is not there yet, and all else works; later: $(BIN)/ratchet models add smollm2"
 	@touch $@
 
 demo: install ## Crank the wheel once on PII redaction with the small local model, offline

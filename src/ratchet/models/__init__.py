@@ -1,5 +1,13 @@
 """Talk to models: endpoints over HTTP, and local weights. The local engine is loaded only where it is used."""
 
+from ratchet.models.addable import (
+    AddableModel,
+    add_model,
+    addable_models,
+    added_folder,
+    find_addable,
+    remove_model,
+)
 from ratchet.models.capabilities import Capabilities
 from ratchet.models.chat import (
     CallPart,
@@ -26,6 +34,7 @@ from ratchet.models.shaping import ShapedRequest
 
 __all__ = [
     "NANO",
+    "AddableModel",
     "CallPart",
     "Capabilities",
     "ChatModel",
@@ -38,9 +47,14 @@ __all__ = [
     "Price",
     "ShapedRequest",
     "ToolCall",
+    "add_model",
+    "addable_models",
+    "added_folder",
     "endpoint_capabilities",
     "family_of",
+    "find_addable",
     "local_folder",
+    "remove_model",
     "reply_in",
     "start_temperature",
     "workspace_pool",

@@ -1,4 +1,6 @@
-"""Open models by name, each once: `local:nano`, `local:<folder>`, or `<endpoint>/<model>` for an endpoint in ratchet.toml."""
+"""Open models by name, each once: `local:nano`, an added `local:smollm2`, `local:<folder>`, `local:<file>.gguf`, or `<endpoint>/<model>`
+for an endpoint in ratchet.toml.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,10 +12,13 @@ import sqlalchemy as sa
 
 from ratchet.core import Json
 from ratchet.core.errors import UnknownModelError, did_you_mean
+from ratchet.models.addable import addable_models, added_folder
 from ratchet.models.capabilities import Capabilities, known_capabilities
 from ratchet.models.chat import ChatModel
 from ratchet.models.embed import Embedder, LocalEmbedder, minilm_folder
 from ratchet.models.endpoint import EndpointModel
+from ratchet.models.gguf import converted_folder, is_gguf_name
+from ratchet.models.model_cache import is_model_folder
 from ratchet.models.prices import Price
 from ratchet.models.vllm import VllmModel
 from ratchet.store import EndpointSettings, LocalSettings, SearchSettings, Workspace
@@ -89,7 +94,7 @@ class ModelPool:
         ]
         for name in mine:
             try:
-                self.folder(name)
+                _local_place(name, self.root, confined=self._confined)
             except UnknownModelError:
                 closing = asyncio.create_task(self._open.pop(name).close())
                 self._closing.add(closing)
@@ -260,25 +265,53 @@ def plain_value(value: Json) -> Any:
 
 
 def local_folder(name: str, root: Path, *, confined: bool = False) -> Path:
-    """Return the folder of a `local:` model; a confined one must be named plainly, and lie under `root`.
+    """Return the folder of a `local:` model; that of a GGUF file is made in the user's cache the first time, which takes seconds.
 
-    Raises: UnknownModelError if it holds no model.
+    Args:
+        name: `local:nano`, `local:<added model>`, `local:<folder>` or `local:<file>.gguf`.
+        root: What relative paths are meant from.
+        confined: The path must be named plainly, and lie under `root`: names come from strangers.
+    Raises: UnknownModelError if it holds no model, or none that can be read.
+    """
+    place = _local_place(name, root, confined=confined)
+    return place if place.is_dir() else converted_folder(place)
+
+
+def _local_place(name: str, root: Path, *, confined: bool) -> Path:
+    """Return the folder or the GGUF file of a `local:` model.
+
+    Raises: UnknownModelError if there is none.
     """
     rest = name.removeprefix("local:")
-    folder = NANO if rest == "nano" else (root / rest)
-    if confined and rest != "nano":
+    if rest == "nano":
+        return NANO
+    place = root / rest
+    if confined:
         plain = root.resolve() / rest
-        if str(plain) != str(folder.resolve()) or not plain.is_relative_to(root.resolve()):
+        if str(plain) != str(place.resolve()) or not plain.is_relative_to(root.resolve()):
             raise UnknownModelError(f"unknown model {name!r}")
-    if not (folder / "config.json").is_file():
-        if confined:
-            raise UnknownModelError(
-                f"unknown model {name!r}: there is no such folder with a config.json"
-            )
+    if is_model_folder(place) or (is_gguf_name(rest) and place.is_file()):
+        return place
+    if rest in addable_models():
+        if is_model_folder(added_folder(rest)):
+            return added_folder(rest)
         raise UnknownModelError(
-            f"unknown model {name!r}: {folder} holds no config.json; name local:nano, or local:<folder> with a model that transformers can load"
+            f"the model {name!r} is not on this machine; add it with: ratchet models add {rest}"
         )
-    return folder
+    raise UnknownModelError(_explain_missing(name, place, confined=confined))
+
+
+def _explain_missing(name: str, place: Path, *, confined: bool) -> str:
+    if is_gguf_name(name):
+        where = "" if confined else f": {place} is not a file"
+        return f"unknown model {name!r}{where or ': there is no such file'}"
+    if confined:
+        return f"unknown model {name!r}: there is no such folder with a config.json"
+    others = ", ".join(f"local:{known}" for known in ("nano", *addable_models()))
+    return (
+        f"unknown model {name!r}: {place} holds no config.json; name {others}, local:<folder> with a model that transformers can load, or local:<file>.gguf"
+        f"{did_you_mean(name.removeprefix('local:'), ['nano', *addable_models()])}"
+    )
 
 
 def workspace_pool(
