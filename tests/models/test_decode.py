@@ -30,7 +30,7 @@ def decode(model, batch, rows, *, end):
     """Generate rows to their ends, all from the start; what they get is in them."""
     from ratchet.models.decode import Batch
 
-    running = Batch(model, end=end, route=lambda _: None)
+    running = Batch(model, ends={end}, route=lambda _: None)
     running.join(batch, rows)
     while len(running):
         running.step()
@@ -68,13 +68,13 @@ def test_rows_join_a_running_batch(nano):
     end = tokenizer.eos_token_id
     alone = []
     for text in texts:
-        row, batch = Row(limit=25), Batch(model, end=end, route=lambda _: None)
+        row, batch = Row(limit=25), Batch(model, ends={end}, route=lambda _: None)
         batch.join(encoded(tokenizer, [text]), [row])
         while len(batch):
             batch.step()
         alone.append(row.tokens)
 
-    batch, rows, ended = Batch(model, end=end, route=lambda _: None), [], []
+    batch, rows, ended = Batch(model, ends={end}, route=lambda _: None), [], []
     for start in (0, 1, 3):
         fresh = [Row(limit=25) for _ in range(start, {0: 1, 1: 3, 3: 6}[start])]
         ended += batch.join(encoded(tokenizer, texts[start : start + len(fresh)]), fresh)

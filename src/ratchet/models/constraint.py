@@ -1,6 +1,7 @@
 """Force a local model's answer into a schema while it is decoded: llguidance says at each token which ones may follow."""
 
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import llguidance.hf
@@ -21,9 +22,13 @@ __all__ = ["Constraint", "grammar_of", "guide"]
 COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 
 
-def guide(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> LLTokenizer:
-    """Return the tokenizer in the form that llguidance wants."""
-    return llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
+def guide(
+    tokenizer: "PreTrainedTokenizerBase", vocabulary: int, ends: Collection[int]
+) -> LLTokenizer:
+    """Return the tokenizer in the form that llguidance wants; `ends` may follow a grammar's last token."""
+    return llguidance.hf.from_tokenizer(
+        tokenizer, n_vocab=vocabulary, eos_token=sorted(ends) or None
+    )
 
 
 def grammar_of(request: ChatRequest) -> str | None:
@@ -65,15 +70,15 @@ class Constraint:
     Args:
         tokenizer: From `guide`.
         grammar: From `grammar_of`.
-        end: The token that ends the row once its grammar is complete.
+        ends: The tokens that end the row once its grammar is complete.
 
     Raises: TaskError if the decoder cannot follow the grammar.
     """
 
-    def __init__(self, tokenizer: LLTokenizer, grammar: str, end: int) -> None:
+    def __init__(self, tokenizer: LLTokenizer, grammar: str, ends: Collection[int]) -> None:
         self._matcher = LLMatcher(tokenizer, grammar)
         self._words = allocate_token_bitmask(1, tokenizer.vocab_size)
-        self._end = end
+        self._ends = sorted(ends)
         if self._matcher.is_error():
             raise TaskError(
                 f"the decoder cannot follow the task's schema: {self._matcher.get_error()}; simplify it, or set decoding.constrained: false"
@@ -89,7 +94,7 @@ class Constraint:
         allowed: Json
         if self._matcher.is_stopped():
             allowed = np.zeros(vocabulary, dtype=bool)
-            allowed[self._end] = True
+            allowed[self._ends] = True
         else:
             fill_next_token_bitmask(self._matcher, self._words, 0)
             allowed = np.unpackbits(self._words[0].view(np.uint8), bitorder="little")[

@@ -5,7 +5,7 @@ that is most of the work. Greedy decoding gives the same tokens (tests/models/te
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -70,11 +70,11 @@ class Row:
         if self.seed is not None and self.temperature > 0:
             self.own = torch.Generator().manual_seed(self.seed % 2**63)
 
-    def add(self, token: int, end: int) -> None:
-        """Take the next token."""
+    def add(self, token: int, ends: Collection[int]) -> None:
+        """Take the next token; one of `ends` is the last."""
         self.tokens.append(token)
         stops = self.watch(self.tokens) if self.watch else False
-        self.is_done = stops or token == end or len(self.tokens) >= self.limit
+        self.is_done = stops or token in ends or len(self.tokens) >= self.limit
 
 
 def take(rows: Sequence[Row], logits: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ class Batch:
 
     Args:
         model: A causal language model.
-        end: The token that ends a row.
+        ends: The tokens that end a row.
         route: Told the adapters of the rows before each time that other rows than before go through the model.
     """
 
@@ -109,10 +109,10 @@ class Batch:
         self,
         model: "PreTrainedModel",
         *,
-        end: int,
+        ends: Collection[int],
         route: Callable[[Sequence[str | None]], None],
     ) -> None:
-        self._model, self._end, self._route = model, end, route
+        self._model, self._ends, self._route = model, ends, route
         self._rows: list[Row] = []
         self._cache: Cache | None = None
         device = model.device
@@ -210,7 +210,7 @@ class Batch:
                     row = rows[place]
                     row.told.append(likely(line, tokens[place], row.likely or 0))
             for place, row in live:
-                row.add(tokens[place], self._end)
+                row.add(tokens[place], self._ends)
         return out.past_key_values, picked[:, None]
 
     def _drop(self, *, always: bool = False) -> None:

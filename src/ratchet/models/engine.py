@@ -22,6 +22,7 @@ from ratchet.models.chat import (
 )
 from ratchet.models.constraint import Constraint, grammar_of, guide
 from ratchet.models.decode import Batch, Likely, Row
+from ratchet.models.end_tokens import end_tokens
 from ratchet.models.lora import AdapterBank
 from ratchet.store.writer import storable
 
@@ -75,8 +76,8 @@ class Engine:
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._bank = AdapterBank(self._model, adapters)
-        self._guide = guide(self._tokenizer, self._model.config.vocab_size)
-        self._end = self._tokenizer.eos_token_id
+        self._ends = end_tokens(tokenizer, getattr(model, "generation_config", None))
+        self._guide = guide(self._tokenizer, self._model.config.vocab_size, self._ends)
         self._batch = self._fresh()
         self._running: dict[Row, _Running] = {}
         self._ready_at = time.perf_counter()
@@ -159,7 +160,7 @@ class Engine:
         return found
 
     def _fresh(self) -> Batch:
-        return Batch(self._model, end=self._end, route=self._bank.route)
+        return Batch(self._model, ends=self._ends, route=self._bank.route)
 
     def _fail(self, error: Exception) -> None:
         """Tell all who are under way, and begin anew."""
@@ -199,7 +200,7 @@ class Engine:
             seed=request.seed,
             likely=request.logprobs,
             adapter=request.adapter,
-            mask=Constraint(self._guide, grammar, self._end) if grammar else None,
+            mask=Constraint(self._guide, grammar, self._ends) if grammar else None,
             watch=self._watch(item),
         )
         return _Running(item, request, row, ids)
@@ -220,8 +221,8 @@ class Engine:
     def _finished(
         self, request: ChatRequest, ids: list[int], told: list[Likely], prompt_tokens: int
     ) -> ChatReply:
-        complete = bool(ids) and ids[-1] == self._end
-        text = self._text(ids, self._end)
+        complete = bool(ids) and ids[-1] in self._ends
+        text = self._text(ids[:-1] if complete else ids)
         cut = cut_at(text, request.stop)
         finish = "stop" if complete or cut is not None else "length"
         usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=len(ids), cost_usd=0.0)
@@ -238,12 +239,11 @@ class Engine:
         return {**self._token(one.token, one.logprob), "top_logprobs": others}
 
     def _token(self, token: int, logprob: float) -> dict[str, Json]:
-        text = self._text([token], -1)
+        text = self._text([token])
         return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
-    def _text(self, ids: list[int], end: int) -> str:
-        shown = ids[:-1] if ids and ids[-1] == end else ids
-        text: str = self._tokenizer.decode(shown, skip_special_tokens=False)
+    def _text(self, ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=False)
         return text
 
     def _watch(self, item: Waiting) -> Callable[[list[int]], bool]:
@@ -257,7 +257,7 @@ class Engine:
             nonlocal sent
             if item.is_dropped or (emit is None and not stop):
                 return item.is_dropped
-            text = self._text(ids, self._end)
+            text = self._text(ids[:-1] if ids[-1] in self._ends else ids)
             cut = cut_at(text, stop)
             if emit and not text.endswith("\ufffd"):  # half a character
                 until = len(text) - held if cut is None else cut

@@ -88,7 +88,7 @@ def load_base(
             f"{folder} has a tokenizer without a chat template; Ratchet needs a chat model"
         )
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     if quantized is None:
         model = model.to("cuda" if on_gpu else "cpu")
     return model.eval(), tokenizer
