@@ -92,9 +92,13 @@ def problem_of(error: BaseException) -> Problem:
             retry_after_s=error.retry_after_s,
         )
     if isinstance(error, ReplyError):
-        status = {"rate limit": 429, "timeout": 504, "no adapter": 404, "context": 400}.get(
-            error.kind, 502
-        )
+        status = {
+            "rate limit": 429,
+            "timeout": 504,
+            "no adapter": 404,
+            "context": 400,
+            "template": 400,
+        }.get(error.kind, 502)
         return Problem(status, str(error), kind="upstream_error", code=error.kind)
     if isinstance(error, TaskError):
         return Problem(400, str(error))

@@ -20,6 +20,7 @@ from ratchet.models.chat import (
     ToolCall,
     with_local_defaults,
 )
+from ratchet.models.chat_template import encode_prompt, render_chat, with_parameters
 from ratchet.models.constraint import Constraint, grammar_of, guide
 from ratchet.models.decode import Batch, Likely, Row
 from ratchet.models.end_tokens import end_tokens
@@ -29,7 +30,7 @@ from ratchet.store.writer import storable
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Engine", "Waiting", "prompt_of"]
+__all__ = ["Engine", "Waiting", "prompt_of", "render_request"]
 
 PREFILL = 8192
 """About so many tokens, padding included, are read at once: those who are under way wait for no more."""
@@ -142,8 +143,11 @@ class Engine:
         found = []
         try:
             for before, text in texts:
-                head = self._tokenizer(before, add_special_tokens=False)["input_ids"]
-                ids = self._tokenizer(before + text, add_special_tokens=False)["input_ids"]
+                head = encode_prompt(self._tokenizer, before)
+                if getattr(before, "content_spans", ()):
+                    ids = head + encode_prompt(self._tokenizer, text)
+                else:
+                    ids = encode_prompt(self._tokenizer, before + text)
                 start = max(1, len(head))
                 if len(ids) <= start:
                     found.append((0.0, 0))
@@ -186,11 +190,13 @@ class Engine:
         Raises: ReplyError for an adapter that is not there, or a prompt that is too long; TaskError for a schema that the decoder
         cannot follow.
         """
-        request = with_local_defaults(item.request)
+        request = with_local_defaults(
+            replace(item.request, tools=with_parameters(item.request.tools))
+        )
         if request.adapter:
             self._bank.load(request.adapter)
         grammar = grammar_of(request)
-        ids = self._tokenizer(item.prompt, add_special_tokens=False)["input_ids"]
+        ids = encode_prompt(self._tokenizer, item.prompt)
         if not ids:
             raise ReplyError("the prompt is empty: there is nothing to go on from", kind="context")
         row = Row(
@@ -289,6 +295,20 @@ def prompt_of(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -> str
     )
     assert isinstance(text, str)  # tokenize=False returns text
     return text
+
+
+def render_request(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -> str:
+    """Return the prompt of a request; a chat's knows where its content stands.
+
+    Raises: ReplyError (kind "template") if the chat template refuses the messages.
+    """
+    if request.raw is not None:
+        return request.raw
+
+    def render(messages: list[dict[str, Json]], tools: list[dict[str, Json]] | None) -> str:
+        return prompt_of(tokenizer, replace(request, messages=messages, tools=tools))
+
+    return render_chat(tokenizer, render, request.messages, with_parameters(request.tools))
 
 
 def reply(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest
+from ratchet.models.chat_template import encode_prompt
 from ratchet.models.loading import LOADING
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -34,7 +35,7 @@ try:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from ratchet.models.engine import Engine, Waiting, prompt_of
+    from ratchet.models.engine import Engine, Waiting, render_request
 except ImportError as missing:
     raise UnknownModelError(
         f"local models need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
@@ -173,13 +174,11 @@ class LocalModel:
         return await asyncio.wrap_future(asked.future)
 
     def _prompt(self, request: ChatRequest) -> str:
-        return prompt_of(self._tokenizer, request)
+        return render_request(self._tokenizer, request)
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return the tokens of the prompt, counted."""
-        return len(
-            self._tokenizer(self._prompt(request), add_special_tokens=False)["input_ids"]
-        ), True
+        return len(encode_prompt(self._tokenizer, self._prompt(request))), True
 
     def price(self, _prompt_tokens: int, _completion_tokens: int) -> float | None:
         """Return 0: a local model costs time alone."""
@@ -275,7 +274,7 @@ def replies_of(
     """Return the replies of a model in memory, such as one in training; adapters of the requests do not count."""
     engine = Engine(model, tokenizer)
     items = [
-        Waiting(replace(request, adapter=None), prompt_of(tokenizer, request), Future(), 0.0)
+        Waiting(replace(request, adapter=None), render_request(tokenizer, request), Future(), 0.0)
         for request in requests
     ]
     waiting = deque(items)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from ratchet.core import Json
-from ratchet.core.errors import TuningError
+from ratchet.core.errors import ReplyError, TuningError
+from ratchet.models.chat_template import encode_prompt, render_chat
 from ratchet.tuning.conversation import Conversation, Message
 
 if TYPE_CHECKING:
@@ -74,8 +75,15 @@ def encoded(
     answered: bool,
 ) -> list[int]:
     bare = [{name: value for name, value in m.items() if name != "weight"} for m in messages]
-    text = tokenizer.apply_chat_template(
-        bare, tools=tools, tokenize=False, add_generation_prompt=not answered
-    )
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
+
+    def render(chat: list[Message], offered: list[Json] | None) -> str:
+        return str(
+            tokenizer.apply_chat_template(
+                chat, tools=offered, tokenize=False, add_generation_prompt=not answered
+            )
+        )
+
+    try:
+        return encode_prompt(tokenizer, render_chat(tokenizer, render, bare, tools))
+    except ReplyError as error:
+        raise TuningError(str(error)) from error
