@@ -6,9 +6,11 @@ from dataclasses import dataclass, fields
 
 from ratchet.core import Json
 from ratchet.core.errors import RatchetError
+from ratchet.models.addable import addable_models, added_folder
 from ratchet.models.capabilities import Capabilities
 from ratchet.models.chat import ChatRequest
 from ratchet.models.discovery import LocalServer, list_remote_models
+from ratchet.models.model_cache import is_model_folder
 from ratchet.models.pool import ModelPool, endpoint_capabilities, protocol_of
 from ratchet.models.prices import list_price
 from ratchet.store import Workspace
@@ -83,7 +85,8 @@ def summarize_models(workspace: Workspace, others: Sequence[str] = ()) -> list[M
         except RatchetError:
             continue  # a task that cannot be read is told of where it is used
         names += [models.student, *([models.teacher] if models.teacher else [])]
-    known = dict.fromkeys(["local:nano", *names, *others])
+    added = [f"local:{name}" for name in addable_models() if is_model_folder(added_folder(name))]
+    known = dict.fromkeys(["local:nano", *added, *names, *others])
     return [summarize_model(workspace, name) for name in known]
 
 
