@@ -1,9 +1,0 @@
-"""Placeholder."""
-
-from ratchet.models.openai.chat_completions import ChatCompletions
-
-
-class Responses(ChatCompletions):
-    """Placeholder."""
-
-    name = "responses"
