@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from ratchet.core import Json, Usage
+from ratchet.core.errors import UsageError
 from ratchet.models.chat import CallPart, ChatReply, ChatRequest
 from ratchet.models.sse import ServerEvent
 
@@ -24,7 +25,12 @@ __all__ = [
     "WireOptions",
     "WireProtocol",
     "count_of",
+    "error_details",
+    "json_arguments",
+    "load_event",
+    "merge_extra",
     "parse_error_body",
+    "refuse_unsupported",
     "text_of_parts",
 ]
 
@@ -87,6 +93,8 @@ class StreamParser(Protocol):
     def feed(self, event: ServerEvent) -> Iterator[str | CallPart]:
         """Take an event, and yield what it brings of the text and of the calls.
 
+        An event that is none of this protocol's is passed over.
+
         Raises: ProviderFault if the event is an error.
         """
         ...
@@ -100,6 +108,8 @@ class WireProtocol(Protocol):
     """How one kind of endpoint is spoken to."""
 
     name: str
+    unsupported: frozenset[str]
+    """The fields of a request that it has no parameter for: left out where they are optional, refused elsewhere."""
 
     def path(self, request: ChatRequest) -> str:
         """Return what follows the base URL, from the first slash on."""
@@ -149,14 +159,24 @@ def error_details(body: Any, *, default: str) -> ErrorDetails:
     error = body.get("error")
     inner: Mapping[str, Any] = error if isinstance(error, Mapping) else body
     message = error if isinstance(error, str) else inner.get("message") or inner.get("detail")
+    param = _word(inner.get("param"))
+    if isinstance(message, list) and message and isinstance(message[0], Mapping):
+        message, param = _first_problem(message[0], param)
     if isinstance(message, list | dict):
         message = orjson.dumps(message).decode()
     return ErrorDetails(
         message=str(message or default)[:MAX_MESSAGE],
         code=_word(inner.get("code")),
-        param=_word(inner.get("param")),
+        param=param,
         kind=_word(inner.get("type")),
     )
+
+
+def _first_problem(problem: Mapping[str, Any], param: str | None) -> tuple[Any, str | None]:
+    """Return the message of a problem in FastAPI's shape, and the parameter that it is about."""
+    place = problem.get("loc")
+    names = [str(name) for name in place if name != "body"] if isinstance(place, list) else []
+    return problem.get("msg") or dict(problem), param or ".".join(names)[:100] or None
 
 
 def _word(value: Any) -> str | None:
@@ -172,6 +192,49 @@ def count_of(usage: Any, *names: str) -> int:
     if not isinstance(usage, int | float) or isinstance(usage, bool):
         return 0
     return int(usage) if 0 <= usage < 2**53 else 0
+
+
+def load_event(event: ServerEvent) -> Mapping[str, Any] | None:
+    """Return the object that an event holds, None where it holds none."""
+    try:
+        body = orjson.loads(event.data)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, Mapping) else None
+
+
+def json_arguments(arguments: Any) -> str:
+    """Return a call's arguments as JSON text, also where an endpoint writes them as a value."""
+    if isinstance(arguments, str):
+        return arguments
+    return "{}" if arguments is None else orjson.dumps(arguments).decode()
+
+
+def refuse_unsupported(protocol: WireProtocol, request: ChatRequest) -> None:
+    """Refuse what a request names and a protocol cannot say, unless it only helps.
+
+    Raises: UsageError that names it.
+    """
+    if request.raw is not None:
+        raise UsageError(
+            f"protocol {protocol.name!r} takes messages, not a text to go on from, got raw={request.raw[:40]!r}; "
+            "use protocol 'chat'"
+        )
+    for name in sorted(protocol.unsupported - request.optional):
+        value = getattr(request, name)
+        if value is not None and value != ():
+            raise UsageError(
+                f"protocol {protocol.name!r} has no parameter for {name!r}, got {value!r}; "
+                "leave it unset, or use protocol 'chat'"
+            )
+
+
+def merge_extra(body: dict[str, Json], extra: Mapping[str, Json]) -> None:
+    """Add an endpoint's own parameters to a body; objects of both are put together, and `extra` wins elsewhere."""
+    for name, value in extra.items():
+        known = body.get(name)
+        is_object = isinstance(known, dict) and isinstance(value, dict)
+        body[name] = {**known, **value} if is_object else value  # type: ignore[dict-item]  # just checked
 
 
 def text_of_parts(content: Any) -> str:

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 __all__ = ["EventReader", "ServerEvent"]
 
+MARK = b"\xef\xbb\xbf"
+"""The byte order mark that a stream may begin with."""
+
 
 class ServerEvent(NamedTuple):
     """One event of a stream."""
@@ -19,14 +22,17 @@ class EventReader:
     def __init__(self) -> None:
         self._rest = b""
         self._is_first = True
+        self._ended_with_cr = False
         self._name = ""
         self._data: list[bytes] = []
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
         """Take a piece of the stream, and return the events that it completes."""
         self._rest += piece
-        if self._is_first and len(self._rest) >= 3:
-            self._rest, self._is_first = self._rest.removeprefix(b"\xef\xbb\xbf"), False
+        if self._is_first:
+            if len(self._rest) < len(MARK) and MARK.startswith(self._rest):
+                return []
+            self._rest, self._is_first = self._rest.removeprefix(MARK), False
         events = []
         while (line := self._next_line()) is not None:
             if event := self._take(line):
@@ -35,22 +41,18 @@ class EventReader:
 
     def end(self) -> list[ServerEvent]:
         """Return what is left once the stream has ended: an event needs no empty line at the very end."""
-        lines = self._rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        self._rest = b""
-        return [event for line in (*lines, b"") if (event := self._take(line))]
+        rest, self._rest = self._rest, b""
+        return [event for line in (rest, b"") if (event := self._take(line))]
 
     def _next_line(self) -> bytes | None:
+        if self._ended_with_cr and self._rest:  # a line feed right after it is the same end
+            self._rest, self._ended_with_cr = self._rest.removeprefix(b"\n"), False
         ends = [place for mark in (b"\n", b"\r") if (place := self._rest.find(mark)) >= 0]
         if not ends:
             return None
         end = min(ends)
-        if self._rest[end : end + 1] == b"\r":
-            if end + 1 == len(self._rest):  # whether a line feed follows is not known yet
-                return None
-            after = end + (2 if self._rest[end + 1 : end + 2] == b"\n" else 1)
-        else:
-            after = end + 1
-        line, self._rest = self._rest[:end], self._rest[after:]
+        self._ended_with_cr = self._rest[end : end + 1] == b"\r"
+        line, self._rest = self._rest[:end], self._rest[end + 1 :]
         return line
 
     def _take(self, line: bytes) -> ServerEvent | None:

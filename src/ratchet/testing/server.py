@@ -5,17 +5,15 @@ It listens on loopback alone. Use it as a context manager; its own thread and lo
 
 import asyncio
 import itertools
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import orjson
 from aiohttp import web
 
 from ratchet.core import Json
+from ratchet.testing.loopback import LoopbackServer
 
 __all__ = ["Fault", "ScriptedServer"]
 
@@ -31,7 +29,7 @@ class Fault:
     truncate: bool = False
 
 
-class ScriptedServer:
+class ScriptedServer(LoopbackServer):
     """Serve `/v1/chat/completions` on a free port.
 
     Args:
@@ -53,6 +51,7 @@ class ScriptedServer:
         key: str | None = None,
         models: Sequence[str] = (),
     ) -> None:
+        super().__init__()
         self._answer, self._delay_s, self._faults = (
             answer,
             delay_s,
@@ -63,43 +62,15 @@ class ScriptedServer:
         self.calls = 0
         self.bodies: list[dict[str, Json]] = []
         self.keep_bodies = True
-        self.url = ""
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="scripted-server", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
+    @property
+    def url(self) -> str:
+        """The base URL, as a client wants it."""
+        return f"{self.root}/v1"
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        runner = self._loop.run_until_complete(self._start())
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(runner.cleanup())
-        self._loop.close()
-
-    async def _start(self) -> web.AppRunner:
-        application = web.Application(client_max_size=1 << 28)
-        application.router.add_post("/v1/chat/completions", self._chat)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = runner.addresses[0][1]
-        self.url = f"http://127.0.0.1:{port}/v1"
-        return runner
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Add the route of chat completions."""
+        router.add_post("/v1/chat/completions", self._chat)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = orjson.loads(await request.read())

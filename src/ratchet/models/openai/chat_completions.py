@@ -15,12 +15,15 @@ from ratchet.models.protocol import (
     WireOptions,
     count_of,
     error_details,
+    json_arguments,
+    load_event,
+    merge_extra,
     text_of_parts,
 )
 from ratchet.models.schema import is_strict_schema
 from ratchet.models.sse import ServerEvent
 
-__all__ = ["ChatCompletions", "json_arguments"]
+__all__ = ["ChatCompletions"]
 
 DONE = b"[DONE]"
 
@@ -29,6 +32,7 @@ class ChatCompletions:
     """`POST /chat/completions`, and `/completions` for a text that goes on as it is."""
 
     name = "chat"
+    unsupported: frozenset[str] = frozenset()
 
     def path(self, request: ChatRequest) -> str:
         """Return the path below the base URL."""
@@ -66,7 +70,7 @@ class ChatCompletions:
             body["tool_choice"] = _tool_choice(request)
         if request.json_schema and (form := _response_format(request.json_schema, options)):
             body["response_format"] = form
-        body |= request.extra
+        merge_extra(body, request.extra)
         if stream:
             body["stream"] = True
             if options.stream_usage:
@@ -83,14 +87,13 @@ class ChatCompletions:
             calls = _calls_of(message)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise MalformedReplyError(repr(error), usage=usage) from error
-        logprobs = choice.get("logprobs")
         refusal = message.get("refusal")
         return ChatReply(
             text=text,
             tool_calls=calls,
             finish_reason=_finish_of(choice) or "stop",
             refusal=str(refusal) if refusal else None,
-            logprobs=logprobs.get("content") if isinstance(logprobs, dict) else None,
+            logprobs=_logprobs_of(choice),
             usage=usage,
         )
 
@@ -108,6 +111,7 @@ class ChatStream:
         self._finish: str | None = None
         self._is_done = False
         self._usage = Usage()
+        self._logprobs: list[dict[str, Json]] = []
         self._calls: list[_PartialCall] = []
         self._by_index: dict[Any, _PartialCall] = {}
 
@@ -118,37 +122,44 @@ class ChatStream:
 
     def feed(self, event: ServerEvent) -> Iterator[str | CallPart]:
         """Take an event, and yield what it brings."""
-        data = event.data.strip()
-        if data == DONE:
+        if event.data.strip() == DONE:
             self._is_done = True
             return
-        try:
-            body = orjson.loads(data)
-        except ValueError:
-            return  # a line that is none of this protocol's
-        if not isinstance(body, Mapping):
+        body = load_event(event)
+        if body is None:
             return
         if used := body.get("usage"):
             self._usage = _usage_of(used)
         if body.get("error") or event.name == "error":
-            raise ProviderFault(
-                error_details(body, default=data[:200].decode("utf-8", "replace")),
-                usage=self._usage if body.get("usage") else None,
-            )
-        for choice in body.get("choices") or ():
-            if isinstance(choice, Mapping):
+            default = event.data[:200].decode("utf-8", "replace")
+            raise ProviderFault(error_details(body, default=default), usage=self._paid)
+        choices = body.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            # a request of ours asks for one choice
+            if isinstance(choice, Mapping) and not choice.get("index"):
                 yield from self._take(choice)
+
+    @property
+    def _paid(self) -> Usage | None:
+        return self._usage if self._usage != Usage() else None
 
     def _take(self, choice: Mapping[str, Any]) -> Iterator[str | CallPart]:
         if _finish_of(choice) == "error" or choice.get("error"):
-            raise ProviderFault(error_details(choice, default="the provider ended with an error"))
-        delta = choice.get("delta") or {}
+            details = error_details(choice, default="the provider ended with an error")
+            raise ProviderFault(details, usage=self._paid)
+        delta = choice.get("delta")
+        delta = delta if isinstance(delta, Mapping) else {}
         self._finish = _finish_of(choice) or self._finish
+        self._logprobs += _logprobs_of(choice) or ()
         if delta.get("refusal"):
             self._refusal.append(str(delta["refusal"]))
-        for call in delta.get("tool_calls") or ():
+        calls = delta.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
             if isinstance(call, Mapping) and (part := self._take_call(call)):
                 yield part
+        if isinstance(delta.get("function_call"), Mapping):
+            part = self._take_call({"function": delta["function_call"]})
+            yield from (part,) if part else ()
         try:
             piece = text_of_parts(delta.get("content", choice.get("text")))
         except TypeError:
@@ -159,14 +170,16 @@ class ChatStream:
 
     def _take_call(self, part: Mapping[str, Any]) -> CallPart | None:
         """Take a part of a call, and return what it brings."""
-        function = part.get("function") or {}
+        function = part.get("function")
+        function = function if isinstance(function, Mapping) else {}
         name, arguments = str(function.get("name") or ""), _partial(function.get("arguments"))
-        call = self._call_of(part.get("id") or None, part.get("index"), name)
+        index = part["index"] if isinstance(part.get("index"), int) else None
+        call = self._call_of(part.get("id") or None, index, name)
         if call is None:
             call = _PartialCall()
             self._calls.append(call)
         call.id = call.id or part.get("id") or None
-        self._by_index[part.get("index")] = call
+        self._by_index[index] = call
         new_name = "" if call.name == name else name
         call.name = call.name or name
         call.arguments += arguments
@@ -186,6 +199,8 @@ class ChatStream:
             if known:
                 return known
         begun = self._by_index.get(index)
+        if begun is None and index is None and call_id is None and not name and self._calls:
+            begun = self._calls[-1]  # what goes on without an index goes on with the last
         if begun is None or (call_id is not None and begun.id is not None):
             return None
         if name and begun.name and (name != begun.name or begun.is_whole):
@@ -202,6 +217,7 @@ class ChatStream:
             tool_calls=calls,
             finish_reason=self._finish or ("tool_calls" if calls else "stop"),
             refusal="".join(self._refusal) or None,
+            logprobs=self._logprobs or None,
             usage=self._usage,
         )
 
@@ -222,22 +238,6 @@ class _PartialCall:
         except ValueError:
             return False
         return True
-
-
-def json_arguments(arguments: Any) -> str:
-    """Return a call's arguments as JSON text, also where an endpoint writes them as an object.
-
-    Raises: TypeError if they are neither.
-    """
-    if isinstance(arguments, str):
-        return arguments
-    if arguments is None:
-        return "{}"
-    if isinstance(arguments, dict | list):
-        return orjson.dumps(arguments).decode()
-    raise TypeError(
-        f"a tool call's arguments are {type(arguments).__name__}, not text or an object"
-    )
 
 
 def _partial(arguments: Any) -> str:
@@ -281,6 +281,12 @@ def _first_choice(body: Any, usage: Usage) -> Mapping[str, Any]:
 def _finish_of(choice: Mapping[str, Any]) -> str | None:
     reason = choice.get("finish_reason")
     return str(reason) if reason else None
+
+
+def _logprobs_of(choice: Mapping[str, Any]) -> list[dict[str, Json]] | None:
+    logprobs = choice.get("logprobs")
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    return content if isinstance(content, list) else None
 
 
 def _usage_in(body: Any) -> Usage:
