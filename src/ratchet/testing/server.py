@@ -15,7 +15,7 @@ from aiohttp import web
 from ratchet.core import Json
 from ratchet.testing.loopback import LoopbackServer
 
-__all__ = ["Fault", "ScriptedServer"]
+__all__ = ["Fault", "ScriptedServer", "answer_fault"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class ScriptedServer(LoopbackServer):
         if self._models and body["model"] not in self._models:
             return problem(404, f"The model {body['model']!r} does not exist.")
         if fault:
-            return await self._go_wrong(request, fault)
+            return await answer_fault(request, fault)
         if self._limit and self._over_limit():
             return problem(429, "Rate limit reached.", {"Retry-After": "1"})
         if self._delay_s:
@@ -98,21 +98,23 @@ class ScriptedServer(LoopbackServer):
         self._window = (now, count + 1 if second == now else 1)
         return self._limit is not None and self._window[1] > self._limit
 
-    async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
-        if fault.drop and request.transport:
-            request.transport.abort()
-        if fault.truncate:
-            response = web.StreamResponse(
-                headers={"Content-Length": "1000", "Content-Type": "application/json"}
-            )
-            await response.prepare(request)
-            await response.write(b'{"choices": [')
-            if request.transport:
-                request.transport.close()
-            return response
-        if fault.body is not None:
-            return web.Response(status=fault.status, body=fault.body, headers=dict(fault.headers))
-        return problem(fault.status, "scripted fault", dict(fault.headers))
+
+async def answer_fault(request: web.Request, fault: Fault) -> web.StreamResponse:
+    """Answer a request with what goes wrong with it."""
+    if fault.drop and request.transport:
+        request.transport.abort()
+    if fault.truncate:
+        response = web.StreamResponse(
+            headers={"Content-Length": "1000", "Content-Type": "application/json"}
+        )
+        await response.prepare(request)
+        await response.write(b'{"choices": [')
+        if request.transport:
+            request.transport.close()
+        return response
+    if fault.body is not None:
+        return web.Response(status=fault.status, body=fault.body, headers=dict(fault.headers))
+    return problem(fault.status, "scripted fault", dict(fault.headers))
 
 
 def problem(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
