@@ -172,7 +172,9 @@ async def test_an_open_schema_is_never_sent_as_a_strict_one(protocol: WireProtoc
     schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "object"}}}
     function = {"name": "note", "parameters": schema}
     request = ChatRequest(
-        messages=HELLO.messages, json_schema=schema, tools=[{"type": "function", "function": function}]
+        messages=HELLO.messages,
+        json_schema=schema,
+        tools=[{"type": "function", "function": function}],
     )
     with ProviderServer(lambda body: "{}") as server:
         await ask(protocol, server, request)
@@ -239,26 +241,62 @@ async def test_no_event_breaks_a_reader(protocol: WireProtocol, value: object) -
     from ratchet.models.sse import ServerEvent
 
     fields = (
-        "choices", "delta", "item", "content_block", "message", "response", "usage", "index",
-        "output_index", "arguments", "logprobs", "part",
+        "choices",
+        "delta",
+        "item",
+        "content_block",
+        "message",
+        "response",
+        "usage",
+        "index",
+        "output_index",
+        "arguments",
+        "logprobs",
+        "part",
     )  # fmt: skip - a list of words
     kinds = (
-        "response.output_item.added", "response.output_item.done", "response.output_text.delta",
-        "response.function_call_arguments.delta", "response.function_call_arguments.done",
-        "response.completed", "message_start", "content_block_start", "content_block_delta",
-        "content_block_stop", "message_delta", "message_stop",
+        "response.output_item.added",
+        "response.output_item.done",
+        "response.output_text.delta",
+        "response.function_call_arguments.delta",
+        "response.function_call_arguments.done",
+        "response.completed",
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
     )  # fmt: skip - a list of words
     parser = protocol.stream_parser()
-    bodies: list[object] = [value, {"choices": [{"delta": value}]}, {"choices": [{"logprobs": value}]}]
+    bodies: list[object] = [
+        value,
+        {"choices": [{"delta": value}]},
+        {"choices": [{"logprobs": value}]},
+    ]
     bodies += [{"choices": [{"delta": {name: value}}]} for name in ("tool_calls", "function_call")]
     bodies += [
-        {"choices": [{"delta": {"tool_calls": [{"index": value, "id": value, "function": value}]}}]},
-        {"choices": [{"delta": {"tool_calls": [{"function": {"name": value, "arguments": value}}]}}]},
+        {
+            "choices": [
+                {"delta": {"tool_calls": [{"index": value, "id": value, "function": value}]}}
+            ]
+        },
+        {
+            "choices": [
+                {"delta": {"tool_calls": [{"function": {"name": value, "arguments": value}}]}}
+            ]
+        },
     ]
     bodies += [{"type": kind, **{name: value for name in fields}} for kind in kinds]
     bodies += [
-        {"type": "response.output_item.done", "item": {"type": "function_call", "arguments": value}},
-        {"type": "response.completed", "response": {"output": [value, {"type": "message", "content": value}]}},
+        {
+            "type": "response.output_item.done",
+            "item": {"type": "function_call", "arguments": value},
+        },
+        {
+            "type": "response.completed",
+            "response": {"output": [value, {"type": "message", "content": value}]},
+        },
         {"type": "content_block_start", "content_block": {"type": "tool_use", "input": value}},
         {"type": "content_block_stop"},
     ]

@@ -16,11 +16,12 @@ class LoopbackServer:
     def __init__(self) -> None:
         self.root = ""
         """The address without a path, once it serves."""
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="scripted-server", daemon=True)
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         self._ready.wait()
         return self

@@ -349,7 +349,7 @@ def _tool(tool: Mapping[str, Any]) -> Json:
 
 
 def _tool_choice(request: ChatRequest) -> Json:
-    names = {tool["function"]["name"] for tool in request.tools or () if "function" in tool}  # type: ignore[call-overload,index]  # their shape is OpenAI's
+    names = {tool["function"]["name"] for tool in request.tools or () if "function" in tool}
     if request.tool_choice == "required" and "required" not in names:
         return {"type": "any"}
     return {"type": "tool", "name": request.tool_choice}

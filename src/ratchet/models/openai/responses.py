@@ -308,7 +308,7 @@ def _tool(tool: Mapping[str, Any], options: WireOptions) -> Json:
 
 
 def _tool_choice(request: ChatRequest) -> Json:
-    names = {tool["function"]["name"] for tool in request.tools or () if "function" in tool}  # type: ignore[call-overload,index]  # their shape is OpenAI's
+    names = {tool["function"]["name"] for tool in request.tools or () if "function" in tool}
     if request.tool_choice == "required" and "required" not in names:
         return "required"
     return {"type": "function", "name": request.tool_choice}

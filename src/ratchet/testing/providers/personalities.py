@@ -125,9 +125,18 @@ SAMPLING = tuple(
     _not_taken(name, unless_effort="none")
     for name in ("temperature", "top_p", "logprobs", "top_logprobs")
 )
+LOGPROBS_INCLUDED = Rule(
+    param="include",
+    message="Log probabilities are not supported by this model unless the effort is 'none'.",
+    protocols=frozenset({"responses"}),
+    refused=(["message.output_text.logprobs"],),
+    unless_effort="none",
+)
 OPENAI = frozenset({"chat", "responses"})
 NO_MINIMAL = _no_efforts("minimal", protocols=OPENAI)
-GPT_6 = Personality(rules=(LIMIT, *SAMPLING, *NO_MINIMAL), effort="medium", thinking_tokens=64)
+GPT_6 = Personality(
+    rules=(LIMIT, *SAMPLING, LOGPROBS_INCLUDED, *NO_MINIMAL), effort="medium", thinking_tokens=64
+)
 CLAUDE = Personality(
     protocols=("messages", "chat"),
     rules=tuple(
@@ -152,7 +161,9 @@ PERSONALITIES: Mapping[str, Personality] = {
         rules=(*GPT_6.rules, TOOLS_BY_RESPONSES), effort="medium", thinking_tokens=64
     ),
     "gpt-6.1-sol": Personality(
-        rules=(LIMIT, *SAMPLING, TOOLS_BY_RESPONSES), effort="medium", thinking_tokens=64
+        rules=(LIMIT, *SAMPLING, LOGPROBS_INCLUDED, TOOLS_BY_RESPONSES),
+        effort="medium",
+        thinking_tokens=64,
     ),
     "gpt-6.2-sol": Personality(
         rules=(
