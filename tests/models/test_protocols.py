@@ -253,7 +253,7 @@ async def test_no_event_breaks_a_reader(protocol: WireProtocol, value: object) -
         "arguments",
         "logprobs",
         "part",
-    )  # fmt: skip - a list of words
+    )
     kinds = (
         "response.output_item.added",
         "response.output_item.done",
@@ -267,7 +267,7 @@ async def test_no_event_breaks_a_reader(protocol: WireProtocol, value: object) -
         "content_block_stop",
         "message_delta",
         "message_stop",
-    )  # fmt: skip - a list of words
+    )
     parser = protocol.stream_parser()
     bodies: list[object] = [
         value,

@@ -196,7 +196,7 @@ CASES: list[tuple[str, WireProtocol, dict[str, Any], str | None]] = [
     ("openrouter-x", CHAT, {"extra": {"provider": {"order": ["a"]}}}, None),
     ("vllm", CHAT, {"extra": {"guided_regex": "a+"}, "seed": 3}, None),
     ("gpt-4.1", CHAT, {"extra": {"guided_regex": "a+"}}, "guided_regex"),
-]  # fmt: skip - a table
+]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ async def test_a_failure_upstream(family: str, protocol: WireProtocol, status: i
             "schema",
         ),
     ],
-)  # fmt: skip - a table
+)
 async def test_a_request_must_be_of_the_sdks_types(
     protocol: WireProtocol, change: dict[str, Any], problem: str
 ) -> None:

@@ -124,6 +124,7 @@ class ChatStream:
         """Take an event, and yield what it brings."""
         if event.data.strip() == DONE:
             self._is_done = True
+            yield from self._complete_calls()
             return
         body = load_event(event)
         if body is None:
@@ -167,6 +168,15 @@ class ChatStream:
         if piece:
             self._text.append(piece)
             yield piece
+        if self._finish:
+            yield from self._complete_calls()
+
+    def _complete_calls(self) -> Iterator[CallPart]:
+        """Yield the arguments of calls that have none, as an empty object: what reads the parts reads JSON."""
+        for place, call in enumerate(self._calls):
+            if not call.arguments:
+                call.arguments = "{}"
+                yield CallPart(place=place, arguments=call.arguments)
 
     def _take_call(self, part: Mapping[str, Any]) -> CallPart | None:
         """Take a part of a call, and return what it brings."""
