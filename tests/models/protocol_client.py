@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import aiohttp
+import orjson
 
 from ratchet.models.anthropic.messages import Messages
 from ratchet.models.chat import CallPart, ChatReply, ChatRequest, ToolCall
@@ -13,6 +14,7 @@ from ratchet.models.sse import EventReader
 from ratchet.testing import ProviderServer
 
 PROTOCOLS: list[WireProtocol] = [ChatCompletions(), Responses(), Messages()]
+DEFAULTS = WireOptions()
 
 
 class Streamed(NamedTuple):
@@ -57,11 +59,9 @@ async def ask(
     protocol: WireProtocol,
     server: ProviderServer,
     request: ChatRequest,
-    options: WireOptions = WireOptions(),
+    options: WireOptions = DEFAULTS,
 ) -> ChatReply:
     """Return the reply to a request, which must not be refused."""
-    import orjson
-
     body = protocol.encode("m", request, options, stream=False)
     status, content = await post(protocol, server, body)
     assert status == 200, content
@@ -72,7 +72,7 @@ async def ask_streamed(
     protocol: WireProtocol,
     server: ProviderServer,
     request: ChatRequest,
-    options: WireOptions = WireOptions(),
+    options: WireOptions = DEFAULTS,
 ) -> Streamed:
     """Return the streamed reply to a request, which must not be refused."""
     body = protocol.encode("m", request, options, stream=True)

@@ -4,12 +4,12 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.models.protocol_client import Streamed, read_stream
 
 from ratchet.core import Usage
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 from ratchet.models.openai.chat_completions import ChatCompletions
 from ratchet.models.protocol import MalformedReplyError, ProviderFault, WireOptions
-from tests.models.protocol_client import Streamed, read_stream
 
 CHAT = ChatCompletions()
 USAGE = {
@@ -136,18 +136,30 @@ OTHER = ToolCall(name="ask", arguments='{"a":2}')
     ("chunks", "calls"),
     [
         (
-            [call('{"a"', name="pay", index=0, id="x"), call(":1}", index=0)]
-            + [call('{"a"', name="pay", index=1, id="y"), call(":2}", index=1)],
+            [
+                call('{"a"', name="pay", index=0, id="x"),
+                call(":1}", index=0),
+                call('{"a"', name="pay", index=1, id="y"),
+                call(":2}", index=1),
+            ],
             (ONE, TWO),
         ),
         (
-            [call('{"a"', name="pay", index=0, id="x"), call('{"a"', name="pay", index=1, id="y")]
-            + [call(":1}", index=0), call(":2}", index=1)],
+            [
+                call('{"a"', name="pay", index=0, id="x"),
+                call('{"a"', name="pay", index=1, id="y"),
+                call(":1}", index=0),
+                call(":2}", index=1),
+            ],
             (ONE, TWO),
         ),
         (
-            [call('{"a"', name="pay", index=0, id="x"), call(":1}", index=0)]
-            + [call('{"a"', name="pay", index=0, id="y"), call(":2}", index=0)],
+            [
+                call('{"a"', name="pay", index=0, id="x"),
+                call(":1}", index=0),
+                call('{"a"', name="pay", index=0, id="y"),
+                call(":2}", index=0),
+            ],
             (ONE, TWO),
         ),
         ([call('{"a":1}', name="pay", id="x"), call('{"a":2}', name="ask", id="y")], (ONE, OTHER)),

@@ -4,13 +4,14 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.models.protocol_client import DEFAULTS, Streamed, read_stream
 
 from ratchet.core import Usage
 from ratchet.core.errors import UsageError
 from ratchet.models.anthropic.messages import Messages
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 from ratchet.models.protocol import ProviderFault, WireOptions
-from tests.models.protocol_client import Streamed, read_stream
+from ratchet.models.sse import ServerEvent
 
 MESSAGES = Messages()
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}}
@@ -28,7 +29,7 @@ def call(arguments: Any, call_id: str | None = "c1") -> dict[str, Any]:
 
 
 def encode(
-    *messages: dict[str, Any], options: WireOptions = WireOptions(), **fields: Any
+    *messages: dict[str, Any], options: WireOptions = DEFAULTS, **fields: Any
 ) -> dict[str, Any]:
     said = list(messages) or [{"role": "user", "content": "hello"}]
     return MESSAGES.encode("m", ChatRequest(messages=said, **fields), options, stream=False)
@@ -393,8 +394,6 @@ def test_a_call_is_put_together_from_its_parts() -> None:
 
 def test_a_stream_that_breaks_off_is_not_complete() -> None:
     """Without a reason for the end and without the event of the end a message is not whole."""
-    from ratchet.models.sse import ServerEvent
-
     parser = MESSAGES.stream_parser()
     delta = {
         "type": "content_block_delta",

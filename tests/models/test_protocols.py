@@ -1,6 +1,8 @@
 """What every protocol promises: the same conversation, asked whole or streamed, gives the same reply."""
 
+import orjson
 import pytest
+from tests.models.protocol_client import PROTOCOLS, ask, ask_streamed
 
 from ratchet.core import Usage
 from ratchet.core.errors import UsageError
@@ -12,8 +14,8 @@ from ratchet.models.protocol import (
     WireOptions,
     WireProtocol,
 )
+from ratchet.models.sse import ServerEvent
 from ratchet.testing import PERSONALITIES, ProviderServer
-from tests.models.protocol_client import PROTOCOLS, ask, ask_streamed
 
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
 SCHEMA = {
@@ -227,19 +229,17 @@ async def test_what_a_malformed_reply_used_is_known(protocol: WireProtocol) -> N
 async def test_a_failure_in_a_stream_is_the_providers(protocol: WireProtocol) -> None:
     """An error between the events of a stream is raised with the provider's words."""
     fault = ProviderFault(ErrorDetails(message="we are overloaded", code="busy"))
-    with ProviderServer(lambda body: fault) as server:
-        with pytest.raises(ProviderFault, match="we are overloaded"):
-            await ask_streamed(protocol, server, HELLO)
+    with (
+        ProviderServer(lambda body: fault) as server,
+        pytest.raises(ProviderFault, match="we are overloaded"),
+    ):
+        await ask_streamed(protocol, server, HELLO)
 
 
 @every_protocol
 @pytest.mark.parametrize("value", [None, [], "x", 7, {}, {"a": 1}, [1], ["x"], [None], True])
 async def test_no_event_breaks_a_reader(protocol: WireProtocol, value: object) -> None:
     """Events whose fields are of any other kind are passed over: a reader raises provider faults alone."""
-    import orjson
-
-    from ratchet.models.sse import ServerEvent
-
     fields = (
         "choices",
         "delta",
@@ -287,7 +287,7 @@ async def test_no_event_breaks_a_reader(protocol: WireProtocol, value: object) -
             ]
         },
     ]
-    bodies += [{"type": kind, **{name: value for name in fields}} for kind in kinds]
+    bodies += [{"type": kind, **dict.fromkeys(fields, value)} for kind in kinds]
     bodies += [
         {
             "type": "response.output_item.done",

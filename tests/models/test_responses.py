@@ -4,13 +4,13 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.models.protocol_client import DEFAULTS, Streamed, read_stream
 
 from ratchet.core import Usage
 from ratchet.core.errors import UsageError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 from ratchet.models.openai.responses import Responses
 from ratchet.models.protocol import MalformedReplyError, ProviderFault, WireOptions
-from tests.models.protocol_client import Streamed, read_stream
 
 RESPONSES = Responses()
 STRICT = {
@@ -36,7 +36,7 @@ PAID = Usage(
 
 def encode(
     *messages: dict[str, Any],
-    options: WireOptions = WireOptions(),
+    options: WireOptions = DEFAULTS,
     stream: bool = False,
     **fields: Any,
 ) -> dict[str, Any]:
@@ -330,6 +330,7 @@ def test_a_call_whose_arguments_come_whole_is_read() -> None:
     ways = [
         [begun, delta | {"delta": '{"a"'}, delta | {"delta": ":1}"}],
         [begun, delta | {"delta": '{"a"'}, done | {"arguments": '{"a":1}'}, end],
+        [begun, delta | {"delta": '{"a":1}'}, done | {"arguments": '{"a": 1}'}],
         [begun, end],
         [added | {"item": CALL}, end],
         [end],

@@ -26,6 +26,7 @@ def read(content: bytes, size: int) -> list[ServerEvent]:
         (b"data: a\r\n\r\ndata: b\r\n\r\n", [("", b"a"), ("", b"b")]),
         (b"data: a\r\rdata: b\r\r", [("", b"a"), ("", b"b")]),
         (b'data: {"a":\ndata: 1}\n\n', [("", b'{"a":\n1}')]),
+        (b"data: a\r\ndata: b\r\n\r\n", [("", b"a\nb")]),
         (b"event: error\ndata: a\n\ndata: b\n\n", [("error", b"a"), ("", b"b")]),
         (b"data:a\n\ndata:  b\n\n", [("", b"a"), ("", b" b")]),
         (b": hello\n\n: again\ndata: a\n\n", [("", b"a")]),

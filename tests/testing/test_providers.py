@@ -6,6 +6,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from tests.models.protocol_client import PROTOCOLS, ask, post
 
 from ratchet.core import Usage
 from ratchet.core.errors import UsageError
@@ -18,7 +19,6 @@ from ratchet.models.protocol import (
     parse_error_body,
 )
 from ratchet.testing import FLAGGED, PERSONALITIES, ProviderServer
-from tests.models.protocol_client import PROTOCOLS, ask, post
 
 CHAT, RESPONSES, MESSAGES = PROTOCOLS
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "hello there"}]

@@ -25,7 +25,7 @@ class ChatFormat:
     protocol = "chat"
     path = "/chat/completions"
     effort_at = "reasoning_effort"
-    limits_at = ("max_completion_tokens", "max_tokens")
+    limits_at: tuple[str, ...] = ("max_completion_tokens", "max_tokens")
 
     def parameters(self) -> frozenset[str]:
         """Return the names of the parameters."""

@@ -31,7 +31,7 @@ class MessagesFormat:
     protocol = "messages"
     path = "/messages"
     effort_at = "output_config.effort"
-    limits_at = ("max_tokens",)
+    limits_at: tuple[str, ...] = ("max_tokens",)
 
     def parameters(self) -> frozenset[str]:
         """Return the names of the parameters."""
@@ -139,7 +139,10 @@ def _messages_usage(usage: Usage) -> dict[str, Json]:
 def _ending_of(reply: ChatReply) -> dict[str, Any]:
     """Return why a message ended, in Anthropic's words."""
     reasons = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
-    ending = {"stop_reason": reasons.get(reply.finish_reason, "refusal"), "stop_sequence": None}
+    ending: dict[str, Any] = {
+        "stop_reason": reasons.get(reply.finish_reason, "refusal"),
+        "stop_sequence": None,
+    }
     if reply.refusal:
         details = {"type": "refusal", "category": None, "explanation": reply.refusal}
         ending |= {"stop_reason": "refusal", "stop_details": details}

@@ -26,7 +26,7 @@ class ResponsesFormat:
     protocol = "responses"
     path = "/responses"
     effort_at = "reasoning.effort"
-    limits_at = ("max_output_tokens",)
+    limits_at: tuple[str, ...] = ("max_output_tokens",)
 
     def parameters(self) -> frozenset[str]:
         """Return the names of the parameters."""

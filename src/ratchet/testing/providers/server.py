@@ -26,7 +26,6 @@ __all__ = ["FLAGGED", "ProviderServer", "Refusal"]
 FLAGGED = "[flagged]"
 """A request with this text is one that a provider's filter refuses, where its personality has one."""
 FORMATS: tuple[WireFormat, ...] = (ChatFormat(), ResponsesFormat(), MessagesFormat())
-CHUNK_FORMAT = FORMATS[0]
 Answer = Callable[[dict[str, Json]], "str | dict[str, Json] | ChatReply | ProviderFault"]
 
 
@@ -242,8 +241,8 @@ def error_body(style: str, refusal: Refusal) -> tuple[int, Any]:
         return status, {"error": {"code": status, "message": details.message, "metadata": {}}}
     kind = "BadRequestError" if style == "vllm" else "invalid_request_error"
     code: Any = status if style == "vllm" else details.code
-    error = {"message": details.message, "type": kind, "param": details.param, "code": code}
-    return status, {"error": error}
+    said = {"message": details.message, "type": kind, "param": details.param, "code": code}
+    return status, {"error": said}
 
 
 def _personality_of(personality: str | Personality | None) -> Personality:
