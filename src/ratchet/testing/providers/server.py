@@ -1,5 +1,6 @@
 """A stand-in for a provider: chat completions, Responses and Messages over real HTTP, as strict as the family of models that it plays."""
 
+import importlib.util
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ __all__ = ["FLAGGED", "ProviderServer", "Refusal"]
 FLAGGED = "[flagged]"
 """A request with this text is one that a provider's filter refuses, where its personality has one."""
 FORMATS: tuple[WireFormat, ...] = (ChatFormat(), ResponsesFormat(), MessagesFormat())
+SDKS = ("openai", "anthropic")
 Answer = Callable[[dict[str, Json]], "str | dict[str, Json] | ChatReply | ProviderFault"]
 
 
@@ -61,6 +63,7 @@ class ProviderServer(LoopbackServer):
         faults: Sequence[Fault | None] = (),
     ) -> None:
         super().__init__()
+        _require_sdks()
         self._answer, self._key = answer, key
         self._faults = itertools.chain(faults, itertools.repeat(None))
         self._personality = _personality_of(personality)
@@ -243,6 +246,15 @@ def error_body(style: str, refusal: Refusal) -> tuple[int, Any]:
     code: Any = status if style == "vllm" else details.code
     said = {"message": details.message, "type": kind, "param": details.param, "code": code}
     return status, {"error": said}
+
+
+def _require_sdks() -> None:
+    missing = [name for name in SDKS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"a ProviderServer checks requests by the types of the packages {', '.join(SDKS)}, "
+            f"missing {missing!r}; install with: pip install {' '.join(missing)}"
+        )
 
 
 def _personality_of(personality: str | Personality | None) -> Personality:
