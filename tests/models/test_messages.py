@@ -90,6 +90,15 @@ def test_a_conversation_is_turns() -> None:
     ]
 
 
+def test_there_is_always_a_turn() -> None:
+    """A system that speaks alone speaks as the user, and an empty input is sent, for the provider to refuse."""
+    assert encode({"role": "system", "content": "Tell a joke."})["messages"] == [
+        {"role": "user", "content": "Tell a joke."}
+    ]
+    empty = encode({"role": "system", "content": "Be brief."}, {"role": "user", "content": ""})
+    assert (empty["system"], empty["messages"]) == ("Be brief.", [{"role": "user", "content": ""}])
+
+
 @pytest.mark.parametrize(
     ("ids", "sent"),
     [
@@ -156,8 +165,6 @@ def test_pictures_come_as_data_or_by_address() -> None:
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        ([{"role": "system", "content": "x"}], "needs a message of role 'user'"),
-        ([{"role": "user", "content": ""}], "needs a message of role 'user'"),
         ([{"role": "robot", "content": "x"}], "'robot'"),
         ([{"role": "tool", "tool_call_id": "x", "content": ""}], "tool_call_id='x'"),
         (

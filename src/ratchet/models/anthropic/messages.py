@@ -244,10 +244,10 @@ class _PartialCall:
         self.arguments = ""
 
 
-def _conversation_of(messages: list[dict[str, Json]]) -> tuple[Json, list[Json]]:
+def _conversation_of(messages: list[dict[str, Json]]) -> tuple[str, list[Json]]:
     """Return the system's text, and the messages, in which user and assistant take turns.
 
-    Raises: UsageError if nobody but the system says anything.
+    There is always a turn: where nobody but the system says anything, it is the user who says it.
     """
     systems: list[str] = []
     turns: list[dict[str, Any]] = []
@@ -260,19 +260,17 @@ def _conversation_of(messages: list[dict[str, Json]]) -> tuple[Json, list[Json]]
         blocks = _blocks_of(message)
         if turns and turns[-1]["role"] == speaker:
             turns[-1]["content"] += blocks
-        elif blocks:
+        elif blocks or speaker == "user":  # an empty input is the provider's to refuse
             turns.append({"role": speaker, "content": blocks})
+    system = "\n\n".join(filter(None, systems))
     if not turns:
-        raise UsageError(
-            "protocol 'messages' needs a message of role 'user' that is not empty, "
-            f"got roles {[message.get('role') for message in messages]!r}"
-        )
-    return "\n\n".join(filter(None, systems)), [_shortened(turn) for turn in turns]
+        return "", [{"role": "user", "content": system}]
+    return system, [_shortened(turn) for turn in turns]
 
 
 def _shortened(turn: dict[str, Any]) -> Json:
     """Return a turn with its content as a text, where it is one."""
-    content = turn["content"]
+    content = turn["content"] or [{"type": "text", "text": ""}]
     if len(content) == 1 and content[0]["type"] == "text":
         return {**turn, "content": content[0]["text"]}
     return turn

@@ -43,6 +43,8 @@ class MessagesFormat:
         problems = problems_by_type("messages", checked)
         if problems:
             return problems
+        if any(message["content"] == "" for message in body["messages"]):
+            problems.append("messages: user messages must have non-empty content")
         blocks = [
             block
             for message in body["messages"]

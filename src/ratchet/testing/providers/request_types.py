@@ -22,6 +22,7 @@ def problems_by_type(protocol: str, body: dict[str, Any]) -> list[str]:
     return []
 
 
+@functools.cache
 def parameters_of(protocol: str) -> frozenset[str]:
     """Return the names of a protocol's parameters."""
     return frozenset(get_type_hints(_request_type(protocol)))

@@ -96,6 +96,7 @@ class ProviderServer(LoopbackServer):
             body = orjson.loads(await request.read())
         except ValueError:
             body = {}
+        body = body if isinstance(body, dict) else {}
         self.calls += 1
         self.bodies.append(body)
         self.paths.append(wire_format.protocol)
