@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.models.protocol_client import PROTOCOLS, read_stream
 
@@ -55,6 +55,7 @@ def replies(draw: st.DrawFn) -> ChatReply:
 
 
 @every_pair
+@settings(deadline=None)
 @given(reply=replies(), size=st.integers(1, 50))
 def test_a_reply_comes_back_whole_and_streamed(
     protocol: WireProtocol, wire_format: Any, reply: ChatReply, size: int
@@ -97,6 +98,7 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @every_pair
+@settings(deadline=None)  # the SDK is loaded with the first request
 @given(messages=conversations())
 def test_any_conversation_is_one_that_the_sdk_allows(
     protocol: WireProtocol, wire_format: Any, messages: list[dict[str, Any]]

@@ -1,7 +1,7 @@
 """Server-sent events, however they are cut."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.models.sse import EventReader, ServerEvent
@@ -54,6 +54,7 @@ def test_an_event_ended_by_carriage_returns_does_not_wait() -> None:
     assert reader.feed(b"\ndata: b\r\n\r\n") == [ServerEvent("", b"b")]
 
 
+@settings(deadline=None)
 @given(
     texts=st.lists(st.binary(min_size=1).filter(lambda data: not {10, 13} & set(data)), max_size=5),
     end=st.sampled_from([b"\n", b"\r", b"\r\n"]),
