@@ -226,6 +226,14 @@ def test_a_limit_is_always_sent() -> None:
     assert encode(max_tokens=12)["max_tokens"] == 12
 
 
+@pytest.mark.parametrize(
+    ("max_tokens", "limit"), [(50, 2050), (2000, 4000), (2001, 2001), (2050, 2050), (None, 8192)]
+)
+def test_a_limit_holds_the_thinking_and_an_answer(max_tokens: int | None, limit: int) -> None:
+    """A limit that counts the thinking stays as it is; one that would leave no room for an answer grows by it."""
+    assert encode(max_tokens=max_tokens, thinking_tokens=2000)["max_tokens"] == limit
+
+
 def test_no_thinking_is_said() -> None:
     """The effort `none` turns thinking off, and is no effort here."""
     body = encode(effort="none")

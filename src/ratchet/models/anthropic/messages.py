@@ -72,13 +72,15 @@ class Messages:
     ) -> dict[str, Json]:
         """Return the body of a request.
 
-        The limit of the answer grows by the thinking's, as this protocol counts both together. A schema is sent where it can be
+        The limit counts the thinking too, as `max_tokens` does where a request has been shaped for a model; a limit that leaves an
+        answer no room beside the thinking's grows by it. A schema is sent where it can be
         closed (`close_schema`): this protocol has no form for the others.
         """
         refuse_unsupported(self, request)
         system, messages = _conversation_of(request.messages)
         thinking = _thinking_of(request)
         limit = request.max_tokens or options.max_tokens_default
+        budget = count_of(thinking, "budget_tokens")
         named = {
             "system": system or None,
             "temperature": request.temperature,
@@ -89,7 +91,7 @@ class Messages:
         }
         body: dict[str, Json] = {
             "model": model,
-            "max_tokens": limit + count_of(thinking, "budget_tokens"),
+            "max_tokens": limit if limit > budget else limit + budget,
             "messages": messages,
         }
         body |= {name: value for name, value in named.items() if value is not None}
