@@ -318,5 +318,5 @@ def test_the_limit_has_the_name_that_the_model_takes() -> None:
     assert body["max_completion_tokens"] == 5
     assert "max_tokens" not in body
     assert "stream_options" not in body
-    asked = CHAT.encode("m", request, WireOptions(), stream=True)["stream_options"]
-    assert asked == {"include_usage": True}
+    stream_options = CHAT.encode("m", request, WireOptions(), stream=True)["stream_options"]
+    assert stream_options == {"include_usage": True}

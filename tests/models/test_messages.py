@@ -31,8 +31,8 @@ def call(arguments: Any, call_id: str | None = "c1") -> dict[str, Any]:
 def encode(
     *messages: dict[str, Any], options: WireOptions = DEFAULTS, **fields: Any
 ) -> dict[str, Any]:
-    said = list(messages) or [{"role": "user", "content": "hello"}]
-    return MESSAGES.encode("m", ChatRequest(messages=said, **fields), options, stream=False)
+    conversation = list(messages) or [{"role": "user", "content": "hello"}]
+    return MESSAGES.encode("m", ChatRequest(messages=conversation, **fields), options, stream=False)
 
 
 def parse(*content: dict[str, Any], **fields: Any) -> ChatReply:

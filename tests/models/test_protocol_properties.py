@@ -84,12 +84,12 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
         made = draw(st.lists(calls, max_size=3))
         ids = [draw(st.sampled_from(["a", "b", "ü", ""])) for _ in made]
         spoken = {"role": "assistant", "content": draw(texts)}
-        asked = [
+        made_calls = [
             {"id": name, "type": "function", "function": {"name": call.name, "arguments": text}}
             for name, call in zip(ids, made, strict=True)
             for text in [draw(st.sampled_from([call.arguments, "{broken", ""]))]
         ]
-        messages.append(spoken | ({"tool_calls": asked} if asked else {}))
+        messages.append(spoken | ({"tool_calls": made_calls} if made_calls else {}))
         messages += [
             {"role": "tool", "tool_call_id": name, "content": draw(texts)}
             for name in draw(st.permutations(ids))

@@ -40,8 +40,10 @@ def encode(
     stream: bool = False,
     **fields: Any,
 ) -> dict[str, Any]:
-    said = list(messages) or [{"role": "user", "content": "hello"}]
-    return RESPONSES.encode("m", ChatRequest(messages=said, **fields), options, stream=stream)
+    conversation = list(messages) or [{"role": "user", "content": "hello"}]
+    return RESPONSES.encode(
+        "m", ChatRequest(messages=conversation, **fields), options, stream=stream
+    )
 
 
 def message(*parts: dict[str, Any] | str, **fields: Any) -> dict[str, Any]:

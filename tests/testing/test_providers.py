@@ -99,10 +99,10 @@ async def test_the_anthropic_sdk_reads_a_message(reply: ChatReply, reason: str) 
     """A message, whole and streamed, comes out of Anthropic's client as it was scripted."""
     with ProviderServer(lambda body: reply, key="key") as server:
         async with anthropic_client(server) as client:
-            asked = {"model": "m", "max_tokens": 99, "messages": HELLO}
-            whole = await client.messages.create(**asked)
-            events = [event async for event in await client.messages.create(**asked, stream=True)]
-            async with client.messages.stream(**asked) as stream:
+            params = {"model": "m", "max_tokens": 99, "messages": HELLO}
+            whole = await client.messages.create(**params)
+            events = [event async for event in await client.messages.create(**params, stream=True)]
+            async with client.messages.stream(**params) as stream:
                 put_together = await stream.get_final_message()
 
     assert [block.text for block in whole.content if block.type == "text"] == [reply.text]
@@ -215,8 +215,8 @@ async def test_a_family_refuses_what_the_real_one_refuses(
     assert server.calls == 1
     if param is not None:
         assert [refusal.details.param for refusal in server.refused] == [param]
-        said = parse_error_body(content)
-        assert said.param == param or param in said.message or family == "claude-opus-4-7"
+        error = parse_error_body(content)
+        assert error.param == param or param in error.message
 
 
 async def test_a_strict_schema_must_be_strict() -> None:
@@ -287,9 +287,9 @@ async def test_a_failure_upstream(family: str, protocol: WireProtocol, status: i
     """A provider's failure has the status that the provider gives it, and its words are read."""
     fault = ProviderFault(ErrorDetails(message="upstream broke"))
     with ProviderServer(lambda body: fault, personality=family) as server:
-        got, content = await post(protocol, server, body_with(protocol))
+        answered, content = await post(protocol, server, body_with(protocol))
 
-    assert got == status
+    assert answered == status
     if status == 200:
         with pytest.raises(ProviderFault, match="upstream broke"):
             protocol.parse(json.loads(content))

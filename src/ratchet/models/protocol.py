@@ -232,9 +232,9 @@ def refuse_unsupported(protocol: WireProtocol, request: ChatRequest) -> None:
 def merge_extra(body: dict[str, Json], extra: Mapping[str, Json]) -> None:
     """Add an endpoint's own parameters to a body; objects of both are put together, and `extra` wins elsewhere."""
     for name, value in extra.items():
-        known = body.get(name)
-        is_object = isinstance(known, dict) and isinstance(value, dict)
-        body[name] = {**known, **value} if is_object else value  # type: ignore[dict-item]  # just checked
+        present = body.get(name)
+        is_object = isinstance(present, dict) and isinstance(value, dict)
+        body[name] = {**present, **value} if is_object else value  # type: ignore[dict-item]  # just checked
 
 
 def text_of_parts(content: Any) -> str:

@@ -118,8 +118,8 @@ class ProviderServer(LoopbackServer):
         personality, protocol = self._personality, wire_format.protocol
 
         def refuse(status: int, message: str, **details: str | None) -> Refusal:
-            said = ErrorDetails(message=message, **details)
-            return Refusal(status=status, details=said, body=body)
+            error = ErrorDetails(message=message, **details)
+            return Refusal(status=status, details=error, body=body)
 
         if self._key is not None and self._key not in _keys_in(request):
             return refuse(401, "The key is not a valid one.", code="invalid_api_key")
@@ -148,8 +148,8 @@ class ProviderServer(LoopbackServer):
         """Return a request without the parameters that the protocol has not, where they are passed over."""
         if not self._personality.ignores_unknown:
             return body
-        known = wire_format.parameters()
-        return {name: value for name, value in body.items() if name in known}
+        parameters = wire_format.parameters()
+        return {name: value for name, value in body.items() if name in parameters}
 
     def _refuse(self, refusal: Refusal, wire_format: WireFormat) -> web.Response:
         style = self._personality.style
@@ -245,8 +245,8 @@ def error_body(style: str, refusal: Refusal) -> tuple[int, Any]:
         return status, {"error": {"code": status, "message": details.message, "metadata": {}}}
     kind = "BadRequestError" if style == "vllm" else "invalid_request_error"
     code: Any = status if style == "vllm" else details.code
-    said = {"message": details.message, "type": kind, "param": details.param, "code": code}
-    return status, {"error": said}
+    content = {"message": details.message, "type": kind, "param": details.param, "code": code}
+    return status, {"error": content}
 
 
 def _require_sdks() -> None:
