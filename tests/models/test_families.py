@@ -4,15 +4,16 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 import ratchet
 from ratchet.core.errors import ParameterError
-from ratchet.ladder import synthesise
+from ratchet.ladder import metric_of, synthesise
 from ratchet.levers import DecodingLever, PromptLever, Proposer
 from ratchet.models import ChatRequest, ModelPool
-from ratchet.store import EndpointSettings
+from ratchet.store import EndpointSettings, create_workspace
 from ratchet.testing import PERSONALITIES, ProviderServer
 
 TOWNS = {"France": "Paris", "Peru": "Lima", "Japan": "Tokyo", "Kenya": "Nairobi"}
@@ -44,21 +45,24 @@ def answer(body: dict[str, object]) -> "str | dict[str, object]":
 @contextmanager
 def served(
     family: str, say: Callable[[dict[str, object]], object] = answer
-) -> Iterator[tuple[ProviderServer, ModelPool]]:
-    """Yield a stand-in of a family, and a pool that knows its address and nothing else."""
+) -> Iterator[tuple[ProviderServer, EndpointSettings]]:
+    """Yield a stand-in of a family, and settings that say its address and nothing else."""
     with ProviderServer(say, personality=family) as server:
         protocol = "messages" if family.startswith("claude") else None
-        endpoint = EndpointSettings(base_url=server.url, protocol=protocol, retries=0)
-        yield server, ModelPool({"p": endpoint})
+        yield server, EndpointSettings(base_url=server.url, protocol=protocol, retries=0)
 
 
-def bench_on(pool: ModelPool, family: str, **form: object) -> ratchet.Workbench:
-    """Return a task for the family's model."""
+def bench_on(
+    root: Path, endpoint: EndpointSettings, family: str, **form: object
+) -> ratchet.Workbench:
+    """Return a task for the family's model, in a workspace that knows its endpoint."""
+    workspace = create_workspace(root)
+    protocol = f'protocol = "{endpoint.protocol}"\n' if endpoint.protocol else ""
+    settings = f'[endpoints.p]\nbase_url = "{endpoint.base_url}"\nretries = 0\n{protocol}'
+    (root / "ratchet.toml").write_text(settings, "utf-8")
     task = ratchet.Task(
         name="towns",
-        instructions="Name the capital town of the country. Answer in JSON."
-        if form
-        else "Name the capital.",
+        instructions="Name the capital. Answer in JSON." if form else "Name the capital.",
         inputs=(ratchet.InputField(name="country"),),
         answer=ratchet.AnswerForm(**form),
         metric=ratchet.MetricSpec(name="fields" if form else "match"),
@@ -66,12 +70,21 @@ def bench_on(pool: ModelPool, family: str, **form: object) -> ratchet.Workbench:
     )
     examples = [
         ratchet.Example(
-            inputs={"country": f"{country} {number}"}, reference={"town": town} if form else town
+            inputs={"country": f"{country} {number}"},
+            reference={"town": town} if form else town,
+            split=split,
         )
         for country, town in TOWNS.items()
-        for number in range(6)
+        for number, split in enumerate(("train", "train", "train", "dev", "dev", "test"))
     ]
-    return ratchet.Workbench.of(task, examples, models={f"p/{family}": pool.model(f"p/{family}")})
+    return ratchet.Workbench(
+        task,
+        examples,
+        metric=metric_of(task, workspace),
+        engine=workspace.database,
+        files=workspace.files,
+        workspace=workspace,
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -84,10 +97,12 @@ def bench_on(pool: ModelPool, family: str, **form: object) -> ratchet.Workbench:
     ],
     ids=["text", "json", "tool"],
 )
-def test_a_family_is_measured_without_a_setting(family: str, form: dict[str, object]) -> None:
+def test_a_family_is_measured_without_a_setting(
+    tmp_path: Path, family: str, form: dict[str, object]
+) -> None:
     """Text, JSON and tool calls: each answer is right, and after what is learnt from the first there is a call an answer."""
-    with served(family) as (server, pool):
-        bench = bench_on(pool, family, **form)
+    with served(family) as (server, endpoint):
+        bench = bench_on(tmp_path, endpoint, family, **form)
         train = bench.split("train")
 
         measured = bench.measure(bench.start(), "train")
@@ -101,7 +116,7 @@ def test_a_family_is_measured_without_a_setting(family: str, form: dict[str, obj
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_proposes_and_writes_examples(family: str) -> None:
+def test_a_family_proposes_and_writes_examples(tmp_path: Path, family: str) -> None:
     """Proposals and made-up examples ask for a temperature that only helps: where it is refused it is left out."""
     fresh = iter(range(10_000))
 
@@ -118,8 +133,8 @@ def test_a_family_proposes_and_writes_examples(family: str) -> None:
             }
         )
 
-    with served(family, say) as (server, pool):
-        bench = bench_on(pool, family)
+    with served(family, say) as (server, endpoint):
+        bench = bench_on(tmp_path, endpoint, family)
 
         async def write(models: ModelPool) -> object:
             evidence = bench.ground(models, ratchet.Budget()).evidence
@@ -135,10 +150,10 @@ def test_a_family_proposes_and_writes_examples(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_draws_several_samples(family: str) -> None:
+def test_a_family_draws_several_samples(tmp_path: Path, family: str) -> None:
     """The decoding lever leaves the temperature to a model that takes none, and no way of it is refused."""
-    with served(family) as (server, pool):
-        bench = bench_on(pool, family)
+    with served(family) as (server, endpoint):
+        bench = bench_on(tmp_path, endpoint, family)
         bench.measure(bench.start())
         known = len(server.refused)
 
@@ -151,11 +166,11 @@ def test_a_family_draws_several_samples(family: str) -> None:
 async def test_a_named_temperature_that_is_refused_is_an_error() -> None:
     """A candidate that says 0 is never asked as another one: the error names the parameter and the way out."""
     request = ChatRequest(messages=[{"role": "user", "content": "Peru"}], temperature=0.0)
-    with served("claude-opus-4-7") as (server, pool):
+    with served("claude-opus-4-7") as (server, endpoint):
         with pytest.raises(
             ParameterError, match=r"temperature = 0.0.*decoding: {temperature: null}"
         ):
-            await pool.model("p/claude-opus-4-7").chat(request)
+            await ModelPool({"p": endpoint}).model("p/claude-opus-4-7").chat(request)
 
         assert server.calls == 0  # it is known before anything is sent
 
@@ -188,7 +203,8 @@ async def test_a_tool_by_responses_alone_is_asked_there() -> None:
     """A model that takes no tools in chat completions is asked by the other protocol, and the reply says so."""
     tool = {"type": "function", "function": {"name": "name", "parameters": SCHEMA}}
     request = ChatRequest(messages=[{"role": "user", "content": "Peru"}], tools=[tool])
-    with served("gpt-6-astra") as (server, pool):
+    with served("gpt-6-astra") as (server, endpoint):
+        pool = ModelPool({"p": endpoint})
         reply = await pool.model("p/gpt-6-astra").chat(request)
 
         assert reply.tool_calls[0].name == "name"
@@ -200,7 +216,8 @@ async def test_a_tool_by_responses_alone_is_asked_there() -> None:
 async def test_an_answer_cut_off_while_thinking_is_told_from_one_that_is_too_long() -> None:
     """A limit for the answer leaves room for thinking beside it, where the model is known to think."""
     request = ChatRequest(messages=[{"role": "user", "content": "Peru"}], max_tokens=8)
-    with served("gpt-6.2-sol") as (server, pool):
+    with served("gpt-6.2-sol") as (server, endpoint):
+        pool = ModelPool({"p": endpoint})
         reply = await pool.model("p/gpt-6.2-sol").chat(request)
 
         assert reply.text == "Lima"

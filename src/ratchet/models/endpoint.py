@@ -100,6 +100,7 @@ class EndpointModel:
         self.capabilities = capabilities or Capabilities()
         self._remember = remember
         self._wire: Wire | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._key = ""
         self._rng = random.Random()  # jitter, not secrecy
 
@@ -111,9 +112,9 @@ class EndpointModel:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._wire:
+        if self._wire and self._loop is asyncio.get_running_loop():
             await self._wire.close()
-            self._wire = None
+        self._wire = None
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return an estimate: an endpoint's tokenizer is unknown."""
@@ -414,6 +415,9 @@ class EndpointModel:
         return join_url(self._base_url, path)
 
     def _open(self) -> Wire:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:  # connections belong to the loop that opened them, and that one has ended
+            self._wire, self._loop = None, loop
         if self._wire is None:
             if self._key_env:
                 self._key = self._read_key(self._key_env)

@@ -105,7 +105,11 @@ def _without_refused(
     name: str, request: ChatRequest, capabilities: Capabilities
 ) -> tuple[ChatRequest, list[str]]:
     """Return the request without what the model does not take, and the names of what was left out."""
-    changes: dict[str, None] = {}
+    changes: dict[str, None] = {
+        field: None  # 1 is what such a model does anyway, and some refuse the very name
+        for field in ("temperature", "top_p")
+        if getattr(request, field) == 1 and getattr(capabilities, field) is False
+    }
     for field, reason in _refused(request, capabilities).items():
         if field not in request.optional:
             raise ParameterError(
@@ -122,7 +126,7 @@ def _refused(request: ChatRequest, capabilities: Capabilities) -> Mapping[str, s
     refused: dict[str, str] = {}
     for field in ("temperature", "top_p", "seed", "logprobs"):
         value, takes = getattr(request, field), getattr(capabilities, field)
-        if value is None or (field in ("temperature", "top_p") and value == 1):  # the default
+        if value is None or (field in ("temperature", "top_p") and value == 1):
             continue
         if takes is False:
             refused[field] = _source(capabilities, field)
