@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import openai
 import pytest
+from tests.gateway.test_contract import serving
 
 import ratchet
 from ratchet.core.errors import ParameterError
+from ratchet.gateway import Gateway
 from ratchet.ladder import metric_of, synthesise
 from ratchet.levers import DecodingLever, PromptLever, Proposer
 from ratchet.models import ChatRequest, ModelPool
-from ratchet.store import EndpointSettings, create_workspace
+from ratchet.store import EndpointSettings, create_workspace, open_database
 from ratchet.testing import PERSONALITIES, ProviderServer
 
 TOWNS = {"France": "Paris", "Peru": "Lima", "Japan": "Tokyo", "Kenya": "Nairobi"}
@@ -224,3 +227,67 @@ async def test_an_answer_cut_off_while_thinking_is_told_from_one_that_is_too_lon
         assert server.bodies[0]["max_completion_tokens"] > 64
         assert "max_tokens" not in server.bodies[0]
         await pool.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_judges(tmp_path: Path, family: str) -> None:
+    """A judge's grade is forced into its form in each family's own way, and every answer gets one."""
+
+    def say(body: dict[str, object]) -> str:
+        text = json.dumps(body)
+        return json.dumps({"reason": "", "grade": "pass"}) if "grade" in text else said(body)
+
+    with served(family, say) as (_, endpoint):
+        plain = bench_on(tmp_path, endpoint, family)
+        options = {"rubric": "It is the capital.", "judges": [f"p/{family}"]}
+        task = plain.task.model_copy(
+            update={"metric": ratchet.MetricSpec(name="judge", options=options)}
+        )
+        bench = ratchet.Workbench(
+            task,
+            plain.examples,
+            metric=metric_of(task, plain.workspace),
+            engine=plain.engine,
+            files=plain.files,
+            workspace=plain.workspace,
+        )
+
+        measured = bench.measure(bench.start())
+
+        assert (measured.score, len(measured.missing)) == (1.0, 0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_served(tmp_path: Path, family: str) -> None:
+    """The gateway sends an endpoint what a client names and nothing beside it; the SDK gets the reply, whole and streamed."""
+    with served(family) as (server, endpoint):
+        engine = open_database(f"sqlite:///{tmp_path / 'r.db'}")
+        gateway = Gateway(engine, lambda: ModelPool({"p": endpoint}), names=())
+        with serving(gateway) as url:
+            client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+            messages = [{"role": "user", "content": "Peru"}]
+
+            whole = client.chat.completions.create(model=f"p/{family}", messages=messages)
+            pieces = client.chat.completions.create(
+                model=f"p/{family}", messages=messages, stream=True
+            )
+
+            assert whole.choices[0].message.content == "Lima"
+            text = "".join(p.choices[0].delta.content or "" for p in pieces if p.choices)
+            assert text == "Lima"
+        engine.dispose()
+        assert not server.refused
+        named = set().union(*server.bodies) - {"model", "messages", "stream", "stream_options"}
+        assert named <= {"max_tokens"}  # which Messages demands
+
+
+def test_a_trial_says_how_it_was_asked(tmp_path: Path) -> None:
+    """What was sent otherwise than the candidate says stands in each trial, also once it is read back."""
+    form = {"kind": "tool", "tool": "name", "json_schema": SCHEMA}
+    with served("gpt-6-astra") as (_, endpoint):
+        bench = bench_on(tmp_path, endpoint, "gpt-6-astra", **form)
+
+        trials = bench.measure(bench.start()).trials
+
+        assert all(trial.sent["protocol"] == "responses" for trial in trials)
+        assert all(trial.usage.reasoning_tokens == 64 for trial in trials)

@@ -370,7 +370,8 @@ class EndpointModel:
         lesson = learn_from_refusal(refusal.details, body, self.capabilities)
         if lesson is None:
             raise refusal.error from refusal
-        is_new = getattr(self.capabilities, lesson.field) != lesson.value
+        known = getattr(self.capabilities, lesson.field)
+        is_new = (list(known) if isinstance(known, tuple) else known) != lesson.value
         self.capabilities = self.capabilities.updated("learned", **{lesson.field: lesson.value})
         is_lasting = "invalid schema" not in lesson.reason.lower()  # else it is about one schema
         if is_new and is_lasting:
@@ -416,7 +417,9 @@ class EndpointModel:
 
     def _open(self) -> Wire:
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:  # connections belong to the loop that opened them, and that one has ended
+        if (
+            self._loop is not loop
+        ):  # connections belong to the loop that opened them, and that one has ended
             self._wire, self._loop = None, loop
         if self._wire is None:
             if self._key_env:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from ratchet.core import Json
@@ -31,7 +32,8 @@ UNSUPPORTED = re.compile(
 TOO_LONG = re.compile(
     r"context[_ ](length|window)|maximum context|too (long|many tokens)", re.IGNORECASE
 )
-WEAKER = {"strict": "schema", "schema": "object", "object": "none"}
+FORMS = ("strict", "schema", "object", "none")
+WEAKER = dict(pairwise(FORMS))
 """What is tried where a way of forcing JSON is refused."""
 
 
@@ -94,8 +96,7 @@ def _learned(
 ) -> tuple[str, Any] | None:
     """Return the field of `Capabilities` that a refused parameter sets, and its value."""
     if name in ("max_tokens", "max_completion_tokens"):
-        other = "max_completion_tokens" if name == "max_tokens" else "max_tokens"
-        return None if capabilities.max_tokens_name == other else ("max_tokens_name", other)
+        return "max_tokens_name", "max_completion_tokens" if name == "max_tokens" else "max_tokens"
     if name in SIMPLE:
         return SIMPLE[name], False
     if name in ("response_format", "text", "output_config"):
@@ -117,6 +118,9 @@ def _weaker_form(body: Mapping[str, Json], capabilities: Capabilities) -> tuple[
     elif isinstance(form, Mapping) and (form.get("json_schema") or {}).get("strict") is False:
         now = "schema"
     weaker = WEAKER.get(now)
+    known = capabilities.structured
+    if weaker and known and FORMS.index(known) > FORMS.index(weaker):
+        weaker = known  # another call under way has learnt more meanwhile
     return ("structured", weaker) if weaker else None
 
 

@@ -46,7 +46,7 @@ SETTINGS = """\
 
 [models]
 default = "local:nano"        # the student of a new task
-# teacher = "openai/gpt-4.1"
+# teacher = "openai/gpt-6.1-sol"
 
 [endpoints.openai]
 base_url = "https://api.openai.com/v1"
@@ -54,7 +54,11 @@ key_env = "OPENAI_API_KEY"
 # concurrency = 64            # calls under way at once
 # protocol = "responses"      # chat (the default), responses or messages (Anthropic's, the default at api.anthropic.com)
 # models."my-model" = { temperature = false, efforts = ["low", "high"] }   # what a model takes, where nothing that is known says so
-# price = { input = 0.40, output = 1.60, training = 3.00 }   # dollars a million tokens, where the built-in table has no price
+# price = { input = 0.40, output = 1.60, cached_input = 0.10, training = 3.00 }   # dollars a million tokens, where the built-in table has no price
+
+# [endpoints.anthropic]
+# base_url = "https://api.anthropic.com/v1"   # spoken to by Messages, Anthropic's own protocol
+# key_env = "ANTHROPIC_API_KEY"
 
 # [endpoints.mine]
 # base_url = "http://127.0.0.1:8000/v1"
@@ -77,7 +81,7 @@ key_env = "OPENAI_API_KEY"
 # log = "durable"             # no reply ends before it is in the log; "fast" may lose the last twentieth of a second on a kill
 # redact = ["secrets", "pii"] # blacked out in the log
 # cache_s = 300               # the same request again gets the same reply
-# fallbacks = { "openai/gpt-4.1" = ["local:nano"] }
+# fallbacks = { "openai/gpt-6.1-sol" = ["local:nano"] }
 
 # [notice]                     # told when a fine-tuning job ends
 # webhook = "https://example.org/hook"      # signed by the standard of webhooks; the secret is in a variable
