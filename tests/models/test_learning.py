@@ -104,7 +104,7 @@ def test_other_refusals_teach_nothing(details: ErrorDetails) -> None:
         (b'{"error": "flat"}', "flat"),
         (b'[{"error": {"message": "in a list"}}]', "in a list"),
         (b'{"object": "error", "message": "at the top"}', "at the top"),
-        (b'{"detail": [{"msg": "wrong"}]}', '[{"msg":"wrong"}]'),
+        (b'{"detail": [{"msg": "wrong"}]}', "wrong"),
         (b'{"error": {"message": null}}', '{"error": {"message": null}}'),
         (b"<html>", "<html>"),
         (b"", "no message"),
