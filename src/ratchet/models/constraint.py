@@ -12,13 +12,16 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from ratchet.core import Json
 from ratchet.core.errors import TaskError
 from ratchet.models.chat import ChatRequest
+from ratchet.models.tool_format import ToolForm
+from ratchet.models.tool_values import GrammarBuilder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Constraint", "grammar_of", "guide"]
 
-COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+ANY_TOOL = "required"
+"""The tool choice that leaves it to the model which tool it calls, where no tool has this name."""
 
 
 def guide(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> LLTokenizer:
@@ -26,31 +29,50 @@ def guide(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> LLTokenizer:
     return llguidance.hf.from_tokenizer(tokenizer, n_vocab=vocabulary)
 
 
-def grammar_of(request: ChatRequest) -> str | None:
+def grammar_of(
+    request: ChatRequest, form: ToolForm, tokenizer: "PreTrainedTokenizerBase"
+) -> str | None:
     """Return the grammar that the reply must follow, or None where it is free.
+
+    Args:
+        request: Names the tool that must be called, or says "required" for any of its tools, or holds a schema.
+        form: How the model writes calls.
+        tokenizer: Marks that are tokens of it are forced as tokens.
 
     Raises: TaskError if the schema is one that the decoder cannot follow.
     """
     if request.tool_choice:
-        tool = next(
-            (t for t in request.tools or [] if t["function"]["name"] == request.tool_choice), None
-        )
-        if tool is None:
-            raise TaskError(
-                f"tool_choice names {request.tool_choice!r}, which is not among the tools of the request"
-            )
-        head = json.dumps(f'{{"name":"{request.tool_choice}","arguments":')
-        schema = json.dumps({**tool["function"]["parameters"], "x-guidance": COMPACT})
-        grammar: str = LLMatcher.grammar_from_lark(
-            f'start: <tool_call> {head} args "}}" </tool_call>\nargs: %json {schema}\n'
-        )
+        tools = chosen_tools(request)
+        tokens = tokenizer.get_added_vocab()
+        special = {str(one) for one in tokenizer.added_tokens_decoder.values() if one.special}
+        builder = GrammarBuilder(tokens, frozenset(special & tokens.keys()))
+        start = builder.rule(*(form.force(builder, tool) for tool in tools))
+        grammar: str = LLMatcher.grammar_from_lark(builder.build(start))
     elif request.json_schema:
+        compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
         grammar = LLMatcher.grammar_from_json_schema(
-            json.dumps({**request.json_schema, "x-guidance": COMPACT})
+            json.dumps({**request.json_schema, "x-guidance": compact})
         )
     else:
         return None
     return grammar
+
+
+def chosen_tools(request: ChatRequest) -> list[dict[str, Json]]:
+    """Return the tools of which one must be called: the one that is named, or all of them.
+
+    Raises: TaskError if there is none.
+    """
+    tools = request.tools or []
+    named = [tool for tool in tools if tool["function"]["name"] == request.tool_choice]
+    if named:
+        return named[:1]
+    if request.tool_choice == ANY_TOOL and tools:
+        return tools
+    names = ", ".join(repr(tool["function"]["name"]) for tool in tools) or "none"
+    raise TaskError(
+        f"tool_choice names {request.tool_choice!r}, which is not among the tools of the request ({names})"
+    )
 
 
 class Constraint:
