@@ -96,7 +96,8 @@ class ChatFormat:
             return self._apply(messages, None, is_prompt)
         if not self._calls.is_native:
             return self._apply(self._in_words(messages, tools), None, is_prompt)
-        given = [self._given(message, place) for place, message in enumerate(named(messages))]
+        said = named(self.split_calls(messages))
+        given = [self._given(message, place) for place, message in enumerate(said)]
         return self._apply(given, [filled(tool) for tool in tools or ()] or None, is_prompt)
 
     def turn(self, messages: Sequence[Message], tools: Sequence[Json] | None) -> tuple[str, str]:
@@ -184,6 +185,11 @@ class ChatFormat:
         """What the template writes between a prompt and an answer in words, such as an empty thought."""
         return self._words[0]
 
+    @property
+    def ending(self) -> str:
+        """What the template writes after an answer in words."""
+        return self._words[1]
+
     @cached_property
     def lead_of_calls(self) -> str:
         """What the template writes between a prompt and a call, as far as an answer in words begins with it too."""
@@ -237,7 +243,7 @@ class ChatFormat:
 
     def _find_form(self, way: _Calls) -> ToolForm | None:
         """Return the form of the template's calls if it is given arguments, and ids, in this way."""
-        ending = self._words[1]
+        ending = self.ending
         call_id = CALL_IDS[way.takes_short_ids]
 
         def write(calls: Sequence[tuple[str, Json]]) -> str:

@@ -30,7 +30,10 @@ def guide(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> LLTokenizer:
 
 
 def grammar_of(
-    request: ChatRequest, form: ToolForm, tokenizer: "PreTrainedTokenizerBase"
+    request: ChatRequest,
+    form: ToolForm,
+    tokenizer: "PreTrainedTokenizerBase",
+    guided: LLTokenizer,
 ) -> str | None:
     """Return the grammar that the reply must follow, or None where it is free.
 
@@ -38,14 +41,19 @@ def grammar_of(
         request: Names the tool that must be called, or says "required" for any of its tools, or holds a schema.
         form: How the model writes calls.
         tokenizer: Marks that are tokens of it are forced as tokens.
+        guided: The same, from `guide`.
 
     Raises: TaskError if the schema is one that the decoder cannot follow.
     """
     if request.tool_choice:
         tools = chosen_tools(request)
         tokens = tokenizer.get_added_vocab()
-        special = {str(one) for one in tokenizer.added_tokens_decoder.values() if one.special}
-        builder = GrammarBuilder(tokens, frozenset(special & tokens.keys()))
+        special = {
+            mark
+            for mark, token in tokens.items()
+            if token < guided.vocab_size and guided.is_special_token(token)
+        }
+        builder = GrammarBuilder(tokens, frozenset(special))
         start = builder.rule(*(form.force(builder, tool) for tool in tools))
         grammar: str = LLMatcher.grammar_from_lark(builder.build(start))
     elif request.json_schema:

@@ -198,7 +198,7 @@ class Engine:
     def _grammar(self, request: ChatRequest) -> str | None:
         if not request.tool_choice and not request.json_schema:
             return None
-        return grammar_of(request, self._format.form, self._tokenizer)
+        return grammar_of(request, self._format.form, self._tokenizer, self._guide)
 
     def _limit(self, request: ChatRequest, taken: int) -> int:
         """Return as many new tokens as are wanted, and the model has places for."""

@@ -37,7 +37,7 @@ class GrammarBuilder:
 
     Args:
         tokens: Ids of the tokenizer's added tokens by their text: a mark that is a token is forced as this token.
-        special: Those of them that no text can be read as.
+        special: Those of them that the decoder never takes for text.
     """
 
     def __init__(self, tokens: Mapping[str, int], special: frozenset[str] = frozenset()) -> None:
@@ -217,6 +217,17 @@ def quantifier(schema: Json) -> str:
     return f"{{{shortest or 0},{'' if longest is None else longest}}}"
 
 
+class _PythonText(TextStyle):
+    """A text as Python shows it: between double quotes where it holds a single one."""
+
+    def force(self, builder: GrammarBuilder, schema: Json) -> str:
+        count = quantifier(schema)
+        single, double = (
+            rf"/{quote}([^{quote}\\\n]|\\[\\'nrt]){count}{quote}/" for quote in ("'", '"')
+        )
+        return builder.rule(single, double)
+
+
 @dataclass(frozen=True)
 class PythonNotation:
     """Lists and objects as Python shows them."""
@@ -240,7 +251,7 @@ class PythonNotation:
 
     def force(self, builder: GrammarBuilder, schema: Json, root: Json) -> str:
         """Return what matches any value of a schema."""
-        text = TextStyle("'", "'", is_escaped=True)
+        text = _PythonText("'", "'", is_escaped=True)
         words = {True: "True", False: "False", None: "None"}
         return force_nested(builder, schema, root, Pieces(text, words, ", ", ": ", repr, repr))
 
@@ -432,15 +443,25 @@ def force_nested(builder: GrammarBuilder, schema: Json, root: Json, pieces: Piec
         if "const" in one:
             return builder.literal(pieces.write(one["const"]))
         if one.get("type") == "array":
-            item = force(one.get("items") if isinstance(one.get("items"), dict) else {})
-            separator = builder.literal(pieces.item_separator)
-            filled = f'"[" {item} ({separator} {item})* "]"'
-            return filled if one.get("minItems") else f'{filled} | "[" "]"'
+            items = one.get("items")
+            return force_array(
+                builder, one, pieces, force(items if isinstance(items, dict) else {})
+            )
         if one.get("type") == "object":
             return force_object(builder, one, pieces, force)
         return force_scalar(builder, one, pieces.text, pieces.words)
 
     return force(schema)
+
+
+def force_array(builder: GrammarBuilder, schema: Json, pieces: Pieces, item: str) -> str:
+    """Return what matches as many items as a schema allows."""
+    fewest, most = schema.get("minItems") or 0, schema.get("maxItems")
+    if most == 0:
+        return '"[" "]"'
+    more = f"{{{max(0, fewest - 1)},{'' if most is None else most - 1}}}"
+    filled = f'"[" {item} ({builder.literal(pieces.item_separator)} {item}){more} "]"'
+    return filled if fewest else f'{filled} | "[" "]"'
 
 
 def force_object(
