@@ -8,13 +8,13 @@ import pytest
 from jsonschema import Draft202012Validator
 from llguidance import LLMatcher
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
+from tests.models.templates import NATIVE, TEMPLATES, called, tokenizer_of
 
 from ratchet.core.errors import TaskError
 from ratchet.models import ChatReply, ChatRequest
 from ratchet.models.chat_template import chat_format_of
 from ratchet.models.constraint import grammar_of, guide
 from ratchet.models.engine import prompt_of, reply
-from tests.models.templates import NATIVE, TEMPLATES, called, tokenizer_of
 
 SCHEMA = {
     "type": "object",
@@ -245,7 +245,7 @@ def test_what_only_looks_like_a_call_is_text(template, text):
 def test_a_choice_that_is_not_there_is_refused():
     """The message names the choice and the tools; a tool that is called `required` is taken by its name."""
     tokenizer = tokenizer_of("qwen2_5")
-    with pytest.raises(TaskError, match="'give'.*'file_thing'"):
+    with pytest.raises(TaskError, match=r"'give'.*'file_thing'"):
         matcher_of(tokenizer, asked(tool_choice="give"))
     with pytest.raises(TaskError, match="none"):
         matcher_of(tokenizer, asked(tools=(), tool_choice="required"))

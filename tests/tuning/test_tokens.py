@@ -1,13 +1,13 @@
 """Training rows over the chat templates that TRL ships: what is taught is what serving would want to follow its own prompt."""
 
 import pytest
+from tests.models.templates import TEMPLATES, called, tokenizer_of
 
 from ratchet.core.errors import TuningError
 from ratchet.models import NANO, ChatRequest
 from ratchet.models.engine import prompt_of
 from ratchet.tuning import Conversation, conversation_rows
 from ratchet.tuning.tokens import IGNORED
-from tests.models.templates import TEMPLATES, called, tokenizer_of
 
 TOOL = {
     "type": "function",
@@ -110,7 +110,7 @@ def test_a_template_that_refuses_is_a_sentence():
     tokenizer = tokenizer_of("gemma")
     messages = ({"role": "system", "content": "Be kind."}, USER, said("Two."))
 
-    with pytest.raises(TuningError, match="system, user, assistant.*System role not supported"):
+    with pytest.raises(TuningError, match=r"system, user, assistant.*System role not supported"):
         conversation_rows(Conversation(messages), tokenizer)
 
 

@@ -5,7 +5,6 @@ written in its own form; for any other the tools stand in the system message, ca
 the user says next.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,18 @@ from typing import TYPE_CHECKING, Any
 from ratchet.core import Json
 from ratchet.models.chat import ChatRequest
 from ratchet.models.tool_format import CALL_ID, PLAIN, ReadCall, ToolForm
+from ratchet.models.tool_grammar import MARK
+from ratchet.models.tool_messages import (
+    as_object,
+    fill_in,
+    in_parts,
+    in_words,
+    name_results,
+    short_id,
+    split_calls,
+)
 from ratchet.models.tool_probe import PROBE_TOOL, find_form
-from ratchet.models.tool_values import COMPACT, MARK, SPACED
+from ratchet.models.tool_values import COMPACT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,12 +35,6 @@ __all__ = ["ChatFormat", "TemplateMismatchError", "chat_format_of"]
 
 Message = dict[str, Json]
 
-TOOLS_IN_WORDS = """You can call these tools:
-{tools}
-
-To call a tool, answer with nothing but JSON of this form:
-{{"name": <the tool's name>, "arguments": <an object with its arguments>}}"""
-RESULT_IN_WORDS = "Result of the tool {name}: {content}"
 QUESTION, WORDS, RESULT = "probequestion", "probewords", "proberesult"
 CALL_IDS = ("call_1", "call00001")
 """Ids for a probe; some templates take none but those of nine letters and digits."""
@@ -95,10 +98,12 @@ class ChatFormat:
         if not tools and not has_calls:
             return self._apply(messages, None, is_prompt)
         if not self._calls.is_native:
-            return self._apply(self._in_words(messages, tools), None, is_prompt)
-        said = named(self.split_calls(messages))
+            return self._apply(
+                in_words(messages, tools, takes_system=self._takes_system), None, is_prompt
+            )
+        said = name_results(self.split_calls(messages))
         given = [self._given(message, place) for place, message in enumerate(said)]
-        return self._apply(given, [filled(tool) for tool in tools or ()] or None, is_prompt)
+        return self._apply(given, [fill_in(tool) for tool in tools or ()] or None, is_prompt)
 
     def turn(self, messages: Sequence[Message], tools: Sequence[Json] | None) -> tuple[str, str]:
         """Return the prompt before the last message, which is the assistant's, and what is to follow the prompt.
@@ -110,28 +115,9 @@ class ChatFormat:
         return prompt, following(prompt, whole)
 
     def split_calls(self, messages: Sequence[Message]) -> list[Message]:
-        """Return messages in which no turn holds more calls than the template writes: each call stands before its result."""
-        if self._calls.form.joint is not None:
-            return list(messages)
-        parted: list[Message] = []
-        moved: set[int] = set()
-        for place, message in enumerate(messages):
-            calls = message.get("tool_calls") or ()
-            if place in moved:
-                continue
-            if len(calls) < 2:
-                parted.append(message)
-                continue
-            for number, call in enumerate(calls):
-                content = message.get("content") if number == 0 else ""
-                parted.append({**message, "content": content, "tool_calls": [call]})
-                for at in range(place + 1, len(messages)):
-                    if messages[at]["role"] != "tool":
-                        break
-                    if messages[at].get("tool_call_id") == call.get("id") and at not in moved:
-                        parted.append(messages[at])
-                        moved.add(at)
-        return parted
+        """Return messages in which no turn holds more calls than the template writes."""
+        is_single = self.form.joint is None
+        return split_calls(messages) if is_single else list(messages)
 
     # -- replies
 
@@ -327,38 +313,6 @@ class ChatFormat:
             "function": {**function, "arguments": arguments},
         }
 
-    def _in_words(self, messages: Sequence[Message], tools: Sequence[Json] | None) -> list[Message]:
-        """Return messages without tools and calls: all that they say is text."""
-        said: list[Message] = []
-        for message in named(messages):
-            role, content = message["role"], message.get("content") or ""
-            if role == "tool" and not content:
-                continue
-            if role == "tool":
-                words = RESULT_IN_WORDS.format(name=message["name"], content=content)
-                said.append({"role": "user", "content": words})
-                continue
-            if calls := message.get("tool_calls"):
-                written = [
-                    (c["function"]["name"], as_object(c["function"]["arguments"])) for c in calls
-                ]
-                content = "\n".join([*([content] if content else []), PLAIN.write(written)])
-            kept = {k: v for k, v in message.items() if k not in ("tool_calls", "name")}
-            said.append({**kept, "content": content})
-        told = self._tell(said, tools) if tools else said
-        return merged(told)
-
-    def _tell(self, messages: Sequence[Message], tools: Sequence[Json]) -> list[Message]:
-        """Return messages of which the first tells of the tools."""
-        lines = "\n".join(SPACED.write(tool["function"]) for tool in tools)
-        words = TOOLS_IN_WORDS.format(tools=lines)
-        first = messages[0] if messages else {"role": "user", "content": ""}
-        if first["role"] == "system":
-            return [{**first, "content": f"{first['content']}\n\n{words}"}, *messages[1:]]
-        if self._takes_system:
-            return [{"role": "system", "content": words}, *messages]
-        return [{**first, "content": f"{words}\n\n{first['content']}"}, *messages[1:]]
-
 
 FENCES = re.compile(r"<\|python_tag\|>|```(?:json)?")
 """What some models put around a call that has no marks of its own."""
@@ -411,64 +365,6 @@ def called(calls: Sequence[tuple[str, Json]], way: _Calls) -> Message:
             for name, arguments in calls
         ],
     }
-
-
-def as_object(arguments: Json) -> Json:
-    """Return a call's arguments as an object; what is none stands in one."""
-    if isinstance(arguments, dict):
-        return arguments
-    try:
-        value = json.loads(arguments)
-    except (TypeError, ValueError, RecursionError):
-        value = arguments
-    return value if isinstance(value, dict) else {"value": value}
-
-
-def named(messages: Sequence[Message]) -> list[Message]:
-    """Return messages in which each tool's result says which tool gave it."""
-    names: dict[Json, str] = {}
-    last = "tool"
-    said = []
-    for message in messages:
-        for call in message.get("tool_calls") or ():
-            last = call["function"]["name"]
-            names[call.get("id")] = last
-        if message["role"] == "tool" and not message.get("name"):
-            message = {**message, "name": names.get(message.get("tool_call_id"), last)}
-        said.append(message)
-    return said
-
-
-def merged(messages: Sequence[Message]) -> list[Message]:
-    """Return messages in which the user never speaks twice in a row."""
-    said: list[Message] = []
-    for message in messages:
-        if said and message["role"] == said[-1]["role"] == "user":
-            both = f"{said[-1]['content']}\n\n{message['content']}"
-            said[-1] = {**said[-1], "content": both}
-        else:
-            said.append(message)
-    return said
-
-
-def in_parts(messages: Sequence[Message]) -> list[Message]:
-    """Return messages whose content is a list with one part."""
-    return [{**m, "content": [{"type": "text", "text": m.get("content") or ""}]} for m in messages]
-
-
-def filled(tool: Json) -> Json:
-    """Return a tool with all that templates look for in it."""
-    function = tool["function"]
-    parameters = {"type": "object", "properties": {}, **(function.get("parameters") or {})}
-    return {**tool, "function": {**function, "parameters": parameters}}
-
-
-def short_id(name: str) -> str:
-    """Return an id of nine letters and digits, the same for the same one."""
-    letters = re.sub(r"[^A-Za-z0-9]", "", name)
-    if len(letters) == 9:
-        return letters
-    return hashlib.sha256(name.encode()).hexdigest()[:9]
 
 
 def begins_at(text: str, mark: str) -> int:

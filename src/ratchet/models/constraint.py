@@ -13,7 +13,7 @@ from ratchet.core import Json
 from ratchet.core.errors import TaskError
 from ratchet.models.chat import ChatRequest
 from ratchet.models.tool_format import ToolForm
-from ratchet.models.tool_values import GrammarBuilder
+from ratchet.models.tool_grammar import GrammarBuilder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

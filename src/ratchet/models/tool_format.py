@@ -12,15 +12,13 @@ from functools import cached_property
 
 from ratchet.core import Json
 from ratchet.models.chat import ToolCall
-from ratchet.models.tool_values import (
-    COMPACT,
-    SPACED,
+from ratchet.models.tool_grammar import (
     GrammarBuilder,
-    JsonNotation,
-    Values,
+    escape,
+    quantifier,
     resolve_alternatives,
-    sort_keys,
 )
+from ratchet.models.tool_values import COMPACT, SPACED, JsonNotation, Values, sort_keys
 from ratchet.store.writer import storable
 
 __all__ = ["CALL_ID", "NAME", "PLAIN", "KeyedArguments", "ReadCall", "ToolForm", "plain_schema"]
@@ -320,19 +318,12 @@ def force_value(
 
 def force_up_to(builder: GrammarBuilder, schema: Json, delimiter: str) -> str:
     """Return what matches any text up to the first time that `delimiter` stands in it, and this."""
-    shortest, longest = schema.get("minLength") or 0, schema.get("maxLength")
-    count = "*" if not shortest and longest is None else f"{{{shortest},{longest or ''}}}"
+    count = quantifier(schema)
     before, special = builder.split_at_special(delimiter)
     if not before:
         return f"{builder.rule(f'/(?s:.{count})/')} {builder.literal(special)}"
     lazy = builder.rule(f"/(?s:.{count}){escape(before)}/", attributes="[lazy]")
     return f"{lazy} {builder.literal(special)}"
-
-
-def escape(text: str) -> str:
-    """Return a pattern of llguidance's for a text."""
-    names = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-    return "".join(names.get(c) or (f"\\{c}" if c in r"\.+*?()|[]{}^$/#&-~" else c) for c in text)
 
 
 def plain_schema(tool: Mapping[str, Json]) -> Json:

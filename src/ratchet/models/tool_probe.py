@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from ratchet.core import Json
 from ratchet.models.tool_format import CALL_ID, NAME, KeyedArguments, ToolForm
+from ratchet.models.tool_grammar import MARK
 from ratchet.models.tool_values import (
     COMPACT,
-    MARK,
     SPACED,
     MarkedNotation,
     Notation,
