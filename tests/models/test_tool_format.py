@@ -254,3 +254,92 @@ def test_a_choice_that_is_not_there_is_refused():
     request = asked(tools=(TOOL, named), tool_choice="required")
 
     assert calls_in(tokenizer, request, sample(tokenizer, request, 1))[1] == [("required", {})]
+
+
+BRACKETS = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}"
+    "[INST]{{ m.content }}[/INST]{% elif m.tool_calls %}[TOOL_CALLS][{% for c in m.tool_calls %}{% if c.id | length != 9 %}"
+    "{{ raise_exception('ids have nine letters') }}{% endif %}"
+    '{"name": {{ c.function.name | tojson }}, "arguments": {{ c.function.arguments | tojson }}, "id": "{{ c.id }}"}'
+    "{% if not loop.last %}, {% endif %}{% endfor %}]{{ eos_token }}{% elif m.role == 'tool' %}"
+    "[TOOL_RESULTS]{{ m.content }} {{ m.tool_call_id }}[/TOOL_RESULTS]{% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+"""A list of calls after a mark, each with an id of nine letters."""
+BARE_NAME = (
+    "{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}{{ tools | tojson if tools }}[/INST]{% elif m.tool_calls %}"
+    "{% for c in m.tool_calls %}[TOOL_CALLS]{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}{% endfor %}{{ eos_token }}"
+    "{% else %}{{ m.content }}{{ eos_token if m.role == 'assistant' }}{% endif %}{% endfor %}"
+)
+"""A mark, a name, a mark, and arguments as JSON."""
+
+
+@pytest.mark.parametrize("template", [BRACKETS, BARE_NAME])
+def test_forms_that_no_family_here_has_are_derived_too(template):
+    """Nothing is known by name: marks that are text, ids inside the call, and lists of calls are found by looking."""
+    tokenizer = tokenizer_of(template)
+    form = chat_format_of(tokenizer)
+    request = asked(tool_choice="required")
+    two = {**USER, "role": "assistant", "content": ""}
+    two["tool_calls"] = [
+        called("file_thing", {"title": f"t{n}"}, n)["tool_calls"][0] for n in (1, 2)
+    ]
+
+    assert form.form.head.startswith("[TOOL_CALLS]")
+    for seed in range(4):
+        text = sample(tokenizer, request, seed)
+        assert len(calls_in(tokenizer, request, text)[1]) == 1, text
+    _, said = taught(tokenizer, [USER, called("file_thing", {"title": "x"})])
+    assert calls_in(tokenizer, asked(), said)[1] == [("file_thing", {"title": "x"})]
+    _, said = taught(tokenizer, [USER, two])
+    assert [args["title"] for _, args in calls_in(tokenizer, asked(), said)[1]] == ["t1", "t2"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<|python_tag|>{"name": "file_thing", "parameters": {"title": "t"}}',
+        '```json\n{"name": "file_thing", "arguments": {"title": "t"}}\n```',
+        '{"arguments": {"title": "t"}, "name": "file_thing"}',
+        ' \n{"name":"file_thing","parameters":"{\\"title\\": \\"t\\"}"}',
+    ],
+)
+@pytest.mark.parametrize("template", ["llama3_1", "phi3"])
+def test_a_call_without_marks_is_read_however_it_is_wrapped(template, text):
+    """Tags and fences around it are no words, keys may change places, and arguments may be JSON in a text."""
+    made, calls = calls_in(tokenizer_of(template), asked(), text)
+
+    assert calls == [("file_thing", {"title": "t"})]
+    assert made.text == ""
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    "template",
+    ["deepseekv3", "gemma", "gemma4_v5", "glm4moe", "gptoss", "lfm2_2_5", "llama3_2", "qwen3_6"],
+)
+def test_a_model_that_knows_nothing_calls_by_the_schema(template):
+    """Random weights through the engine: the call that comes out follows the schema, and no word stands beside it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from ratchet.models.local import replies_of
+
+    tokenizer = tokenizer_of(template)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=8000,
+    )
+    model = LlamaForCausalLM(config).eval()
+    schema = {"type": "object", "properties": {"size": {"enum": ["s", "m"]}}, "required": ["size"]}
+    tool = {"type": "function", "function": {"name": "pick", "parameters": schema}}
+    schema["additionalProperties"] = False
+
+    (made,) = replies_of(model, tokenizer, [asked(tools=(tool,), tool_choice="pick")])
+
+    (call,) = made.tool_calls
+    assert call.name == "pick"
+    assert json.loads(call.arguments)["size"] in ("s", "m")
+    assert (made.text, made.finish_reason) == ("", "tool_calls")

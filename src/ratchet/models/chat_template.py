@@ -18,6 +18,7 @@ from ratchet.models.tool_format import CALL_ID, PLAIN, ReadCall, ToolForm
 from ratchet.models.tool_grammar import MARK
 from ratchet.models.tool_messages import (
     as_object,
+    describe,
     fill_in,
     in_parts,
     in_words,
@@ -103,7 +104,13 @@ class ChatFormat:
             )
         said = name_results(self.split_calls(messages))
         given = [self._given(message, place) for place, message in enumerate(said)]
-        return self._apply(given, [fill_in(tool) for tool in tools or ()] or None, is_prompt)
+        offered = [fill_in(tool) for tool in tools or ()]
+        try:
+            return self._apply(given, offered, is_prompt)
+        except Exception:
+            if all(tool["function"].get("description") for tool in offered):
+                raise
+            return self._apply(given, [describe(tool) for tool in offered], is_prompt)
 
     def turn(self, messages: Sequence[Message], tools: Sequence[Json] | None) -> tuple[str, str]:
         """Return the prompt before the last message, which is the assistant's, and what is to follow the prompt.

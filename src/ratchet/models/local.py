@@ -175,6 +175,10 @@ class LocalModel:
     def _prompt(self, request: ChatRequest) -> str:
         return prompt_of(self._tokenizer, request)
 
+    def prompt_text(self, request: ChatRequest) -> str:
+        """Return the text that the model goes on from, to the letter: what its chat template makes of a request."""
+        return self._prompt(request)
+
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return the tokens of the prompt, counted."""
         return len(

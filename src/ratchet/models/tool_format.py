@@ -31,6 +31,8 @@ ARGUMENT_KEYS = ("arguments", "parameters")
 OBJECT_HEAD = re.compile(
     rf'(?P<mark>.*?)\{{\s*"(?P<name>\w+)":\s*"{NAME}",\s*"(?P<arguments>\w+)":\s*'
 )
+WRAPPERS = ("<|python_tag|>", "```json")
+"""What some models put before a call that has no marks of its own."""
 KEY = r"[A-Za-z_][\w.\-]*"
 
 
@@ -141,12 +143,11 @@ class ToolForm:
     def marks(self) -> tuple[str, ...]:
         """What a call begins with; a text that is being written may become a call where one of them begins."""
         if self._object:
-            mark = self._object["mark"]
-            return (
-                (mark,)
-                if mark.strip()
-                else (f'{{"{self._object["name"]}":"', "<|python_tag|>", "```json")
-            )
+            mark, name = self._object["mark"], self._object["name"]
+            if mark.strip():
+                return (mark,)
+            keys = [f'{{"{key}":' for key in (self._object["arguments"], *ARGUMENT_KEYS)]
+            return (f'{{"{name}":"', *keys, *WRAPPERS)
         return (self.head[: self.head.index(NAME)],)
 
     def _read_block(self, text: str, start: int, schemas: Mapping[str, Json]) -> list[ReadCall]:

@@ -11,6 +11,7 @@ from ratchet.models.tool_values import SPACED
 
 __all__ = [
     "as_object",
+    "describe",
     "fill_in",
     "in_parts",
     "in_words",
@@ -138,6 +139,11 @@ def fill_in(tool: Json) -> Json:
     function = tool["function"]
     parameters = {"type": "object", "properties": {}, **(function.get("parameters") or {})}
     return {**tool, "function": {**function, "parameters": parameters}}
+
+
+def describe(tool: Json) -> Json:
+    """Return a tool with a description, be it empty: some templates do not do without."""
+    return {**tool, "function": {"description": "", **tool["function"]}}
 
 
 def as_object(arguments: Json) -> Json:
