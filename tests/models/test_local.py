@@ -124,6 +124,18 @@ async def test_what_cannot_be_followed_is_refused():
         await answers(asked("x", adapter="a_missing"))
 
 
+async def test_one_of_several_tools_must_be_called():
+    """A required call is one of any of the request's tools, with arguments by its schema."""
+    other = {"type": "function", "function": {**TOOL["function"], "name": "leave"}}
+
+    (reply,) = await answers(
+        asked("6 apples from north", tools=[TOOL, other], tool_choice="required")
+    )
+
+    assert [call.name in ("take", "leave") for call in reply.tool_calls] == [True]
+    assert isinstance(json.loads(reply.tool_calls[0].arguments), dict)
+
+
 def test_unknown_folders_are_refused(tmp_path):
     """A folder without a model is no model, and the message says what to name."""
     pool = ModelPool(root=tmp_path)
