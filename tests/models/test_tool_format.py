@@ -148,7 +148,7 @@ def test_whatever_is_forced_is_a_call_by_the_schema(template):
     """Random tokens that the grammar allows make a call of one of the tools that may be called, with arguments that its schema takes."""
     tokenizer = tokenizer_of(template)
     seen = set()
-    for seed in range(6):
+    for seed in range(4):
         request = asked(tool_choice="required")
         text = sample(tokenizer, request, seed)
 
@@ -343,3 +343,94 @@ def test_a_model_that_knows_nothing_calls_by_the_schema(template):
     assert call.name == "pick"
     assert json.loads(call.arguments)["size"] in ("s", "m")
     assert (made.text, made.finish_reason) == ("", "tool_calls")
+
+
+TREE = {
+    "type": "object",
+    "properties": {"root": {"$ref": "#/$defs/node"}},
+    "required": ["root"],
+    "additionalProperties": False,
+    "$defs": {
+        "node": {
+            "type": "object",
+            "properties": {
+                "value": {"type": "integer", "minimum": 0, "maximum": 9},
+                "children": {"type": "array", "maxItems": 1, "items": {"$ref": "#/$defs/node"}},
+            },
+            "required": ["value"],
+            "additionalProperties": False,
+        }
+    },
+}
+ODD = {
+    "type": "object",
+    "properties": {
+        "first name": {
+            "anyOf": [
+                {"type": "string", "maxLength": 4},
+                {"type": "integer", "maximum": 5, "minimum": 0},
+            ]
+        },
+        "kind": {"enum": ["a/b", 3, None, True]},
+        "$id-2": {"type": ["boolean", "null"]},
+        "always": {"const": "x 'y'"},
+    },
+    "required": ["kind", "always"],
+    "additionalProperties": False,
+}
+OPTIONAL = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "integer", "maximum": 3, "minimum": 0},
+        "b": {"type": "string", "maxLength": 2},
+    },
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("schema", [TREE, ODD, OPTIONAL], ids=["tree", "odd", "optional"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "gemma4_v5",
+        "glm4moe",
+        "lfm2_2_5",
+        "lfm2_v2",
+        "muse_glimmer",
+        "nemotron_3_nano",
+        "qwen3_6",
+        "gptoss",
+        "phi3",
+    ],
+)
+def test_schemas_of_many_kinds_are_followed(template, schema):
+    """References to themselves, choices of types, constants, odd keys, and arguments that may all be left out."""
+    tokenizer = tokenizer_of(template)
+    tool = {"type": "function", "function": {"name": "7-up", "parameters": schema}}
+    request = asked(tools=(tool,), tool_choice="7-up")
+    for seed in range(4):
+        text = sample(tokenizer, request, seed)
+
+        _, calls = calls_in(tokenizer, request, text)
+
+        assert [name for name, _ in calls] == ["7-up"], text
+        faults = [fault.message for fault in Draft202012Validator(schema).iter_errors(calls[0][1])]
+        assert faults == [], text
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{}, {"type": "object"}, {"properties": []}, {"properties": {"a": True}, "required": ["a"]}],
+)
+@pytest.mark.parametrize("template", ["gemma4_v5", "qwen3_6", "lfm2_v2"])
+def test_schemas_that_say_little_allow_a_call(template, schema):
+    """A tool without a schema, or with one that means nothing, is called with whatever comes."""
+    tokenizer = tokenizer_of(template)
+    tool = {"type": "function", "function": {"name": "go", "parameters": schema}}
+    request = asked(tools=(tool,), tool_choice="go")
+
+    matcher = matcher_of(tokenizer, request)
+
+    assert not matcher.is_error()
+    written = chat_format_of(tokenizer).form.write([("go", {"a": 1})])
+    assert calls_in(tokenizer, request, written)[1] == [("go", {"a": 1})]

@@ -54,7 +54,13 @@ def grammar_of(
             if token < guided.vocab_size and guided.is_special_token(token)
         }
         builder = GrammarBuilder(tokens, frozenset(special))
-        start = builder.rule(*(form.force(builder, tool) for tool in tools))
+        try:
+            start = builder.rule(*(form.force(builder, tool) for tool in tools))
+        except (AttributeError, TypeError, KeyError, RecursionError) as error:
+            names = ", ".join(repr(tool["function"]["name"]) for tool in tools)
+            raise TaskError(
+                f"the schema of the arguments of {names} is not a JSON schema that the decoder can follow ({error}); simplify it, or set decoding.constrained: false"
+            ) from error
         grammar: str = LLMatcher.grammar_from_lark(builder.build(start))
     elif request.json_schema:
         compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}

@@ -33,7 +33,8 @@ OBJECT_HEAD = re.compile(
 )
 WRAPPERS = ("<|python_tag|>", "```json")
 """What some models put before a call that has no marks of its own."""
-KEY = r"[A-Za-z_][\w.\-]*"
+TOOL_NAME = r"[\w.\-]+"
+ANY_KEY = r"[^<>\"'=:,(){}\[\]\n]+?"
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,14 @@ class ToolForm:
         return (self.head[: self.head.index(NAME)],)
 
     def _read_block(self, text: str, start: int, schemas: Mapping[str, Json]) -> list[ReadCall]:
-        for is_strict in (True, False):
-            try:
-                if self._object:
-                    return list(self._read_objects(self._object, text, start, schemas))
-                return list(self._read_heads(text, start, schemas, is_strict))
-            except (ValueError, KeyError, AttributeError, TypeError):
-                continue
+        for pattern in (exact, lenient):
+            for knows_keys in (True, False):
+                try:
+                    if self._object:
+                        return list(self._read_objects(self._object, text, start, schemas))
+                    return list(self._read_heads(text, start, schemas, pattern, knows_keys))
+                except (ValueError, KeyError, AttributeError, TypeError):
+                    continue
         return []
 
     def _read_objects(
@@ -190,9 +192,13 @@ class ToolForm:
             start = place = after.end()
 
     def _read_heads(
-        self, text: str, start: int, schemas: Mapping[str, Json], is_strict: bool
+        self,
+        text: str,
+        start: int,
+        schemas: Mapping[str, Json],
+        pattern: Callable[[str], str],
+        knows_keys: bool,
     ) -> Iterator[ReadCall]:
-        pattern = exact if is_strict else lenient
         tail = re.compile(
             pattern(self.tail.removesuffix(self.ending)) + f"(?:{pattern(self.ending)})?"
         )
@@ -205,7 +211,11 @@ class ToolForm:
             if begun is None:
                 raise ValueError("no call")
             name = begun["name"]
-            value, place = self._read_arguments(text, begun.end(), schemas.get(name, {}), pattern)
+            schema = schemas.get(name, {})
+            properties = schema_properties(schema)
+            known = "|".join(map(re.escape, sorted(properties, key=len, reverse=True)))
+            keys = known if known and knows_keys else ANY_KEY
+            value, place = self._read_arguments(text, begun.end(), schema, pattern, keys)
             if ended := tail.match(text, place):
                 yield ReadCall(call_of(name, value), start, ended.end())
                 return
@@ -215,23 +225,24 @@ class ToolForm:
                 start = place
 
     def _read_arguments(
-        self, text: str, place: int, schema: Json, pattern: Callable[[str], str]
+        self, text: str, place: int, schema: Json, pattern: Callable[[str], str], keys: str
     ) -> tuple[Json, int]:
+        """Return the arguments that begin at a place, and where they end; `keys` is a pattern for the keys to look for."""
         if isinstance(self.arguments, JsonNotation):
             spaces = re.compile(r"\s*").match(text, place)
             assert spaces is not None  # it matches nothing, too
             return self.arguments.read(text, spaces.end())
         form, found = self.arguments, dict[str, Json]()
         after = [part for part in (self.tail.removesuffix(self.ending), self.joint) if part]
-        key_then = f"(?P<key>{KEY}){pattern(form.key_separator)}"
+        key_then = f"({keys}){pattern(form.key_separator)}"
         key_next = f"{pattern(form.item_separator)}{key_then}"
-        endings = [key_next.replace("?P<key>", "?:"), *(bare(pattern(part)) for part in after)]
-        ending = re.compile("(?:" + "|".join(endings) + ")")
-        properties = schema.get("properties") or {}
+        ending = re.compile("|".join([key_next, *(bare(pattern(part)) for part in after)]))
+        properties = schema_properties(schema)
         key = re.compile(key_then).match(text, place)
         while key:
-            part = {**(properties.get(key["key"]) or {}), "$defs": schema.get("$defs", {})}
-            found[key["key"]], place = form.values.read(text, key.end(), ending, part)
+            own = properties.get(key[1])
+            part = {**(own if isinstance(own, dict) else {}), **definitions(schema)}
+            found[key[1]], place = form.values.read(text, key.end(), ending, part)
             key = re.compile(key_next).match(text, place)
         return found, place
 
@@ -255,7 +266,7 @@ class ToolForm:
     def _force_keyed(
         self, builder: GrammarBuilder, form: KeyedArguments, name: str, schema: Json
     ) -> str:
-        properties: Mapping[str, Json] = schema.get("properties") or {}
+        properties = schema_properties(schema)
         required = set(schema.get("required") or ())
         tail = self._fill(self.tail, name)
         keys = form.order(properties)
@@ -332,6 +343,17 @@ def plain_schema(tool: Mapping[str, Json]) -> Json:
     return tool["function"].get("parameters") or {"type": "object"}
 
 
+def schema_properties(schema: Json) -> dict[str, Json]:
+    """Return the properties of an object's schema."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
+
+
+def definitions(schema: Json) -> dict[str, Json]:
+    """Return what references in a schema may mean."""
+    return {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+
+
 def schemas_of(tools: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     return {tool["function"]["name"]: plain_schema(tool) for tool in tools}
 
@@ -366,10 +388,10 @@ def lenient(text: str) -> str:
 def holes(pattern: str) -> str:
     first, *others = pattern.split(NAME)
     if others:
-        first += rf"(?P<name>{KEY})" + "(?P=name)".join(others)
+        first += f"(?P<name>{TOOL_NAME})" + "(?P=name)".join(others)
     return first.replace(CALL_ID, r"[\w\-]+")
 
 
 def bare(pattern: str) -> str:
     """Return a pattern without names, so that several stand in one."""
-    return pattern.replace(rf"(?P<name>{KEY})", KEY).replace("(?P=name)", KEY)
+    return pattern.replace(f"(?P<name>{TOOL_NAME})", TOOL_NAME).replace("(?P=name)", TOOL_NAME)

@@ -93,7 +93,7 @@ ANYTHING = tuple(
 
 def resolve_alternatives(schema: Json, root: Json, *, depth: int = 0) -> list[Json]:
     """Return schemas of one type or one constant each, of which a value follows one; what is not understood allows anything."""
-    if not isinstance(schema, dict) or depth > 20:
+    if not isinstance(schema, dict) or depth > 12:
         return list(ANYTHING)
     if "$ref" in schema:
         return resolve_alternatives(follow(schema["$ref"], root), root, depth=depth + 1)

@@ -74,7 +74,7 @@ class JsonNotation:
             "item_separator": self.item_separator,
             "key_separator": self.key_separator,
         }
-        names = {k: root[k] for k in ("$defs", "definitions") if k in root}
+        names = {name: root[name] for name in ("$defs", "definitions") if name in root}
         return builder.rule(f"%json {json.dumps({**names, **schema, 'x-guidance': guidance})}")
 
 
@@ -388,8 +388,9 @@ def force_array(builder: GrammarBuilder, schema: Json, pieces: Pieces, item: str
     fewest, most = schema.get("minItems") or 0, schema.get("maxItems")
     if most == 0:
         return '"[" "]"'
-    more = f"{{{max(0, fewest - 1)},{'' if most is None else most - 1}}}"
-    filled = f'"[" {item} ({builder.literal(pieces.item_separator)} {item}){more} "]"'
+    count = f"{{{max(0, fewest - 1)},{'' if most is None else most - 1}}}"
+    more = f"({builder.literal(pieces.item_separator)} {item}){count}" if most != 1 else ""
+    filled = f'"[" {item} {more} "]"'
     return filled if fewest else f'{filled} | "[" "]"'
 
 
