@@ -39,7 +39,7 @@ def booking(ratchet, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("template", "words"),
-    [("phi3", "To call a tool, answer with nothing but JSON"), ("qwen2_5", "<tools>")],
+    [("phi3", "To call a tool, answer with one JSON object"), ("qwen2_5", "<tools>")],
 )
 def test_show_prints_the_text_with_the_tools(ratchet, booking, template, words):
     """In words where the template knows no tools, else as the template tells of them; as JSON to the letter."""

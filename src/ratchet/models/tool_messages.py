@@ -22,11 +22,10 @@ __all__ = [
 
 Message = dict[str, Json]
 
-TOOLS_IN_WORDS = """You can call these tools:
+TOOLS_IN_WORDS = """Tools that you can call, each as JSON:
 {tools}
 
-To call a tool, answer with nothing but JSON of this form:
-{{"name": <the tool's name>, "arguments": <an object with its arguments>}}"""
+To call a tool, answer with one JSON object and nothing else: "name" is the tool's name, "arguments" is an object whose values are taken from the message."""
 """What a model whose template knows no tools is told of them."""
 RESULT_IN_WORDS = "Result of the tool {name}: {content}"
 """What the user says in a tool's place."""
