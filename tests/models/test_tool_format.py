@@ -2,6 +2,7 @@
 
 import json
 import random
+from concurrent.futures import Future
 from itertools import pairwise
 
 import pytest
@@ -14,7 +15,7 @@ from ratchet.core.errors import TaskError
 from ratchet.models import ChatReply, ChatRequest
 from ratchet.models.chat_template import chat_format_of
 from ratchet.models.constraint import grammar_of, guide
-from ratchet.models.engine import prompt_of, reply
+from ratchet.models.engine import Engine, Waiting, prompt_of, reply
 
 SCHEMA = {
     "type": "object",
@@ -312,18 +313,10 @@ def test_a_call_without_marks_is_read_however_it_is_wrapped(template, text):
     assert made.text == ""
 
 
-@pytest.mark.local
-@pytest.mark.parametrize(
-    "template",
-    ["deepseekv3", "gemma", "gemma4_v5", "glm4moe", "gptoss", "lfm2_2_5", "llama3_2", "qwen3_6"],
-)
-def test_a_model_that_knows_nothing_calls_by_the_schema(template):
-    """Random weights through the engine: the call that comes out follows the schema, and no word stands beside it."""
+def random_model(tokenizer):
+    """Return a small model with random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from ratchet.models.local import replies_of
-
-    tokenizer = tokenizer_of(template)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=16,
@@ -332,7 +325,47 @@ def test_a_model_that_knows_nothing_calls_by_the_schema(template):
         num_attention_heads=2,
         max_position_embeddings=8000,
     )
-    model = LlamaForCausalLM(config).eval()
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    "template", ["qwen3", "qwen3_6", "gptoss", "glm4moe", "nemotron_3_nano", "phi3"]
+)
+def test_a_stream_leaves_out_what_the_template_writes_before_words(template):
+    """Token by token: an empty thought or a channel's name is never sent, what is sent begins the reply, and the rest is words."""
+    tokenizer = tokenizer_of(template)
+    engine, form = Engine(random_model(tokenizer), tokenizer), chat_format_of(tokenizer)
+    call = form.form.write([("file_thing", {"title": "t"})])
+    for text, words in [
+        (f"{form.lead}Two words.", "Two words."),
+        ("Two words.", "Two words."),
+        (form.lead[:3], form.lead[:3]),
+        (f"{form.lead}Look.\n{call}", "Look."),
+        (f"{form.lead_of_calls}{call}", ""),
+        ("<think>Hm.</think>\n\nYes", "<think>Hm.</think>\n\nYes"),
+    ]:
+        sent = []
+        item = Waiting(asked(), "", Future(), 0.0, emit=sent.append)
+        watch, ids = engine._watch(item), tokenizer(text, add_special_tokens=False)["input_ids"]
+        for end in range(1, len(ids) + 1):
+            watch(ids[:end])
+
+        assert calls_in(tokenizer, item.request, text)[0].text == words
+        assert words.startswith("".join(sent))
+
+
+@pytest.mark.local
+@pytest.mark.parametrize(
+    "template",
+    ["deepseekv3", "gemma", "gemma4_v5", "glm4moe", "gptoss", "lfm2_2_5", "llama3_2", "qwen3_6"],
+)
+def test_a_model_that_knows_nothing_calls_by_the_schema(template):
+    """Random weights through the engine: the call that comes out follows the schema, and no word stands beside it."""
+    from ratchet.models.local import replies_of
+
+    tokenizer = tokenizer_of(template)
+    model = random_model(tokenizer)
     schema = {"type": "object", "properties": {"size": {"enum": ["s", "m"]}}, "required": ["size"]}
     tool = {"type": "function", "function": {"name": "pick", "parameters": schema}}
     schema["additionalProperties"] = False

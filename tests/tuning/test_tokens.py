@@ -6,8 +6,9 @@ from tests.models.templates import TEMPLATES, called, tokenizer_of
 from ratchet.core.errors import TuningError
 from ratchet.models import NANO, ChatRequest
 from ratchet.models.engine import prompt_of
-from ratchet.tuning import Conversation, conversation_rows
+from ratchet.tuning import Conversation, Preference, conversation_rows
 from ratchet.tuning.tokens import IGNORED
+from ratchet.tuning.training import preference_rows
 
 TOOL = {
     "type": "function",
@@ -103,6 +104,20 @@ def test_a_call_its_result_and_the_answer_are_taught(template):
     assert "It is two." in pairs[1][1]
     for place, (before, _) in zip((1, 3), pairs, strict=True):
         assert before == prompt(tokenizer, list(messages[:place]), [TOOL])
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_both_answers_of_a_pair_follow_one_prompt(template):
+    """A pair of answers is the served prompt, and what is said after it better and worse."""
+    tokenizer = tokenizer_of(template)
+    pair = Preference(Conversation((USER,)), (said("Two."),), (said("Three."),))
+
+    ((row,), left_out) = preference_rows([pair], tokenizer, longest=10_000)
+
+    assert left_out == 0
+    assert tokenizer.decode(row["prompt_ids"]) == prompt(tokenizer, [USER])
+    assert "Two." in tokenizer.decode(row["chosen_ids"])
+    assert "Three." in tokenizer.decode(row["rejected_ids"])
 
 
 def test_a_template_that_refuses_is_a_sentence():

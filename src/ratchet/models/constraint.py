@@ -47,13 +47,10 @@ def grammar_of(
     """
     if request.tool_choice:
         tools = chosen_tools(request)
-        tokens = tokenizer.get_added_vocab()
-        special = {
-            mark
-            for mark, token in tokens.items()
-            if token < guided.vocab_size and guided.is_special_token(token)
-        }
-        builder = GrammarBuilder(tokens, frozenset(special))
+        added = tokenizer.get_added_vocab().items()
+        tokens = {mark: token for mark, token in added if token < guided.vocab_size}
+        special = frozenset(m for m, token in tokens.items() if guided.is_special_token(token))
+        builder = GrammarBuilder(tokens, special)
         try:
             start = builder.rule(*(form.force(builder, tool) for tool in tools))
         except (AttributeError, TypeError, KeyError, RecursionError) as error:
