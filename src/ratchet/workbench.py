@@ -244,6 +244,9 @@ class Workbench:
         Raises: ParameterError if the candidate names what its model does not take.
         """
 
+        if candidate.is_local:
+            return None
+
         async def work(pool: ModelPool) -> ShapedRequest | None:
             model = pool.model(candidate.model)
             return model.shape(request) if isinstance(model, EndpointModel) else None

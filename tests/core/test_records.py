@@ -275,9 +275,7 @@ def test_what_is_stored_is_read_as_the_same_candidate(
     model: str, temperature: float | None
 ) -> None:
     """Writing without defaults and reading as stored gives the same id, whatever is unset."""
-    candidate = Candidate(
-        model=model, user="{{text}}", decoding=Decoding(temperature=temperature)
-    )
+    candidate = Candidate(model=model, user="{{text}}", decoding=Decoding(temperature=temperature))
 
     again = Candidate.model_validate_json(
         candidate.model_dump_json(exclude_defaults=True), context=STORED

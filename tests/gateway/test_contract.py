@@ -176,6 +176,11 @@ def test_tools_choices_and_seeds(url: str) -> None:
         {"city": "Rome"},
     )
     assert said.choices[0].finish_reason == "tool_calls"
+    other = {"type": "function", "function": {"name": "time", "parameters": {"type": "object"}}}
+    said = speaker.chat.completions.create(
+        model="local:scripted", messages=hello(), tools=[tool, other], tool_choice="required"
+    )
+    assert said.choices[0].finish_reason == "tool_calls"
     streamed = speaker.chat.completions.create(
         model="local:scripted", messages=hello(), tools=[tool], stream=True
     )

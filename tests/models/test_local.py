@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from ratchet.core.errors import ReplyError, TaskError, UnknownModelError
-from ratchet.models import NANO, ChatRequest, ModelPool
+from ratchet.models import NANO, ChatReply, ChatRequest, ModelPool
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.local
@@ -124,6 +124,18 @@ async def test_what_cannot_be_followed_is_refused():
         await answers(asked("x", adapter="a_missing"))
 
 
+async def test_one_of_several_tools_must_be_called():
+    """A required call is one of any of the request's tools, with arguments by its schema."""
+    other = {"type": "function", "function": {**TOOL["function"], "name": "leave"}}
+
+    (reply,) = await answers(
+        asked("6 apples from north", tools=[TOOL, other], tool_choice="required")
+    )
+
+    assert [call.name in ("take", "leave") for call in reply.tool_calls] == [True]
+    assert isinstance(json.loads(reply.tool_calls[0].arguments), dict)
+
+
 def test_unknown_folders_are_refused(tmp_path):
     """A folder without a model is no model, and the message says what to name."""
     pool = ModelPool(root=tmp_path)
@@ -204,11 +216,13 @@ CALL = '<tool_call>{"name": "take", "arguments": {"a": 1}}</tool_call>'
 )
 def test_what_is_sent_before_a_call_is_the_beginning_of_the_reply(text, said):
     """Letter by letter: what is surely no call grows, and is what the whole reply begins with; nothing of a call is in it."""
-    from ratchet.core import Usage
-    from ratchet.models.engine import reply, spoken
+    from ratchet.models.chat_template import chat_format_of
+    from ratchet.models.engine import reply
+    from ratchet.models.local import load_base
 
-    whole = reply(text, "stop", Usage(), None)
-    sent = [text[: spoken(text[:k])] for k in range(len(text) + 1)]
+    form = chat_format_of(load_base(NANO)[1])
+    whole = reply(form, asked("x", tools=[TOOL]), ChatReply(text=text))
+    sent = [text[: form.count_spoken(text[:k])] for k in range(len(text) + 1)]
 
     assert whole.text == said
     assert len(whole.tool_calls) == text.count(CALL)

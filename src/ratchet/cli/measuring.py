@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ratchet.core import Budget, Candidate, Example
-    from ratchet.models import ChatRequest, ShapedRequest
+    from ratchet.models import ChatRequest, ModelPool, ShapedRequest
     from ratchet.workbench import Workbench
 
 __all__ = ["Dollars", "Json", "MostCalls", "add_to", "budget_of", "only_task", "the_example"]
@@ -115,6 +115,7 @@ def show(
                 "protocol": shaped.protocol if shaped else None,
                 "parameters": parameters_of(shaped.request if shaped else request),
                 "sent": shaped.sent if shaped else {},
+                "text": sent_text(bench, chosen, request),
             }
         )
         return
@@ -163,6 +164,23 @@ def show(
     if request.tools:
         out.rule("tools", align="left")
         print_json(request.tools)
+        if text := sent_text(bench, chosen, request):
+            out.rule("as text, by the model's chat template", align="left")
+            out.print(Text(text))
+
+
+def sent_text(bench: "Workbench", candidate: "Candidate", request: "ChatRequest") -> str | None:
+    """Return the text in which a local model gets a request with tools; None for other models and requests."""
+    from ratchet.core.errors import UnknownModelError
+
+    async def write(pool: "ModelPool") -> str | None:
+        model = pool.model(candidate.model)
+        return model.prompt_text(request) if hasattr(model, "prompt_text") else None
+
+    try:
+        return bench.with_pool(write) if request.tools else None
+    except UnknownModelError:  # it can be read, and not be asked, without the model
+        return None
 
 
 def parameters_of(request: "ChatRequest") -> "dict[str, Any]":

@@ -87,7 +87,7 @@ def counter(base: str | None) -> "Callable[[Row], int] | None":
     from transformers import AutoTokenizer
 
     from ratchet.models import local_folder
-    from ratchet.tuning import Preference, training_row
+    from ratchet.tuning import Preference, conversation_rows
 
     tokenizer = AutoTokenizer.from_pretrained(local_folder(base, Path()), local_files_only=True)
 
@@ -97,7 +97,7 @@ def counter(base: str | None) -> "Callable[[Row], int] | None":
             if isinstance(row, Preference)
             else [row]
         )
-        return max(training_row(chat, tokenizer)["length"] for chat in chats)
+        return max(row["length"] for chat in chats for row in conversation_rows(chat, tokenizer))
 
     return count
 

@@ -264,8 +264,8 @@ def tool_choice_of(value: Json, tools: Json) -> str | None:
     if value in (None, "auto", "none"):
         return None
     names = [tool["function"]["name"] for tool in tools or ()]
-    if value == "required" and len(names) == 1:
-        return str(names[0])
+    if value == "required" and names:
+        return str(names[0]) if len(names) == 1 else value
     if isinstance(value, dict) and isinstance(value.get("function"), dict):
         name = value["function"].get("name")
         if name in names:
@@ -275,7 +275,7 @@ def tool_choice_of(value: Json, tools: Json) -> str | None:
         )
     raise Problem(
         400,
-        "'tool_choice' must be auto, none, required (with one tool), or name a function",
+        "'tool_choice' must be auto, none, required (with tools), or name a function",
         param="tool_choice",
     )
 

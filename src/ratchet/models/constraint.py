@@ -13,13 +13,16 @@ from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from ratchet.core import Json
 from ratchet.core.errors import TaskError
 from ratchet.models.chat import ChatRequest
+from ratchet.models.tool_format import ToolForm
+from ratchet.models.tool_grammar import GrammarBuilder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Constraint", "grammar_of", "guide"]
 
-COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+ANY_TOOL = "required"
+"""The tool choice that leaves it to the model which tool it calls, where no tool has this name."""
 
 
 def guide(
@@ -31,27 +34,40 @@ def guide(
     )
 
 
-def grammar_of(request: ChatRequest) -> str | None:
+def grammar_of(
+    request: ChatRequest,
+    form: ToolForm,
+    tokenizer: "PreTrainedTokenizerBase",
+    guided: LLTokenizer,
+) -> str | None:
     """Return the grammar that the reply must follow, or None where it is free.
+
+    Args:
+        request: Names the tool that must be called, or says "required" for any of its tools, or holds a schema.
+        form: How the model writes calls.
+        tokenizer: Marks that are tokens of it are forced as tokens.
+        guided: The same, from `guide`.
 
     Raises: TaskError if the schema is one that the decoder cannot follow.
     """
     if request.tool_choice:
-        tool = next(
-            (t for t in request.tools or [] if t["function"]["name"] == request.tool_choice), None
-        )
-        if tool is None:
+        tools = chosen_tools(request)
+        added = tokenizer.get_added_vocab().items()
+        tokens = {mark: token for mark, token in added if token < guided.vocab_size}
+        special = frozenset(m for m, token in tokens.items() if guided.is_special_token(token))
+        builder = GrammarBuilder(tokens, special)
+        try:
+            start = builder.rule(*(form.force(builder, tool) for tool in tools))
+        except (AttributeError, TypeError, KeyError, RecursionError) as error:
+            names = ", ".join(repr(tool["function"]["name"]) for tool in tools)
             raise TaskError(
-                f"tool_choice names {request.tool_choice!r}, which is not among the tools of the request"
-            )
-        head = json.dumps(f'{{"name":"{request.tool_choice}","arguments":')
-        schema = json.dumps({**tool["function"]["parameters"], "x-guidance": COMPACT})
-        grammar: str = LLMatcher.grammar_from_lark(
-            f'start: <tool_call> {head} args "}}" </tool_call>\nargs: %json {schema}\n'
-        )
+                f"the schema of the arguments of {names} is not a JSON schema that the decoder can follow ({error}); simplify it, or set decoding.constrained: false"
+            ) from error
+        grammar: str = LLMatcher.grammar_from_lark(builder.build(start))
     elif request.json_schema:
+        compact = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
         grammar = LLMatcher.grammar_from_json_schema(
-            json.dumps({**request.json_schema, "x-guidance": COMPACT})
+            json.dumps({**request.json_schema, "x-guidance": compact})
         )
     elif request.choices:
         grammar = LLMatcher.grammar_from_lark(
@@ -62,6 +78,23 @@ def grammar_of(request: ChatRequest) -> str | None:
     else:
         return None
     return grammar
+
+
+def chosen_tools(request: ChatRequest) -> list[dict[str, Json]]:
+    """Return the tools of which one must be called: the one that is named, or all of them.
+
+    Raises: TaskError if there is none.
+    """
+    tools = request.tools or []
+    named = [tool for tool in tools if tool["function"]["name"] == request.tool_choice]
+    if named:
+        return named[:1]
+    if request.tool_choice == ANY_TOOL and tools:
+        return tools
+    names = ", ".join(repr(tool["function"]["name"]) for tool in tools) or "none"
+    raise TaskError(
+        f"tool_choice names {request.tool_choice!r}, which is not among the tools of the request ({names})"
+    )
 
 
 class Constraint:

@@ -1,7 +1,5 @@
 """The weights of a local model, and the batch that goes through them: requests join while others are under way."""
 
-import json
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,19 +11,13 @@ import torch
 
 from ratchet.core import Json, Usage
 from ratchet.core.errors import ReplyError
-from ratchet.models.chat import (
-    LOCAL_TOKENS,
-    ChatReply,
-    ChatRequest,
-    ToolCall,
-    with_local_defaults,
-)
-from ratchet.models.chat_template import encode_prompt, render_chat, with_parameters
+from ratchet.models.chat import LOCAL_TOKENS, ChatReply, ChatRequest, with_local_defaults
+from ratchet.models.chat_template import ChatFormat, chat_format_of, is_forced
 from ratchet.models.constraint import Constraint, grammar_of, guide
 from ratchet.models.decode import Batch, Likely, Row
 from ratchet.models.end_tokens import end_tokens
 from ratchet.models.lora import AdapterBank
-from ratchet.store.writer import storable
+from ratchet.models.rendered_prompt import encode_prompt, render_chat, with_parameters
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -34,8 +26,6 @@ __all__ = ["Engine", "Waiting", "prompt_of", "render_request"]
 
 PREFILL = 8192
 """About so many tokens, padding included, are read at once: those who are under way wait for no more."""
-CALL = "<tool_call>"
-TOOL_CALL = re.compile(rf"{CALL}\s*(\{{.*?\}})\s*</tool_call>", re.DOTALL)
 
 
 @dataclass(eq=False)
@@ -77,6 +67,7 @@ class Engine:
     ) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._bank = AdapterBank(self._model, adapters)
+        self._format = chat_format_of(tokenizer)
         self._ends = end_tokens(tokenizer, getattr(model, "generation_config", None))
         self._guide = guide(self._tokenizer, self._model.config.vocab_size, self._ends)
         self._batch = self._fresh()
@@ -195,7 +186,7 @@ class Engine:
         )
         if request.adapter:
             self._bank.load(request.adapter)
-        grammar = grammar_of(request)
+        grammar = self._grammar(request)
         ids = encode_prompt(self._tokenizer, item.prompt)
         if not ids:
             raise ReplyError("the prompt is empty: there is nothing to go on from", kind="context")
@@ -210,6 +201,11 @@ class Engine:
             watch=self._watch(item),
         )
         return _Running(item, request, row, ids)
+
+    def _grammar(self, request: ChatRequest) -> str | None:
+        if not is_forced(request):
+            return None
+        return grammar_of(request, self._format.form, self._tokenizer, self._guide)
 
     def _limit(self, request: ChatRequest, taken: int) -> int:
         """Return as many new tokens as are wanted, and the model has places for."""
@@ -236,9 +232,8 @@ class Engine:
         if request.logprobs is not None:
             shown = [self._shown(one) for one in (told[:-1] if complete else told)]
         said = text if cut is None else text[:cut]
-        if not request.tools:
-            return ChatReply(text=said, finish_reason=finish, logprobs=shown, usage=usage)
-        return reply(said, finish, usage, shown)
+        made = ChatReply(text=said, finish_reason=finish, logprobs=shown, usage=usage)
+        return reply(self._format, request, made)
 
     def _shown(self, one: Likely) -> dict[str, Json]:
         others = [self._token(token, logprob) for token, logprob in one.others]
@@ -256,7 +251,8 @@ class Engine:
         """Return what hands out pieces of text, looks for stops, and ends a row that nobody waits for."""
         emit, stop = item.emit, item.request.stop
         held = max((len(one) - 1 for one in stop), default=0)
-        before_calls = spoken if item.request.tools else len
+        has_tools = bool(item.request.tools)
+        lead = self._format.lead if item.request.raw is None else ""
         sent = 0
 
         def watch(ids: list[int]) -> bool:
@@ -267,7 +263,12 @@ class Engine:
             cut = cut_at(text, stop)
             if emit and not text.endswith("\ufffd"):  # half a character
                 until = len(text) - held if cut is None else cut
-                until = min(until, before_calls(text))
+                if has_tools:
+                    until = min(until, self._format.count_spoken(text))
+                if lead and sent == 0 and text.startswith(lead):
+                    sent = len(lead)  # the template's words, and not part of the reply
+                elif lead and sent == 0 and lead.startswith(text):
+                    until = 0
                 if until > sent:
                     emit(text[sent:until])
                     sent = until
@@ -288,13 +289,7 @@ def groups(fresh: list[_Running]) -> list[list[_Running]]:
 
 def prompt_of(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -> str:
     """Return the text that a request becomes."""
-    if request.raw is not None:
-        return request.raw
-    text = tokenizer.apply_chat_template(
-        request.messages, tools=request.tools, tokenize=False, add_generation_prompt=True
-    )
-    assert isinstance(text, str)  # tokenize=False returns text
-    return text
+    return chat_format_of(tokenizer).prompt(request)
 
 
 def render_request(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -> str:
@@ -311,47 +306,18 @@ def render_request(tokenizer: "PreTrainedTokenizerBase", request: ChatRequest) -
     return render_chat(tokenizer, render, request.messages, with_parameters(request.tools))
 
 
-def reply(
-    text: str, finish: str, usage: Usage, logprobs: list[dict[str, Json]] | None
-) -> ChatReply:
-    """Return a reply with the tool calls that the text holds, in the form that most open models write them."""
-    calls = []
-    for found in TOOL_CALL.findall(text):
-        try:
-            body = json.loads(found)
-            arguments = body.get("arguments", {})
-            calls.append(
-                ToolCall(
-                    name=str(body["name"]),
-                    arguments=json.dumps(
-                        storable(arguments), ensure_ascii=False, separators=(",", ":")
-                    ),
-                )
-            )
-        except (ValueError, KeyError, AttributeError, RecursionError):
-            continue
-    return ChatReply(
-        text=text_beside(text) if calls else text,
-        tool_calls=tuple(calls),
-        finish_reason="tool_calls" if calls else finish,
-        logprobs=logprobs,
-        usage=usage,
+def reply(form: ChatFormat, request: ChatRequest, made: ChatReply) -> ChatReply:
+    """Return a reply without what its template puts before any words, and with the tool calls that its text holds."""
+    text = made.text if request.raw is not None else form.without_lead(made.text)
+    calls = form.read_calls(made.text, request.tools) if request.tools else []
+    if not calls:
+        return replace(made, text=text)
+    return replace(
+        made,
+        text=form.text_beside(made.text, calls),
+        tool_calls=tuple(one.call for one in calls),
+        finish_reason="tool_calls",
     )
-
-
-def spoken(text: str) -> int:
-    """Return how much of a text that is being written is surely no call: what stands before the first one, or before what may become one."""
-    place = text.find(CALL)
-    if place < 0:
-        begun = next((n for n in range(len(CALL) - 1, 0, -1) if text.endswith(CALL[:n])), 0)
-        place = len(text) - begun
-    return len(text[:place].rstrip())
-
-
-def text_beside(text: str) -> str:
-    """Return what a reply with calls says beside them; what stands before the first is its beginning."""
-    before, after = text[: spoken(text)], TOOL_CALL.sub("", text[spoken(text) :]).strip()
-    return f"{before}\n{after}" if before and after else before or after
 
 
 def cut_at(text: str, stop: tuple[str, ...]) -> int | None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest
-from ratchet.models.chat_template import encode_prompt
 from ratchet.models.loading import LOADING
+from ratchet.models.rendered_prompt import encode_prompt
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault(
@@ -175,6 +175,10 @@ class LocalModel:
 
     def _prompt(self, request: ChatRequest) -> str:
         return render_request(self._tokenizer, request)
+
+    def prompt_text(self, request: ChatRequest) -> str:
+        """Return the text that the model goes on from, to the letter: what its chat template makes of a request."""
+        return self._prompt(request)
 
     def count_tokens(self, request: ChatRequest) -> tuple[int, bool]:
         """Return the tokens of the prompt, counted."""

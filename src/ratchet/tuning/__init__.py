@@ -13,7 +13,7 @@ from ratchet.tuning.format import (
 from ratchet.tuning.hosted import HostedRun, estimated_tokens, train_hosted
 from ratchet.tuning.launch import Launch, train_on
 from ratchet.tuning.settings import TuningProgress, TuningResult, TuningSettings, Weights
-from ratchet.tuning.tokens import training_row, training_rows
+from ratchet.tuning.tokens import conversation_rows, training_rows
 from ratchet.tuning.trainer import Listener
 from ratchet.tuning.training import (
     TrainingData,
@@ -41,6 +41,7 @@ __all__ = [
     "Weights",
     "adapter_id",
     "check_rows",
+    "conversation_rows",
     "conversations_of",
     "estimate_training",
     "estimated_tokens",
@@ -50,7 +51,6 @@ __all__ = [
     "train",
     "train_hosted",
     "train_on",
-    "training_row",
     "training_rows",
     "write_rows",
 ]

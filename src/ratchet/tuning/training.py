@@ -21,7 +21,7 @@ from ratchet.core.errors import TuningError
 from ratchet.store import write_text
 from ratchet.tuning.conversation import Conversation, Preference, Row
 from ratchet.tuning.settings import TuningEstimate, TuningResult, TuningSettings
-from ratchet.tuning.tokens import IGNORED, training_row, training_rows
+from ratchet.tuning.tokens import IGNORED, conversation_rows, training_rows
 from ratchet.tuning.trainer import Listener, answer_loss, make_trainer, watcher
 from ratchet.tuning.weights import (
     activation_bytes,
@@ -223,7 +223,9 @@ def preference_rows(
     """Return prompt, preferred and rejected answer of each pair in tokens, and how many pairs were too long."""
     found = []
     for one in preferences:
-        good, bad = (training_row(one.ending(a), tokenizer) for a in (one.preferred, one.rejected))
+        good, bad = (
+            conversation_rows(one.ending(a), tokenizer)[-1] for a in (one.preferred, one.rejected)
+        )
         asked = good["labels"].count(IGNORED)
         if max(good["length"], bad["length"]) <= longest:
             found.append({

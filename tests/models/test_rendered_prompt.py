@@ -43,7 +43,7 @@ def rendered(tokenizer, messages, **settings):
 
 def tokens(tokenizer, messages, **settings):
     """Return the prompt's tokens."""
-    from ratchet.models.chat_template import encode_prompt
+    from ratchet.models.rendered_prompt import encode_prompt
 
     return encode_prompt(tokenizer, rendered(tokenizer, messages, **settings))
 
@@ -149,8 +149,8 @@ def test_tools_and_their_calls_are_text():
 
 def test_a_raw_text_keeps_its_special_tokens():
     """Whoever goes on from a text of their own writes the markers themselves."""
-    from ratchet.models.chat_template import encode_prompt
     from ratchet.models.engine import render_request
+    from ratchet.models.rendered_prompt import encode_prompt
 
     tokenizer = tiny.make_tokenizer()
     raw = ChatRequest(messages=[], raw="<|im_start|>user\nhi<|im_end|>")
@@ -160,13 +160,13 @@ def test_a_raw_text_keeps_its_special_tokens():
 
 def test_training_rows_read_content_as_text():
     """What is trained on is what is served: markers in a text are letters, and the taught part ends at the template's own."""
-    from ratchet.tuning import training_row
+    from ratchet.tuning import conversation_rows
     from ratchet.tuning.conversation import Conversation
 
     tokenizer = tiny.make_tokenizer()
     chat = (user("a<|im_end|>b"), {"role": "assistant", "content": "c<|im_start|>d"})
 
-    row = training_row(Conversation(chat), tokenizer)
+    (row,) = conversation_rows(Conversation(chat), tokenizer)
 
     assert [t for t in row["input_ids"] if t in SPECIAL_IDS] == [1, 2, 1, 2]
     assert [t for t in row["labels"] if t in SPECIAL_IDS] == [2]
@@ -215,14 +215,16 @@ def test_a_system_text_alone_becomes_the_users():
 )
 def test_what_a_template_refuses_is_a_sentence(template, messages, words):
     """Its own words stand in it, on one line; a training row says the same."""
-    from ratchet.tuning import training_row
+    from ratchet.tuning import conversation_rows
     from ratchet.tuning.conversation import Conversation
 
     tokenizer = tiny.make_tokenizer(template=template)
     with pytest.raises(ReplyError, match=words) as caught:
         rendered(tokenizer, messages)
     with pytest.raises(TuningError, match=words):
-        training_row(Conversation((*messages, {"role": "assistant", "content": "c"})), tokenizer)
+        conversation_rows(
+            Conversation((*messages, {"role": "assistant", "content": "c"})), tokenizer
+        )
 
     assert caught.value.kind == "template"
     assert "\n" not in str(caught.value)
