@@ -16,7 +16,7 @@ from ratchet.answer.forms import validator
 from ratchet.core import Example, FailureKind, Json, Score
 from ratchet.core.errors import MetricError, did_you_mean
 from ratchet.core.records import canonical_json
-from ratchet.core.task import schema_problem
+from ratchet.core.schemas import schema_problem
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
 __all__ = ["KINDS", "Assertions"]
