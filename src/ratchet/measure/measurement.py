@@ -277,6 +277,9 @@ def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]
             "spread_of_votes": float(as_array(spreads).mean()) if spreads else math.nan,
             "replies_without_vote": float(sum(p.get("without_vote", 0) for p in parts)),
         }
+    if kind == "root mean squared log error":
+        errors = [p["error"] for p in parts if "error" in p]
+        return {"rmsle": math.sqrt(as_array(errors).mean()) if errors else math.nan}
     differences = [p["difference"] for p in parts if "difference" in p]
     return {"mean_absolute_error": float(as_array(differences).mean()) if differences else math.nan}
 

@@ -6,7 +6,9 @@ from ratchet.core import Example, FailureKind, Json, Score, content_id
 
 __all__ = ["Aggregate", "Metric", "metric_id", "references_are_answers", "takes_time"]
 
-Aggregate = Literal["macro F1", "micro F1", "mean absolute error", "votes"]
+Aggregate = Literal[
+    "macro F1", "micro F1", "mean absolute error", "root mean squared log error", "votes"
+]
 """Figures over a whole split, made by `measure` from the parts of the scores."""
 
 
