@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 
-__all__ = ["QueryError", "check_reads", "join_operators", "query_in"]
+__all__ = ["QueryError", "check_reads", "join_operators", "query_in", "replace_outside_texts"]
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\S\n]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -69,6 +69,16 @@ def join_operators(query: str) -> str:
     return _LEXEME.sub(
         lambda found: f"{found['operator']}=" if found["operator"] else found.group(), query
     )
+
+
+def replace_outside_texts(query: str, pattern: re.Pattern[str], replacement: str) -> str:
+    """Return a query with what a pattern finds replaced, outside texts, names and comments."""
+    parts, place = [], 0
+    for found in _LEXEME.finditer(query):
+        if found.lastgroup is None:  # a text, a name or a comment
+            parts += [pattern.sub(replacement, query[place : found.start()]), found.group()]
+            place = found.end()
+    return "".join([*parts, pattern.sub(replacement, query[place:])])
 
 
 def _candidates(text: str) -> Iterator[str]:
