@@ -187,3 +187,32 @@ def test_another_check_makes_other_answers(tmp_path):
     first = load_task(tmp_path / "tasks" / "t.yaml")
     (tmp_path / "checks.py").write_text("def ok(inputs, answer): return 'no'\n")
     assert load_task(tmp_path / "tasks" / "t.yaml").asking_id != first.asking_id
+
+
+def test_a_query_may_ask_about_json_the_schema_and_full_text(tmp_path):
+    """Table-valued functions, what tells of columns and keys, and a full-text index are read, of a file that stays as it is."""
+    path = tmp_path / "notes.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """CREATE TABLE note (id INTEGER PRIMARY KEY, tags TEXT);
+            INSERT INTO note VALUES (1, '["a", "b"]');
+            CREATE VIRTUAL TABLE body USING fts5(text);
+            INSERT INTO body VALUES ('hello world'), ('good bye');"""
+        )
+    before = path.read_bytes()
+
+    assert run_query(path, "SELECT value FROM note, json_each(note.tags)") == [("a",), ("b",)]
+    assert run_query(path, "SELECT name FROM pragma_table_info('note')") == [("id",), ("tags",)]
+    assert run_query(path, "SELECT text FROM body WHERE body MATCH 'hello'") == [("hello world",)]
+    assert run_query(path, "SELECT count(*) FROM body WHERE body MATCH 'good' ORDER BY rank") == [
+        (1,)
+    ]
+    for query in (
+        "SELECT * FROM pragma_database_list",
+        "SELECT * FROM pragma_journal_mode",
+        "UPDATE sqlite_master SET sql = ''",
+        "PRAGMA writable_schema = 1",
+    ):
+        with pytest.raises(QueryError):
+            run_query(path, query)
+    assert path.read_bytes() == before

@@ -22,6 +22,7 @@ from ratchet.answer.json_values import (
 )
 from ratchet.core import Example, FailureKind, Json, Score
 from ratchet.core.errors import MetricError, did_you_mean
+from ratchet.core.numerals import parse_number
 from ratchet.core.records import canonical_json
 from ratchet.core.schemas import schema_problem, standard_types
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
@@ -51,7 +52,7 @@ class Assertions:
         text = answer if isinstance(answer, str) else canonical_json(answer)
         held, whole, wrong = 0.0, 0.0, []
         for one in assertions_of(example):
-            weight = float(one.get("weight", 1))
+            weight = weight_of(one, example)
             whole += weight
             if holds(one, text, example):
                 held += weight
@@ -81,6 +82,19 @@ def assertions_of(example: Example) -> list[dict[str, Json]]:
             f"metric 'assertions': the reference of example {example.id} ({example.source}) is a list as [{{type: contains, value: …}}]; got {str(example.reference)[:100]!r}"
         )
     return found
+
+
+def weight_of(one: dict[str, Json], example: Example) -> float:
+    """Return how much an assertion counts.
+
+    Raises: MetricError if that is no number of at least 0.
+    """
+    weight = parse_number(one.get("weight", 1))
+    if weight is None or weight < 0:
+        raise MetricError(
+            f"metric 'assertions', example {example.id} ({example.source}): weight is a number, at least 0; got {one['weight']!r}"
+        )
+    return float(weight)
 
 
 def holds(one: dict[str, Json], text: str, example: Example) -> bool:

@@ -139,7 +139,7 @@ def _tree_without_distinct(tree: "Expression") -> "Expression":
     for select in list(wanted.find_all(exp.Select)):
         select.set("distinct", None)
     for distinct in list(wanted.find_all(exp.Distinct)):
-        if distinct.expressions and distinct.parent is not None:
+        if len(distinct.expressions) == 1 and distinct.parent is not None:
             distinct.replace(distinct.expressions[0])
     return wanted
 
