@@ -139,7 +139,7 @@ def _plain_character(character: str) -> str:
 def _numbers_in(text: str) -> list[_Numeral]:
     """Return the numbers of a text that is plain, ranges, dates and digits of words left out."""
     masked = _DATE_IN_WORDS.sub(lambda found: "\0" * len(found.group()), text)
-    numerals = _signed(masked, [n for n in _numerals(masked) if n is not None])
+    numerals = _signed(masked, _numerals(masked))
     numerals = _joined(masked, numerals)
     marks = [n for n in numerals if _is_list_mark(masked, n)]
     return [n for n in numerals if n not in marks] or numerals
@@ -147,7 +147,7 @@ def _numbers_in(text: str) -> list[_Numeral]:
 
 def _numerals(text: str) -> list[_Numeral]:
     """Return the digits of a text that stand for themselves, without their signs."""
-    found = []
+    found: list[_Numeral] = []
     place = 0
     while match := _MAGNITUDE.search(text, place):
         start, end = match.span()

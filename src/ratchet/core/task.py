@@ -60,7 +60,7 @@ class AnswerForm(Record):
     @field_validator("json_schema")
     @classmethod
     def _has_standard_types(cls, schema: dict[str, Json] | None) -> dict[str, Json] | None:
-        return None if schema is None else standard_types(schema)  # type: ignore[no-any-return]
+        return None if schema is None else standard_types(schema)
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

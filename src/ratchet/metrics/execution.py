@@ -17,7 +17,7 @@ from ratchet.core.errors import MetricError
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
 if TYPE_CHECKING:
-    from sqlglot.expressions import Expression
+    from sqlglot.expressions import Expr
 
 __all__ = ["ExecutionAccuracy", "same_result"]
 
@@ -131,7 +131,7 @@ def without_distinct(query: str, dialect: str) -> str:
     return shorter if is_so else wanted.sql(dialect)
 
 
-def _tree_without_distinct(tree: "Expression") -> "Expression":
+def _tree_without_distinct(tree: "Expr") -> "Expr":
     """Return a query's tree in which nothing is made distinct."""
     from sqlglot import exp
 

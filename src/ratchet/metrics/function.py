@@ -69,10 +69,10 @@ def _plain_number(outcome: object) -> float | None:
 
 def _identity(function: Callable[..., object], root: Path | None) -> str:
     """Return what tells a function's behaviour apart: its code, what it closes over, and its file with what that imports."""
-    while isinstance(function, functools.partial | functools.partialmethod) or hasattr(
-        function, "__wrapped__"
-    ):
-        inner = getattr(function, "__wrapped__", None) or function.func
+    inner = getattr(function, "__wrapped__", None)
+    if isinstance(function, functools.partial):
+        inner = function.func
+    if inner is not None:
         parts = [repr(getattr(function, name, None)) for name in ("args", "keywords")]
         return _digest([*parts, _identity(inner, root)])
     parts = list(_parts_of(function, set()))

@@ -120,9 +120,9 @@ class SpanMatch:
 
     def _place(self, item: dict[str, Json]) -> tuple[int, int] | None:
         start, end = (item.get(name) for name in self._ends)
-        if any(isinstance(offset, bool) or not isinstance(offset, int) for offset in (start, end)):
+        if isinstance(start, bool) or isinstance(end, bool):
             return None
-        return (start, end)
+        return (start, end) if isinstance(start, int) and isinstance(end, int) else None
 
     def _matched(self, true: list[Span], found: list[Span]) -> tuple[float, list[tuple[int, int]]]:
         """Return the largest credit of any matching, and the pairs of the best one among those with the most exact pairs."""
