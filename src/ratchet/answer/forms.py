@@ -87,7 +87,7 @@ def query_fault(query: str) -> str | None:
 
 def text_answer(task: Task, reply: ChatReply) -> Outcome:
     """Take the whole reply; one that says that there is no answer, whatever its marks and capitals, says so in the task's words."""
-    text = visible_part(reply.text).strip()
+    text = visible_part(reply.text, keeps_lone_tag=True).strip()
     absent = task.answer.absent
     if absent is not None and bare(text) == bare(absent):
         return absent, None

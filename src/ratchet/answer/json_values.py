@@ -20,7 +20,8 @@ __all__ = ["MAX_DEPTH", "depth", "json_candidates", "parse_json", "schema_valida
 
 MAX_DEPTH = 100
 """Levels of nesting; a value that goes deeper is nothing that anyone asked for."""
-MAX_STARTS = 20_000
+MAX_STARTS = 2_000
+"""Places of a reply where a value is looked for."""
 MAX_TOO_DEEP = 5
 """Starts of values that were nested too deeply to be read; a text that is full of them is given up."""
 FENCE = re.compile(r"```[ \t]*([\w+.#-]*)[^\S\n]*\n?(.*?)(?:```|\Z)", re.DOTALL)

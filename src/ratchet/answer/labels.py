@@ -28,7 +28,7 @@ def read_label(text: str, labels: Sequence[str]) -> str | None:
     """Return the one label that a text names; None where it names none or several.
 
     In this order: the text is a label, marks around it and then case aside; it announces one (`Label: spam`, the last such place);
-    its first or last line is one; it names exactly one as whole words, not denied (`not spam`) and not inside a longer label.
+    its first or last line is one; it begins with one and goes on to explain (`Yes, it does.`); it names exactly one as whole words, not denied (`not spam`) and not inside a longer label.
     A label of one letter counts in its own case alone, and one that is an English word (A, I, O) only where it stands by itself.
     A rating `4/5` or `4 out of 5` is 4 where 5 is the highest label.
     """
@@ -37,6 +37,8 @@ def read_label(text: str, labels: Sequence[str]) -> str | None:
     for form in (text.strip(), bare, text.strip().rstrip(".")):
         if label := known.same_as(form):
             return label
+    if rating := known.rating_in(text):
+        return rating
     text = known.without_scale(text)
     announced = [
         label
@@ -51,6 +53,8 @@ def read_label(text: str, labels: Sequence[str]) -> str | None:
     }
     if len(alone) == 1:
         return alone.pop()
+    if first := known.first_in(text):
+        return first
     named = known.named_in(text)
     return named.pop() if len(named) == 1 else None
 
@@ -111,24 +115,55 @@ class _Labels:
             label for label, start in outer if not _NOT.search(text[max(0, start - 30) : start])
         }
 
+    def first_in(self, text: str) -> str | None:
+        """Return the label that a text begins with before a mark; None where a second one follows, or begins another line."""
+        starts = [self._beginning(line) for line in text.splitlines()]
+        labels = [label for label in starts if label is not None]
+        return labels[0] if starts and starts[0] is not None and len(labels) == 1 else None
+
+    def _beginning(self, line: str) -> str | None:
+        line = line.strip().lstrip(_MARKS)
+        for label, pattern in self._places:
+            found = pattern.match(line)
+            if not found or _NUMERIC.fullmatch(label):
+                continue
+            mark = re.compile(
+                r"[\"'”’`*_)\]]*\s*(?:[.,;:!]|[-–—]\s|(?=because\b|since\b))\s*(?=\w)"
+            ).match(line, found.end())
+            if mark and not any(other.match(line, mark.end()) for _, other in self._places):
+                return label
+        return None
+
+    def rating_in(self, text: str) -> str | None:
+        """Return the one rating that a text gives over the highest label; None where it gives none or several."""
+        if self._scale is None:
+            return None
+        ratings = {found.group(1) for found in re.finditer(_over(self._scale[1]), text)}
+        return ratings.pop() if len(ratings) == 1 and ratings <= set(self._labels) else None
+
     def without_scale(self, text: str) -> str:
         """Return a text with `4/5` as 4, and without `from 1 to 5`, where these are the ends of a scale."""
         if self._scale is None:
             return text
         low, high = self._scale
         ends = rf"(?<![\w.])(?:from\s+)?{low}\s*(?:to|-|–|—|and|\.\.)\s*{high}(?![\w.]*\d)"
-        text = re.sub(rf"\(?\b(?:scale|range|between|out)?\b[^\S\n]*(?:of\s+)?{ends}\)?", " ", text)
-        over = (
-            rf"(?<![\w./])({_NUMERIC.pattern})\s*(?:/|out of|of|von|sur)\s*{high}(?![\w/]|[.,]\d)"
-        )
-        return re.sub(over, r"\1", text)
+        scale = rf"\(?\b(?:scale|range|between|out)\b[^\S\n]*(?:of\s+)?{ends}\)?|\(\s*{ends}\s*\)|\bfrom\s+{low}\s+to\s+{high}\b|\b{ends}\s+scale\b"
+        return re.sub(_over(high), r"\1", re.sub(scale, " ", text, flags=re.IGNORECASE))
+
+
+def _over(high: str) -> str:
+    """Return what finds a rating over the highest label: `4/5`, `4 out of 5`, `4 stars out of 5`."""
+    between = (
+        r"(?:/|(?:stars?|points?)?\s*\(?(?:out of|of|von|sur)(?:\s+a\s+(?:possible|total\s+of))?)"
+    )
+    return rf"(?<![\w./])({_NUMERIC.pattern})[*_]*\s*{between}\s*{high}(?![\w/]|[.,]\d)"
 
 
 def _pattern(label: str) -> str:
     """Return what finds a label as whole words: a number as a whole number, one letter in its own case."""
     words = re.escape(label)
     if _NUMERIC.fullmatch(label):
-        return rf"(?<![\w+\-−/])(?<!\d[.,:]){words}(?![\w/]|[.,:]\d|\s?%)"
+        return rf"(?<![\w+\-−–/])(?<!\d[.,:]){words}(?![\w/]|[.,:]\d|\s?%|\s?[-–—]\s?\d)"
     flags = "" if len(label) == 1 else "(?i:"
     return rf"(?<!\w){flags}{words}{')' if flags else ''}(?!\w)" + (
         "(?!['’]\\w)" if not flags else ""
@@ -148,6 +183,9 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
     before, after = text[max(0, start - 12) : start], text[end : end + 12]
     if re.search(r"(?:option|choice|answer|letter|label|class|grade)\s+\Z", before, re.IGNORECASE):
         return True
-    opened = re.search(r"(?:\A|[(\[*_\"'“‘`:=\n]|\b(?:is|be|choose|pick|select))\s*\Z", before)
-    closed = re.match(r"\s*(?:\Z|[)\].*_\"'”’`:;,!\n]|\s[-–—]\s)", after)
-    return bool(opened and closed)
+    opened = re.search(r"(?:\A|[(\[*_\"'“‘`:=>\n]|\b(?:is|be|choose|pick|select))\s*\Z", before)
+    closed = re.match(
+        r"\s*(?:\Z|[)\].*_\"'”’`:;,!<\n]|\s?[-–—]\s|(?:is|because|since|seems)\b)", after
+    )
+    is_one_of_two = re.match(r"\s*(?:/|(?:or|and)\s+[A-Z]\b)", after)
+    return bool(opened and closed) or is_one_of_two is not None

@@ -11,6 +11,7 @@ from ratchet.answer.checks import Check, check_of
 from ratchet.answer.finding import check_retrieval
 from ratchet.answer.forms import Outcome, parse_answer
 from ratchet.answer.nearest import CLASSED, Neighbours
+from ratchet.answer.reasoning import visible_part
 from ratchet.answer.template import Template
 from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Passage, Task
 from ratchet.core.errors import CandidateError
@@ -172,7 +173,7 @@ class Prompt:
     def answer_part(self, reply: ChatReply) -> ChatReply:
         """Return the part of a reply that the candidate says is the answer: all of it where its words for that are not there."""
         before, after = self._before.strip(), self._after.strip()
-        text = reply.text
+        text = visible_part(reply.text, keeps_lone_tag=True) if before or after else reply.text
         if before:
             marks = list(re.finditer(re.escape(before), text, re.IGNORECASE))
             text = text[marks[-1].end() :] if marks else text

@@ -7,30 +7,36 @@ import re
 
 __all__ = ["visible_part"]
 
-_TAGS = r"think(?:ing)?|thoughts?|reasoning|reason|reflection|scratchpad|analysis|inner_monologue|seed:think|antthinking"
+_TAGS = r"think(?:ing)?|thoughts?|reasoning(?:_content)?|reason|reflection|scratchpad|analysis|inner_monologue|seed:think|antthinking"
 _OPEN = re.compile(
     rf"<\|?(?:{_TAGS}|begin_of_thought)(?:\s[^<>]*)?\|?>|◁think▷|\[THINK\]", re.IGNORECASE
 )
 _CLOSE = re.compile(
-    rf"</(?:{_TAGS})\s*>|<\|/?(?:end_of_thought|end_of_thinking|/think)\|>|◁/think▷|\[/THINK\]",
+    rf"</(?:{_TAGS})\s*>|<\|(?:/(?:{_TAGS})|end_of_(?:thought|thinking))\|>|◁/think▷|\[/THINK\]",
     re.IGNORECASE,
 )
 _CHANNEL = re.compile(
-    r"(?:<\|start\|>\s*\w*\s*)?<\|channel\|>\s*(\w+)[^<]*<\|message\|>(.*?)(?=<\|(?:start|channel|end|return|call)\|>|\Z)",
+    r"(?:<\|start\|>\s*\w*\s*)?<\|channel\|>\s*(\w+)(?:(?!<\|message\|>).)*?<\|message\|>(.*?)(?=<\|(?:start|channel|end|return|call)\|>|\Z)",
     re.DOTALL,
 )
 _END_MARKS = re.compile(
     r"<\|(?:end|return|im_end|eot_id|endoftext|end_of_turn|eom_id)\|>|</s>\s*\Z"
 )
 _SOLUTION = re.compile(r"<\|begin_of_solution\|>(.*?)(?:<\|end_of_solution\|>|\Z)", re.DOTALL)
-_ANSWER = re.compile(r"\s*<(answer|final_answer|response|output)>(.*?)(?:</\1>\s*|\Z)", re.DOTALL)
+_ANSWER = re.compile(
+    r"\s*<(answer|final_answer|response|output)>((?:(?!</\1>).)*)(?:</\1>\s*)?", re.DOTALL
+)
 
 
-def visible_part(text: str) -> str:
+def visible_part(text: str, *, keeps_lone_tag: bool = False) -> str:
     """Return a reply without its thinking; what follows a mark that is never closed is thinking to the end.
 
     An opening mark counts at the start of a line, a closing mark anywhere: templates that open the thinking themselves leave only
     that in the reply. Of channels the last `final` one is the answer. A reply that is all inside `<answer>` is what stands there.
+
+    Args:
+        text: The reply.
+        keeps_lone_tag: Whether `<answer>` stays where no thinking stands before it: of a free text it may be a part.
     """
     if not any(mark in text for mark in ("<", "◁", "[")):
         return text
@@ -41,6 +47,8 @@ def visible_part(text: str) -> str:
     if solution := _SOLUTION.search(visible):
         visible = solution.group(1)
     visible = _END_MARKS.sub("", visible) if "<" in visible else visible
+    if keeps_lone_tag and visible == text:
+        return text
     answer = _ANSWER.fullmatch(visible)
     return answer.group(2) if answer else visible
 
