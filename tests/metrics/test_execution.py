@@ -65,6 +65,13 @@ def test_a_reference_that_does_not_run_is_an_error(folder):
         execution(folder).score(example("SELECT a FROM gone"), "SELECT 1")
 
 
+def test_an_example_without_its_database_is_named(folder):
+    """One file that is missing is that example's fault, and ends no measurement of the others."""
+    lost = Example(inputs={"db": "gone"}, reference="SELECT 1")
+    with pytest.raises(MetricError, match=rf"example {lost.id}: .*there is no file"):
+        execution(folder).score(lost, "SELECT 1")
+
+
 def test_wants_a_database():
     """It says where to name one."""
     with pytest.raises(MetricError, match=r"answer\.database"):

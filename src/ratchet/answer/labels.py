@@ -106,11 +106,14 @@ class _Labels:
             for found in pattern.finditer(text)
             if label not in _WORDS_OF_ONE_LETTER or _stands_alone(text, found.start(), found.end())
         ]
-        outer = [
-            (label, start)
-            for label, (start, end) in places
-            if not any(a <= start and end <= b and b - a > end - start for _, (a, b) in places)
-        ]
+        outer: list[tuple[str, int]] = []
+        reach = (-1, -1)
+        for label, (start, end) in sorted(places, key=lambda place: (place[1][0], -place[1][1])):
+            if (
+                end > reach[1] or (start, end) == reach
+            ):  # inside no longer one that begins before it
+                outer.append((label, start))
+                reach = (start, end)
         return {
             label for label, start in outer if not _NOT.search(text[max(0, start - 30) : start])
         }

@@ -9,7 +9,7 @@ __all__ = ["QueryError", "check_reads", "join_operators", "query_in", "replace_o
 _FENCE = re.compile(r"```[ \t]*(\w*)[^\S\n]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LABEL = re.compile(
-    r"^[\s>*_#-]*(?:(?:the\s+|final\s+)?(?:sql(?:ite|\s+query)?|query|answer|postgres(?:ql)?|statement))\s*[*_]*\s*[:=]\s*[*_]*",
+    r"^[ \t>*_#-]{0,20}(?:(?:the\s+|final\s+)?(?:sql(?:ite|\s+query)?|query|answer|postgres(?:ql)?|statement))\s*[*_]*\s*[:=]\s*[*_]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _KEYWORD = re.compile(r"(?<![\w\"'`.])(?:SELECT|WITH|VALUES)\b", re.IGNORECASE)

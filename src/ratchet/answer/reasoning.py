@@ -16,7 +16,7 @@ _CLOSE = re.compile(
     re.IGNORECASE,
 )
 _CHANNEL = re.compile(
-    r"(?:<\|start\|>\s*\w*\s*)?<\|channel\|>\s*(\w+)(?:(?!<\|message\|>).)*?<\|message\|>(.*?)(?=<\|(?:start|channel|end|return|call)\|>|\Z)",
+    r"(?:<\|start\|>\s*\w*\s*)?<\|channel\|>\s*(\w+).{0,200}?<\|message\|>(.*?)(?=<\|(?:start|channel|end|return|call)\|>|\Z)",
     re.DOTALL,
 )
 _END_MARKS = re.compile(

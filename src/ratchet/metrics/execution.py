@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ratchet.answer.queries import join_operators, replace_outside_texts
 from ratchet.answer.sql import QueryError, Rows, database_of, run_query
 from ratchet.core import Example, FailureKind, Json, Score
-from ratchet.core.errors import MetricError
+from ratchet.core.errors import MetricError, TaskError
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
 if TYPE_CHECKING:
@@ -75,7 +75,10 @@ class ExecutionAccuracy:
         )
 
     def _expected(self, example: Example) -> Rows:
-        place = str(database_of(self._database, example.inputs, self._root))
+        try:
+            place = str(database_of(self._database, example.inputs, self._root))
+        except TaskError as error:
+            raise MetricError(f"metric 'execution', example {example.id}: {error}") from error
         key = (place, str(example.reference))
         if key not in self._known:
             try:

@@ -30,7 +30,7 @@ _MEANT = re.compile(
 )
 _TAG = re.compile(r"</?[a-z][\w-]*\s*/?>")
 _ARTICLE = re.compile(r"\b(?:(?:an|the)\b(?=\s+\S)|a\b(?=\s+[^\s+*^<>=]))")
-_SPACED_OPERATOR = re.compile(r"\s*([<>=!+*^]+)\s*(?=\S)")
+_SPACED_OPERATOR = re.compile(r" ?([<>=!+*^]+) ?(?=\S)")
 _LETTERED = re.compile(
     r"\b(?:vitamin|hepatitis|influenza|type|group|class|grade|plan|option|team|series|model|schedule|appendix|point|section|part|"
     r"figure|exhibit|level|tier|unit|building|gate|platform|annex|block|hall|terminal|list|category|column|vector|set|variant|"
@@ -55,7 +55,7 @@ def normalised(text: str) -> str:
     bare = _ARTICLE.sub(lambda found: _article(marked, found), marked)
     for form in (bare, marked):
         if form.strip():
-            return " ".join(_SPACED_OPERATOR.sub(r"\1", form).split())
+            return _SPACED_OPERATOR.sub(r"\1", " ".join(form.split()))
     return " ".join(lowered.split())
 
 
