@@ -151,6 +151,7 @@ async def test_the_users_check_hands_its_words_back(tmp_path):
     [
         ("return 3", "returned 3; return what is wrong as text"),
         ("raise ValueError('odd')", "failed on the answer 'verbose'"),
+        ("raise SystemExit(3)", "failed on the answer 'verbose'"),
     ],
 )
 async def test_a_check_that_fails_itself_is_named(tmp_path, body, message):

@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 from ratchet.core.numerals import last_number, parse_number
 
 READINGS = [
+    ("\\boxed{-\\frac{1}{2}}", -0.5),
+    ("2\\frac{1}{2}", 2.5),
+    ("7\u200b000", 7000),
+    ("1..5", None),
+    ("negative 5", -5),
+    ("It is minus 5 degrees.", -5),
+    ("10 minus 5 is 5", 5),
     ("5 m2", 5),
     ("7 in H2O", 7),
     ("1 000 000", 1000000.0),

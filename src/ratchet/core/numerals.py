@@ -54,6 +54,11 @@ _SOLIDUS = re.compile(r"\s?[/\u2044]\s?")
 _LIST_MARK = re.compile(r"[.)]\s+\S")
 _CODE = re.compile(r"[A-Za-z]{0,20}\d|_\w")
 _SQUARE_UNIT = re.compile(r"[A-Za-zµ]{1,3}[23](?!\w)")
+_MAY_HOLD_SIGN = re.compile(rf"[{DASH}]|(?i:minus|negative)")
+_SIGN = re.compile(
+    rf"(?:(?<![\w)\]}}%°.])|^)([{DASH}])(?:{CURRENCY}\s?)?\Z|(?<![\w)\]}}%])\s(\u2212)\s\Z|[=:]\s?-\s\Z|^\s*(\u2212)\s\Z"
+    r"|\b(?i:negative|(?:(?<=is )|(?<=: )|(?<=to )|(?<=of )|(?<=at )|\A)minus)\s\Z"
+)
 _FENCE_OF_ANSWER = "####"
 
 
@@ -117,16 +122,24 @@ def _plain(text: str) -> str:
     if not text.isascii():
         text = "".join(map(_plain_character, text))
     if "\\" in text or "{,}" in text:
-        text = _LATEX_FRACTION.sub(r" \1/\2 ", text)
+        text = _LATEX_FRACTION.sub(_plain_fraction, text)
         text = text.replace("{,}", ",").replace("\\,", "\u2009").replace("\\!", "")
         text = text.replace("\\%", "%").replace("\\$", "$")
     return text
+
+
+def _plain_fraction(found: re.Match[str]) -> str:
+    """Return a fraction of LaTeX as `1/2`, parted from a number before it, and from no sign."""
+    before = found.string[max(0, found.start() - 1) : found.start()]
+    return f"{' ' if before.isdigit() else ''}{found[1]}/{found[2]} "
 
 
 def _plain_character(character: str) -> str:
     if character.isascii():
         return character
     category = unicodedata.category(character)
+    if category == "Cf":  # of no width: a break that nobody sees
+        return ""
     if category == "Nd":
         return str(unicodedata.decimal(character))
     if category == "No" and "FRACTION" in unicodedata.name(character, ""):
@@ -177,7 +190,7 @@ _GROUPED_BY_SPACE = re.compile(r"[1-9]\d{0,2}(?: \d{3})+(?:[.,]\d+)?")
 
 def _numeral(text: str, start: int, end: int) -> tuple[_Numeral | None, int]:
     """Return the numeral whose digits stand from `start` to `end`, and where reading goes on."""
-    if text[start] in ".," and re.match(r"\w", text[max(0, start - 1)]) and start:
+    if start and text[start] in ".," and re.match(r"[\w.]", text[start - 1]):
         start += 1  # the dot ends what stands before it: `Rs.500`
     if _stands_in_word(text, start):
         return None, _end_of_word(text, end)
@@ -268,11 +281,8 @@ def _signed(text: str, numerals: list[_Numeral]) -> list[_Numeral]:
     """Return numerals with the signs that stand before them."""
     signed = []
     for numeral in numerals:
-        before = text[max(0, numeral.start - 12) : numeral.start]
-        found = re.search(
-            rf"(?:(?<![\w)\]}}%°.])|^)([{DASH}])(?:{CURRENCY}\s?)?\Z|(?<![\w)\]}}%])\s(\u2212)\s\Z|[=:]\s?-\s\Z|^\s*(\u2212)\s\Z",
-            before,
-        )
+        before = text[max(0, numeral.start - 24) : numeral.start]
+        found = _SIGN.search(before) if _MAY_HOLD_SIGN.search(before) else None
         is_tolerance = re.search(r"(?:±|\+/-)\s?\Z", before)
         value = numeral.value
         start = numeral.start
