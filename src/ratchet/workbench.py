@@ -243,7 +243,6 @@ class Workbench:
 
         Raises: ParameterError if the candidate names what its model does not take.
         """
-
         if candidate.is_local:
             return None
 

@@ -96,7 +96,8 @@ async def test_of_samples_those_that_run_are_asked_to_agree(shop, tmp_path):
         ("SELECT load_extension('x')", "not authorized|no such function"),
         ("SELECT writefile('x', 'y')", "no such function"),
         ("SELECT zeroblob(1000000000)", "too big|out of memory"),
-        ("SELECT * FROM pragma_table_info('item')", "not authorized|prohibited|no such table"),
+        ("SELECT * FROM pragma_database_list", "not authorized|prohibited"),
+        ("SELECT * FROM pragma_journal_mode", "not authorized|prohibited"),
         (
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
             "longer than 0.3 seconds",
@@ -150,6 +151,7 @@ async def test_the_users_check_hands_its_words_back(tmp_path):
     [
         ("return 3", "returned 3; return what is wrong as text"),
         ("raise ValueError('odd')", "failed on the answer 'verbose'"),
+        ("raise SystemExit(3)", "failed on the answer 'verbose'"),
     ],
 )
 async def test_a_check_that_fails_itself_is_named(tmp_path, body, message):
@@ -186,3 +188,32 @@ def test_another_check_makes_other_answers(tmp_path):
     first = load_task(tmp_path / "tasks" / "t.yaml")
     (tmp_path / "checks.py").write_text("def ok(inputs, answer): return 'no'\n")
     assert load_task(tmp_path / "tasks" / "t.yaml").asking_id != first.asking_id
+
+
+def test_a_query_may_ask_about_json_the_schema_and_full_text(tmp_path):
+    """Table-valued functions, what tells of columns and keys, and a full-text index are read, of a file that stays as it is."""
+    path = tmp_path / "notes.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """CREATE TABLE note (id INTEGER PRIMARY KEY, tags TEXT);
+            INSERT INTO note VALUES (1, '["a", "b"]');
+            CREATE VIRTUAL TABLE body USING fts5(text);
+            INSERT INTO body VALUES ('hello world'), ('good bye');"""
+        )
+    before = path.read_bytes()
+
+    assert run_query(path, "SELECT value FROM note, json_each(note.tags)") == [("a",), ("b",)]
+    assert run_query(path, "SELECT name FROM pragma_table_info('note')") == [("id",), ("tags",)]
+    assert run_query(path, "SELECT text FROM body WHERE body MATCH 'hello'") == [("hello world",)]
+    assert run_query(path, "SELECT count(*) FROM body WHERE body MATCH 'good' ORDER BY rank") == [
+        (1,)
+    ]
+    for query in (
+        "SELECT * FROM pragma_database_list",
+        "SELECT * FROM pragma_journal_mode",
+        "UPDATE sqlite_master SET sql = ''",
+        "PRAGMA writable_schema = 1",
+    ):
+        with pytest.raises(QueryError):
+            run_query(path, query)
+    assert path.read_bytes() == before

@@ -3,7 +3,6 @@
 import json
 import math
 
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -232,7 +231,8 @@ def test_no_reply_raises(kind: str, text: str, arguments: str, finish: str) -> N
 
     if failure is None:
         assert answer is not None
-        assert orjson.loads(orjson.dumps(answer)) == answer
+        assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+        json.dumps(answer, ensure_ascii=False).encode()
         assert not isinstance(answer, float) or math.isfinite(answer)
     else:
         assert failure in KINDS

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import yaml
+
 from ratchet.testing import ScriptedServer
 
 
@@ -83,6 +85,24 @@ def test_check_passes_sound_data_and_fails_a_conflict(ratchet, workspace: Path) 
 
     assert found["label conflicts"]["level"] == "error"
     assert len(found["label conflicts"]["examples"]) == 2
+
+
+def test_check_prints_what_the_metric_takes_for_right(ratchet, workspace: Path) -> None:
+    """A metric of one's own that is blind is a warning with a table, and rows in the JSON."""
+    (workspace / "blind.py").write_text("def score(inputs, reference, answer):\n    return 1\n")
+    file = workspace / "tasks" / "tickets.yaml"
+    body = yaml.safe_load(file.read_text())
+    body["metric"] = {"name": "function", "options": {"path": "blind.py:score"}}
+    file.write_text(yaml.safe_dump(body))
+
+    printed = ratchet("check", "tickets").stdout
+    found = {f["check"]: f for f in json.loads(ratchet("check", "tickets", "--json").stdout)}
+
+    assert "taken for right" in printed
+    assert "other reference" in printed
+    contrast = found["metric contrast"]
+    assert contrast["level"] == "warning"
+    assert contrast["contrasts"][0]["equal"] == contrast["contrasts"][0]["n"] > 0
 
 
 def test_the_gate_says_it_by_its_exit_code(ratchet, workspace):

@@ -88,7 +88,7 @@ def test_sound_data_pass():
     assert set(levels.values()) == {"ok"}
     assert set(levels) == {
         "leakage", "demonstrations", "duplicates", "label conflicts", "class balance", "reachable answers",
-        "metric ceiling", "power",
+        "metric ceiling", "metric contrast", "power",
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from ratchet.core import AnswerForm, Budget, Candidate, Example, InputField, MetricSpec, Roles, Task
 from ratchet.core.errors import BudgetError, DataError, MetricError, ReplyError
 from ratchet.measure import Bench, Measurement, evaluate, plan
-from ratchet.metrics import ExactMatch, Metric
+from ratchet.metrics import ExactMatch, Metric, make_metric
 from ratchet.metrics.function import FunctionMetric
 from ratchet.models import ChatModel, ChatRequest, EndpointModel
 from ratchet.store import load_trials, open_database
@@ -284,6 +284,83 @@ async def test_any_error_of_a_metric_keeps_the_paid_answer(engine: sa.Engine) ->
         await measure(bench(engine, metric=Broken()), model, examples(3))
 
     assert len(load_trials(engine, [CANDIDATE.id])) == len(model.requests) == 1
+
+
+def failing_on(*texts: str) -> FunctionMetric:
+    """Return a metric that raises on these inputs and scores 1 elsewhere."""
+
+    def picky(inputs: dict[str, str], _reference: object, _answer: object) -> float:
+        if inputs["text"] in texts:
+            raise KeyError(inputs["text"])
+        return 1.0
+
+    return FunctionMetric(picky)
+
+
+@pytest.mark.parametrize("place", [0, 3, 9])
+async def test_an_example_that_the_metric_fails_on_is_left_out_and_named(
+    engine: sa.Engine, place: int
+) -> None:
+    """The others are scored; what was paid for is kept, and not bought again by the next run."""
+    model = always()
+    model.concurrency = 1
+    where = bench(engine, metric=failing_on(f"question {place}"))
+
+    measured = await measure(where, model, examples(10))
+    again = await measure(where, model, examples(10))
+
+    assert (measured.n, measured.score) == (again.n, again.score) == (9, 1.0)
+    assert measured.failures == again.failures == {"not scored (metric error)": 1}
+    assert measured.missing[0].example_id == examples(10)[place].id
+    assert f"question {place}" in measured.missing[0].message
+    assert len(model.requests) == 10
+
+
+async def test_a_metric_that_fails_too_often_ends_the_measurement(engine: sa.Engine) -> None:
+    """A tenth by default; the task may allow more, or none beside the first."""
+    texts = [f"question {i}" for i in range(4)]
+    metric = failing_on(*texts)
+    model = always()
+    model.concurrency = 1
+
+    with pytest.raises(MetricError, match="question 2"):
+        await measure(bench(engine, metric=metric), model, examples(20))
+    assert len(model.requests) == 3
+    metric.max_failed_share = 0.2
+    measured = await measure(bench(engine, metric=metric), model, examples(20))
+
+    assert (measured.n, len(measured.missing)) == (16, 4)
+    assert len(model.requests) == 20
+
+
+async def test_nothing_scored_at_all_is_an_error(engine: sa.Engine) -> None:
+    """A single example that cannot be scored leaves no figure."""
+    with pytest.raises(MetricError, match="question 0"):
+        await measure(bench(engine, metric=failing_on("question 0")), always(), examples(1))
+
+
+async def test_scores_of_an_earlier_metric_are_kept_and_not_mixed(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    """An edited helper makes another metric: answers are scored anew, free of charge, and the old scores stay under the old id."""
+    (tmp_path / "score.py").write_text(
+        "import helper\ndef score(inputs, reference, answer):\n    return helper.VALUE\n"
+    )
+    spec = MetricSpec(name="function", options={"path": "score.py:score"})
+    model = always()
+    scores, ids = [], []
+    for value in (0.25, 0.75):
+        (tmp_path / "helper.py").write_text(f"VALUE = {value}\n")
+        metric = make_metric(spec, root=tmp_path)
+        ids.append(metric.id)
+        scores.append((await measure(bench(engine, metric=metric), model, examples(3))).score)
+    first = [
+        t.score.value for t in load_trials(engine, [CANDIDATE.id], metric_id=ids[0]) if t.score
+    ]
+
+    assert scores == [0.25, 0.75]
+    assert first == [0.25] * 3
+    assert len(model.requests) == 3
 
 
 async def test_no_examples_are_an_error() -> None:

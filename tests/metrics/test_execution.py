@@ -65,6 +65,13 @@ def test_a_reference_that_does_not_run_is_an_error(folder):
         execution(folder).score(example("SELECT a FROM gone"), "SELECT 1")
 
 
+def test_an_example_without_its_database_is_named(folder):
+    """One file that is missing is that example's fault, and ends no measurement of the others."""
+    lost = Example(inputs={"db": "gone"}, reference="SELECT 1")
+    with pytest.raises(MetricError, match=rf"example {lost.id}: .*there is no file"):
+        execution(folder).score(lost, "SELECT 1")
+
+
 def test_wants_a_database():
     """It says where to name one."""
     with pytest.raises(MetricError, match=r"answer\.database"):
@@ -79,3 +86,27 @@ def test_many_columns_alike_are_compared_in_no_time(folder):
     gold, answer = f"{rows} SELECT {columns} FROM n", f"{rows} SELECT {turned} FROM n"
 
     assert execution(folder).score(example(gold), answer).value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "value"),
+    [
+        (
+            "SELECT a FROM t WHERE b IS DISTINCT FROM 1",
+            "SELECT a FROM t WHERE b <> 1 OR b IS NULL",
+            1,
+        ),
+        ("SELECT a FROM t WHERE b IS NOT DISTINCT FROM 1", "SELECT a FROM t WHERE b = 1", 1),
+        ("SELECT a FROM t WHERE b IS DISTINCT FROM 1", "SELECT a FROM t WHERE b = 1", 0),
+        ("SELECT 'a > = b'", "SELECT 'a >= b'", 0),
+        ("SELECT 'YEAR(CURDATE())'", "SELECT '2020'", 0),
+        ('SELECT a AS "distinct" FROM t', "SELECT a FROM t", 1),
+        ("SELECT max(DISTINCT a), count(DISTINCT b) FROM t", "SELECT max(a), count(b) FROM t", 1),
+        ("SELECT a FROM (SELECT DISTINCT a FROM t)", "SELECT a FROM t", 1),
+        ("SELECT a /* DISTINCT */ FROM t", "SELECT a FROM t", 1),
+        ("SELECT value FROM json_each('[1, 2]')", "SELECT 1 UNION ALL SELECT 2", 1),
+    ],
+)
+def test_a_word_is_never_cut_out_of_a_text_or_a_comparison(folder, gold, answer, value):
+    """`DISTINCT` goes where it makes rows distinct, and operators are joined where they are operators."""
+    assert execution(folder).score(example(gold), answer).value == value

@@ -1,12 +1,16 @@
 """Any function as a metric: what it returns is checked, and its source is part of its id."""
 
+import functools
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ratchet.core import Example, Json, MetricSpec, Score
 from ratchet.core.errors import MetricError
 from ratchet.metrics import FunctionMetric, Metric
+from ratchet.metrics.metric import failed_share_of
 from ratchet.metrics.registry import make_metric
 
 EXAMPLE = Example(inputs={"text": "hi"}, reference="yes", source="a.csv:3")
@@ -158,3 +162,148 @@ def test_a_place_without_a_function_is_an_error(place: str, message: str, tmp_pa
 
     with pytest.raises(MetricError, match=message):
         made(place, tmp_path)
+
+
+SCORE = "import helpers\n\ndef score(inputs, reference, answer):\n    return helpers.value()\n"
+
+
+def test_the_id_follows_what_the_file_imports(tmp_path: Path) -> None:
+    """A helper of a helper that is edited makes another metric, and its new code runs."""
+    written(tmp_path, SCORE)
+    written(
+        tmp_path, "from lib.deep import NUMBER\n\ndef value():\n    return NUMBER\n", "helpers.py"
+    )
+    (tmp_path / "lib").mkdir()
+    written(tmp_path / "lib", "", "__init__.py")
+    written(tmp_path / "lib", "NUMBER = 0.25\n", "deep.py")
+    before = made("score.py:score", tmp_path)
+
+    written(tmp_path / "lib", "NUMBER = 0.75\n", "deep.py")
+    after = made("score.py:score", tmp_path)
+    written(tmp_path, "unrelated = 1\n", "other.py")
+
+    assert (before.score(EXAMPLE, "x").value, after.score(EXAMPLE, "x").value) == (0.25, 0.75)
+    assert before.id != after.id
+    assert made("score.py:score", tmp_path).id == after.id
+
+
+def test_the_id_follows_a_constant_of_the_file(tmp_path: Path) -> None:
+    """What stands beside the function in its file is part of it."""
+    text = "LIMIT = {}\n\ndef score(inputs, reference, answer):\n    return LIMIT\n"
+    before = made("score.py:score", written(tmp_path, text.format(0)))
+
+    after = made("score.py:score", written(tmp_path, text.format(1)))
+
+    assert before.id != after.id
+
+
+def test_a_module_of_python_comes_before_one_of_the_workspace(tmp_path: Path) -> None:
+    """A file that is called `statistics.py` hides nothing, and no folder stays on the path."""
+    written(tmp_path, "raise RuntimeError('hidden')\n", "statistics.py")
+    text = "import statistics\n\ndef score(inputs, reference, answer):\n    return statistics.mean([0, 1])\n"
+    path = list(sys.path)
+
+    assert made("score.py:score", written(tmp_path, text)).score(EXAMPLE, "x").value == 0.5
+    assert sys.path == path
+
+
+def test_a_function_of_a_notebook_has_the_id_of_all_that_it_uses() -> None:
+    """It has no file: the globals that it looks up are part of it, those of functions that it calls too."""
+
+    def made_of(limit: float) -> FunctionMetric:
+        namespace: dict[str, Json] = {}
+        cells = f"LIMIT = {limit}\ndef helper():\n    return LIMIT\ndef score(i, r, a):\n    return helper()\n"
+        exec(compile(cells, "<cell>", "exec"), namespace)
+        return FunctionMetric(namespace["score"])
+
+    assert made_of(0.5).id == made_of(0.5).id
+    assert made_of(0.5).id != made_of(1).id
+
+
+def test_what_a_function_closes_over_is_part_of_its_id() -> None:
+    """Two closures of one source and other values are two metrics; so are two partial calls."""
+    assert returning(0.5).id == returning(0.5).id
+    assert returning(0.5).id != returning(1).id
+    low, high = (FunctionMetric(functools.partial(half_or, value)) for value in (0, 1))
+    assert low.id != high.id
+
+
+def half_or(_other: float, _inputs: Json, _reference: Json, _answer: Json) -> float:
+    return 0.5
+
+
+@pytest.mark.parametrize(
+    ("outcome", "value"),
+    [
+        (np.True_, 1),
+        (np.float32(0.5), 0.5),
+        (np.float64(0.25), 0.25),
+        (np.int64(1), 1),
+        (np.array(0.5), 0.5),
+    ],
+)
+def test_numbers_of_numpy_are_scores(outcome: Json, value: float) -> None:
+    """As they come out of a library."""
+    score = returning(outcome).score(EXAMPLE, "x")
+
+    assert score == Score(value=value)
+    assert type(score.value) is float
+
+
+@pytest.mark.parametrize("outcome", [np.float64("nan"), np.int64(2), np.array([0.5]), np.str_("1")])
+def test_what_is_no_score_of_numpy_is_named(outcome: Json) -> None:
+    """Out of range, or more than one."""
+    with pytest.raises(MetricError, match="return a number in"):
+        returning(outcome).score(EXAMPLE, "x")
+
+
+def test_a_function_that_ends_the_process_is_named(tmp_path: Path) -> None:
+    """Its exit is an error of the metric, where it is called and where its file is loaded."""
+
+    def leaving(_inputs: Json, _reference: Json, _answer: Json) -> float:
+        sys.exit(3)
+
+    with pytest.raises(MetricError, match=r"'leaving' failed on example e_.*SystemExit\(3\)"):
+        FunctionMetric(leaving).score(EXAMPLE, "x")
+    written(tmp_path, "import sys\nsys.exit('no key')\n")
+    with pytest.raises(MetricError, match=r"cannot be loaded: SystemExit\('no key'\)"):
+        made("score.py:score", tmp_path)
+
+
+def test_a_file_outside_the_workspace_is_refused(tmp_path: Path) -> None:
+    """By a path that leads up, a link, a name without .py, or a NUL."""
+    root = tmp_path / "workspace"
+    root.mkdir()
+    written(tmp_path, "def score(i, r, a):\n    return 1\n", "outside.py")
+    (root / "link.py").symlink_to(tmp_path / "outside.py")
+    written(root, "def score(i, r, a):\n    return 1\n", "score.txt")
+
+    for place in ("../outside.py:score", str(tmp_path / "outside.py") + ":score", "link.py:score"):
+        with pytest.raises(MetricError, match="leads out of"):
+            made(place, root)
+    with pytest.raises(MetricError, match=r"does not end in \.py"):
+        made("score.txt:score", root)
+    with pytest.raises(MetricError, match=r"file\.py:function"):
+        made("a\0.py:score", root)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1, "0.1", True, None])
+def test_the_share_of_failures_is_checked(share: Json, tmp_path: Path) -> None:
+    """It is a share of the examples."""
+    written(tmp_path, "def score(i, r, a):\n    return 1\n")
+    options = {"path": "score.py:score", "max_failed_share": share}
+    with pytest.raises(MetricError, match="max_failed_share is a share of the examples"):
+        make_metric(MetricSpec(name="function", options=options), root=tmp_path)
+
+
+def test_the_share_of_failures_changes_no_score(tmp_path: Path) -> None:
+    """So the metric's id is the same with it and without, and any metric takes it."""
+    written(tmp_path, "def score(i, r, a):\n    return 1\n")
+    options = {"path": "score.py:score", "max_failed_share": 0.5}
+    metric = make_metric(MetricSpec(name="function", options=options), root=tmp_path)
+
+    assert metric.id == made("score.py:score", tmp_path).id
+    assert failed_share_of(metric) == 0.5
+    assert (
+        failed_share_of(make_metric(MetricSpec(name="exact", options={"max_failed_share": 0}))) == 0
+    )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ratchet.core import Example, Json
 from ratchet.core.errors import MetricError
+from ratchet.measure.measurement import aggregate
 from ratchet.metrics import NumberError
 
 NUMBERS = st.floats(-1e6, 1e6)
@@ -105,3 +106,57 @@ def test_options_out_of_range_are_refused(options, message: str) -> None:
     """An option that makes no sense is refused with the rule and the value."""
     with pytest.raises(MetricError, match=message):
         NumberError(**options)
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "value"),
+    [
+        ("48,982", 48982.0, 1),
+        ("3 boxes of 6 make 18.\n#### 18", 18.0, 1),
+        ("$5", 5, 1),
+        ("1/2", 0.5, 1),
+        ("−5", -5.0, 1),
+        ("−5", 5.0, 0),
+        (100000000000000000001, 100000000000000000001, 1),
+        (100000000000000000001, 100000000000000000003, 0),
+        (1, True, 0),
+        (1, "one", 0),
+        (1, None, 0),
+    ],
+)
+def test_references_are_read_as_replies_are(reference: Json, answer: Json, value: float) -> None:
+    """One grammar reads both; integers are exact, and what is no number is wrong."""
+    assert NumberError().score(example(reference), answer).value == value
+
+
+@pytest.mark.parametrize("reference", ["5 kg", "", "many", "1-2", True, None, ["5"], "5 or 6"])
+def test_a_reference_that_is_no_number_is_named(reference: Json) -> None:
+    """With its example, the rule and the value; an answer that failed says so too."""
+    with pytest.raises(MetricError, match=r"reference of example e_.* is a number without a unit"):
+        NumberError().score(example(reference), 5.0)
+    with pytest.raises(MetricError, match="number without a unit"):
+        NumberError().failed(example(reference), "empty")
+
+
+@pytest.mark.parametrize(
+    "options", [{"tolerance": "5 kg"}, {"zero_at": "10 %"}, {"tolerance": True}]
+)
+def test_an_option_with_a_unit_is_refused(options) -> None:
+    """A tolerance is a number in the units of the references."""
+    with pytest.raises(MetricError, match="is a number without a unit; got"):
+        NumberError(**options)
+
+
+def test_rmsle_stands_beside_the_squared_log_error() -> None:
+    """The root of the mean squared log error, as Kaggle reports it, among the totals."""
+    metric = NumberError(error="squared log")
+    answers = [(100, 110.0), (50, 40.0), (7, 7.0)]
+    parts = [metric.score(example(reference), answer).parts for reference, answer in answers]
+
+    expected = math.sqrt(
+        sum((math.log1p(answer) - math.log1p(reference)) ** 2 for reference, answer in answers) / 3
+    )
+
+    assert metric.aggregates == ("mean absolute error", "root mean squared log error")
+    assert aggregate("root mean squared log error", parts) == {"rmsle": pytest.approx(expected)}
+    assert math.isnan(aggregate("root mean squared log error", [])["rmsle"])

@@ -1,5 +1,6 @@
 """Spans by their best one-to-one matching, against values worked out by hand and the slow definition."""
 
+from collections import Counter
 from difflib import SequenceMatcher
 from itertools import permutations
 
@@ -156,3 +157,70 @@ def test_the_order_of_near_classes_is_not_part_of_the_id() -> None:
 
     assert one == same
     assert one != other
+
+
+def placed(*spans: tuple[str, str, int]) -> Json:
+    """Return a body of spans with offsets, from text, class and start."""
+    return {
+        "fields": [
+            {"string": text, "pii_type": label, "start": start, "end": start + len(text)}
+            for text, label, start in spans
+        ]
+    }
+
+
+def test_offsets_decide_where_both_sides_have_them() -> None:
+    """The same name at another place is another span; without offsets on one side the text decides."""
+    reference = placed(("Ann", "NAME", 0), ("Ann", "NAME", 40))
+    example = Example(inputs={}, reference=reference)
+
+    right = SpanMatch().score(example, reference)
+    twice = SpanMatch().score(example, placed(("Ann", "NAME", 0), ("Ann", "NAME", 20)))
+    unplaced = SpanMatch().score(example, body([("Ann", "NAME"), ("Ann", "NAME")]))
+
+    assert (right.value, right.parts["exact"]) == (1, 2)
+    assert (twice.value, twice.parts["exact"]) == (pytest.approx(1 / 2), 1)
+    assert (unplaced.value, unplaced.parts["exact"]) == (1, 2)
+
+
+def test_spans_that_overlap_earn_their_common_part() -> None:
+    """Dice over the characters that both cover: eight of ten and eight."""
+    example = Example(inputs={}, reference=placed(("abcdefghij", "NAME", 10)))
+
+    near = SpanMatch().score(example, placed(("abcdefgh", "NAME", 10)))
+    far = SpanMatch().score(example, placed(("jklmnopqrs", "NAME", 19)))
+
+    assert near.value == pytest.approx(16 / 18)
+    assert far.value == 0
+    assert near.parts["exact"] == 0
+
+
+def test_exact_pairs_come_first_in_the_counts() -> None:
+    """A matching of more partial credit does not hide that a span was found to the letter."""
+    score = scored([("ab", "NAME"), ("abyyy", "NAME")], [("ab", "NAME"), ("xxxab", "NAME")])
+
+    assert score.parts == {"true": 2, "found": 2, "exact": 1}
+
+
+@given(SPANS, SPANS)
+def test_the_exact_pairs_are_as_many_as_there_can_be(true: list[Span], found: list[Span]) -> None:
+    """Without offsets they are the common spans of the two lists, repeats counted."""
+    common = sum((Counter(true) & Counter(found)).values())
+
+    assert scored(true, found, near=NEAR).parts["exact"] == common
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": "strin"}, r"has no 'strin'.*set metric\.options\.text\. Did you mean 'string'\?"),
+        ({"label": "type"}, r"has no 'type'.*set metric\.options\.label"),
+    ],
+)
+def test_a_name_that_the_references_lack_is_an_error(options, message: str) -> None:
+    """All texts would be empty, and any answer right."""
+    example = Example(inputs={}, reference=body([ZOE]))
+    with pytest.raises(MetricError, match=message):
+        SpanMatch(**options).score(example, body([ROM]))
+    with pytest.raises(MetricError, match=message):
+        SpanMatch(**options).failed(example, "empty")

@@ -50,7 +50,7 @@ def told(function: Callable[..., object], inputs: dict[str, Json], answer: Json)
     name = getattr(function, "__name__", "check")
     try:
         said = function(inputs, answer)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise TaskError(
             f"answer.check {name!r} failed on the answer {answer!r}: {error!r}"
         ) from error

@@ -1,29 +1,39 @@
 """Read a model's reply as an answer in the task's form; a reply that is none is a typed failure, never an exception."""
 
-import json
 import math
 import re
-from functools import lru_cache
+from collections.abc import Iterator
 
-import orjson
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from ratchet.answer.sql import QueryError, check_reads, query_in
+from ratchet.answer.json_values import (
+    MAX_DEPTH,
+    depth,
+    json_candidates,
+    parse_json,
+    schema_validator,
+)
+from ratchet.answer.labels import read_label
+from ratchet.answer.queries import QueryError, check_reads, query_in
+from ratchet.answer.reasoning import visible_part
 from ratchet.core import FailureKind, Json, Task
+from ratchet.core.numerals import last_number
 from ratchet.core.records import canonical_json
 from ratchet.models import ChatReply
 
 __all__ = ["Outcome", "embedded", "loaded", "parse_answer", "problem_with", "validator"]
 
-NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL)
-DEEPEST = 100
 Outcome = tuple[Json, FailureKind | None]
+
+validator = schema_validator
 
 
 def parse_answer(task: Task, reply: ChatReply) -> Outcome:
-    """Return the answer and None, or None and how it failed."""
+    """Return the answer and None, or None and how it failed.
+
+    What a model thought before it answered is not read. Every candidate that stands in the reply is tried, and the first that fits
+    the form is the answer.
+    """
     answer, failure = FORMS[task.answer.kind](task, reply)
     if failure and reply.finish_reason == "length":
         return None, "cut off" if reply.text.strip() or not is_thinking(
@@ -55,17 +65,25 @@ def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:
     if form.kind == "number":
         return "it holds no number"
     if form.kind == "sql":
-        return query_fault(query_in(reply.text)) or "it is no query"
+        return query_fault(query_in(visible_part(reply.text))) or "it is no query"
     call = next((call for call in reply.tool_calls if call.name == form.tool), None)
     if form.kind == "tool" and call is None:
         return f"the tool {form.tool} must be called"
-    value = loaded(call.arguments if call else json_text(reply))
+    return value_fault(task, call.arguments if call else reply.text)
+
+
+def value_fault(task: Task, text: str) -> str:
+    """Return what is wrong with the likeliest JSON value of a text."""
+    value = next(iter(_values(text)), None)
     if value is None:
-        return "it is no JSON"
-    if depth(value) > DEEPEST:
+        return "it is not valid JSON"
+    if depth(value) > MAX_DEPTH:
         return "it is nested too deeply"
-    faults = validator(canonical_json(form.json_schema)).iter_errors(value)
-    fault = best_match(faults)
+    checker = validator(canonical_json(task.answer.json_schema))
+    try:
+        fault = best_match(checker.iter_errors(value))
+    except RecursionError:
+        return "it is nested too deeply"
     return f"{fault.message[:300]} (at {fault.json_path})" if fault else "it is not in the form"
 
 
@@ -80,7 +98,7 @@ def query_fault(query: str) -> str | None:
 
 def text_answer(task: Task, reply: ChatReply) -> Outcome:
     """Take the whole reply; one that says that there is no answer, whatever its marks and capitals, says so in the task's words."""
-    text = reply.text.strip()
+    text = visible_part(reply.text, keeps_lone_tag=True).strip()
     absent = task.answer.absent
     if absent is not None and bare(text) == bare(absent):
         return absent, None
@@ -92,116 +110,81 @@ def bare(text: str) -> str:
 
 
 def label_answer(task: Task, reply: ChatReply) -> Outcome:
-    """Take the reply that is a label, case and surrounding marks aside, or names exactly one label as whole words.
-
-    A label inside a longer one does not count: "This is not spam." names "not spam", not "spam".
-    """
+    """Take the one label that the reply is or names; see `read_label`."""
     whole = reply.text.strip()
-    text = whole.strip("\"'`.*").strip()
-    if whole in task.answer.labels:  # also one that ends in a mark, or differs in case alone
+    if whole in task.answer.labels:  # also one that looks like a mark of thinking
         return whole, None
-    if not text:
+    text = visible_part(whole).strip()
+    if not text.strip("\"'`.* \n"):
         return None, "empty"
-    by_name = {label.lower(): label for label in task.answer.labels}
-    if text.lower() in by_name:
-        return by_name[text.lower()], None
-    places = [
-        (label, found.span())
-        for label in task.answer.labels
-        for found in re.finditer(rf"(?<!\w){re.escape(label)}(?!\w)", text, re.IGNORECASE)
-    ]
-    named = {
-        label
-        for label, (start, end) in places
-        if not any(a <= start and end <= b and b - a > end - start for _, (a, b) in places)
-    }
-    return (named.pop(), None) if len(named) == 1 else (None, "wrong form")
+    label = read_label(text, task.answer.labels)
+    return (None, "wrong form") if label is None else (label, None)
 
 
 def number_answer(_task: Task, reply: ChatReply) -> Outcome:
-    """Take the last number of the reply, or the one behind `####`."""
-    if not reply.text.strip():
+    """Take the number that the reply gives, by the grammar of `ratchet.core.numerals`."""
+    text = visible_part(reply.text)
+    if not text.strip():
         return None, "empty"
-    found = NUMBER.findall(reply.text.rsplit("####", 1)[-1]) or NUMBER.findall(reply.text)
-    value = float(found[-1].replace(",", "")) if found else math.inf
-    return (value, None) if math.isfinite(value) else (None, "wrong form")
+    value = last_number(text)
+    return (None, "wrong form") if value is None or not math.isfinite(value) else (value, None)
 
 
 def sql_answer(_task: Task, reply: ChatReply) -> Outcome:
-    """Take the query in the reply's first fence, or the whole reply; it must parse, and read alone."""
-    query = query_in(reply.text)
+    """Take the first query of the reply that parses, and reads alone; see `query_in`."""
+    query = query_in(visible_part(reply.text))
     if not query:
         return None, "empty"
     return (None, "wrong form") if query_fault(query) else (query, None)
 
 
 def json_answer(task: Task, reply: ChatReply) -> Outcome:
-    text = json_text(reply)
-    return checked(task, text) if text else (None, "empty")
-
-
-def json_text(reply: ChatReply) -> str:
-    """Return where the JSON of a reply should stand: in its first fence, else all of it."""
-    fenced = FENCE.search(reply.text)
-    return fenced.group(1) if fenced else reply.text.strip()
+    return checked(task, reply.text) if reply.text.strip() else (None, "empty")
 
 
 def tool_answer(task: Task, reply: ChatReply) -> Outcome:
-    call = next((call for call in reply.tool_calls if call.name == task.answer.tool), None)
-    if call is None:
-        return None, "wrong form" if reply.text.strip() or reply.tool_calls else "empty"
-    return checked(task, call.arguments)
+    """Take the first call of the task's tool whose arguments fit."""
+    calls = [call for call in reply.tool_calls if call.name == task.answer.tool]
+    if not calls:
+        said = visible_part(reply.text).strip() or reply.tool_calls
+        return None, "wrong form" if said else "empty"
+    outcomes = [checked(task, call.arguments) for call in calls]
+    return next((outcome for outcome in outcomes if outcome[1] is None), outcomes[0])
 
 
 def checked(task: Task, text: str) -> Outcome:
-    value = loaded(text)
-    if value is None:
-        return None, "unparsable"
-    if not isinstance(value, dict | list) or depth(value) > DEEPEST:
-        return None, "wrong form"
-    return (
-        (value, None)
-        if validator(canonical_json(task.answer.json_schema)).is_valid(value)
-        else (None, "wrong form")
-    )
+    """Return the first value of a text that fits the task's schema."""
+    failure: FailureKind = "unparsable"
+    checker = validator(canonical_json(task.answer.json_schema))
+    for value in _values(text):
+        failure = "wrong form"
+        if isinstance(value, dict | list) and depth(value) <= MAX_DEPTH:
+            try:
+                if checker.is_valid(value):
+                    return value, None
+            except RecursionError:  # a schema that follows the value down
+                continue
+    if failure == "unparsable" and not visible_part(text).strip() and text.strip():
+        return None, "empty"
+    return None, failure
+
+
+def _values(text: str) -> Iterator[Json]:
+    """Yield the JSON values of a reply: a reply that is JSON is never cut, whatever marks stand in its texts."""
+    try:
+        yield parse_json(text)
+    except ValueError:
+        yield from json_candidates(visible_part(text))
 
 
 def loaded(text: str) -> Json:
-    """Return JSON, also an object that stands inside other text; None where there is none."""
-    try:
-        return orjson.loads(text)  # strict: NaN, infinities and half surrogate pairs cannot be kept
-    except (ValueError, RecursionError):
-        return embedded(text)
+    """Return JSON, also an object or array that stands inside other text; None where there is none."""
+    return next(iter(_values(text)), None)
 
 
 def embedded(text: str) -> Json:
     """Return the first JSON object that stands inside other text, or None."""
-    start = text.find("{")
-    if start < 0:
-        return None
-    try:
-        _, length = json.JSONDecoder().raw_decode(text[start:])
-        return orjson.loads(text[start : start + length])
-    except (ValueError, RecursionError):
-        return None
-
-
-def depth(value: Json) -> int:
-    level, deep = [value], 0
-    while level and deep <= DEEPEST:
-        level = [
-            v
-            for item in level
-            if isinstance(item, dict | list)
-            for v in (item.values() if isinstance(item, dict) else item)
-        ]
-        deep += 1
-    return deep
-
-
-@lru_cache(maxsize=64)
-def validator(schema: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema))
+    return next((value for value in _values(text) if isinstance(value, dict)), None)
 
 
 FORMS = {

@@ -5,12 +5,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 from ratchet.answer.checks import Check, check_of
 from ratchet.answer.finding import check_retrieval
 from ratchet.answer.forced import forced_form, unwrap_json
 from ratchet.answer.forms import Outcome, parse_answer
 from ratchet.answer.nearest import CLASSED, Neighbours
+from ratchet.answer.reasoning import visible_part
 from ratchet.answer.template import Template
 from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Passage, Task
 from ratchet.core.errors import CandidateError
@@ -179,7 +181,7 @@ class Prompt:
     def answer_part(self, reply: ChatReply) -> ChatReply:
         """Return the part of a reply that the candidate says is the answer: all of it where its words for that are not there."""
         before, after = self._before.strip(), self._after.strip()
-        text = reply.text
+        text = visible_part(reply.text, keeps_lone_tag=True) if before or after else reply.text
         if before:
             marks = list(re.finditer(re.escape(before), text, re.IGNORECASE))
             text = text[marks[-1].end() :] if marks else text
@@ -277,20 +279,66 @@ def tool_definition(task: Task) -> dict[str, Json]:
 
 
 def signature(schema: Json) -> str:
-    """Return a JSON schema in a line: `{city: string, tags: [red|blue]}`."""
+    """Return a JSON schema in a line, in JSON's words: `{city: string, tags: [red|blue], end: string|null}`."""
+    return _signature(schema, schema, ())
+
+
+def _signature(schema: Json, whole: Json, followed: tuple[str, ...]) -> str:
+    """Return a part of a schema in a line; a reference that leads back to itself is `any`."""
+    if not isinstance(schema, dict):
+        return "any"
+    if isinstance(reference := schema.get("$ref"), str):
+        is_known = reference.startswith("#") and reference not in followed
+        part = _part_at(whole, reference) if is_known else None
+        return "any" if part is None else _signature(part, whole, (*followed, reference))
+    if "const" in schema:
+        return _json_word(schema["const"])
     if "enum" in schema:
-        return "|".join(str(value) for value in schema["enum"])
-    if schema.get("type") == "object":
+        return "|".join(map(_json_word, schema["enum"]))
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema:
+            parts = [_signature(part, whole, followed) for part in schema[keyword]]
+            return "|".join(dict.fromkeys(parts))
+    types = schema.get("type", "object" if "properties" in schema else "any")
+    names = types if isinstance(types, list) else [types]
+    return "|".join(_signature_of_type(name, schema, whole, followed) for name in names)
+
+
+def _signature_of_type(
+    name: Json, schema: dict[str, Json], whole: Json, followed: tuple[str, ...]
+) -> str:
+    if name == "object":
+        parts = schema.get("properties", {}).items()
         return (
             "{"
-            + ", ".join(
-                f"{name}: {signature(part)}" for name, part in schema.get("properties", {}).items()
-            )
+            + ", ".join(f"{key}: {_signature(part, whole, followed)}" for key, part in parts)
             + "}"
         )
-    if schema.get("type") == "array":
-        return f"[{signature(schema.get('items', {}))}]"
-    return str(schema.get("type", "any"))
+    if name == "array":
+        if "prefixItems" in schema:
+            parts = [_signature(part, whole, followed) for part in schema["prefixItems"]]
+            return f"[{', '.join(parts)}]"
+        return f"[{_signature(schema.get('items', {}), whole, followed)}]"
+    return str(name)
+
+
+def _part_at(whole: Json, reference: str) -> Json:
+    """Return the part of a schema that a local reference (`#/$defs/city`) leads to; None where it leads nowhere."""
+    part = whole
+    for step in unquote(reference[1:]).split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(part, list) and name.isdigit() and int(name) < len(part):
+            part = part[int(name)]
+        elif isinstance(part, dict) and name in part:
+            part = part[name]
+        else:
+            return None
+    return part
+
+
+def _json_word(value: Json) -> str:
+    """Return a value as JSON writes it; a text without its quotation marks."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def with_model(candidate: Candidate, model: str, *, temperature: float | None = None) -> Candidate:

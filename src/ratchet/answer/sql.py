@@ -4,7 +4,6 @@ The text comes from a model: it is parsed first, and the database itself refuses
 authorizer, PostgreSQL by a read-only transaction). The value of an input never leads out of the folder that the task names.
 """
 
-import logging
 import re
 import sqlite3
 import time
@@ -13,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ratchet.answer.queries import QueryError, check_reads, join_operators, query_in
 from ratchet.answer.template import Template
 from ratchet.core import Json
 from ratchet.core.errors import TaskError, UsageError
@@ -30,7 +30,6 @@ __all__ = [
     "run_query",
 ]
 
-FENCE = re.compile(r"```(?:sql\w*)?\s*\n(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 PLAIN = re.compile(r"[\w-][\w.-]*")
 SERVER = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
 READING = {
@@ -39,6 +38,20 @@ READING = {
     sqlite3.SQLITE_FUNCTION,
     sqlite3.SQLITE_RECURSIVE,
 }
+SCHEMA_TABLES = ("sqlite_master", "sqlite_schema", "sqlite_temp_master")
+"""What SQLite asks leave to write where a query names a table-valued function: it declares the function's columns, in memory."""
+READING_PRAGMAS = {
+    "data_version",  # full-text search looks whether its index has changed
+    "foreign_key_list",
+    "function_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+}
+"""What a query may ask of a schema; other pragmas tell of the file system, or change settings."""
 STEPS = 10_000
 """So many steps of SQLite's machine between two looks at the clock: well under a millisecond."""
 LONGEST_VALUE = 1_000_000
@@ -51,16 +64,6 @@ CONNECTING_S = 5
 Place = Path | str
 """Where a database is: a SQLite file, or the URL of a PostgreSQL server."""
 Rows = list[tuple[Any, ...]]
-
-
-class QueryError(Exception):
-    """A query that cannot be run; its text is meant for who wrote the query."""
-
-
-def query_in(text: str) -> str:
-    """Return the query of a reply: what stands in its first fence, else all of it; without a semicolon at the end."""
-    fenced = FENCE.search(text)
-    return (fenced.group(1) if fenced else text).strip().rstrip(";").strip()
 
 
 def database_of(place: str, inputs: Mapping[str, Json], root: Path) -> Place:
@@ -101,6 +104,7 @@ def run_query(place: Place, query: str, *, timeout_s: float = 5.0, rows: int = 1
     Raises: QueryError if it does not parse, does not run, would write, takes too long or gives too much; TaskError if the database
         cannot be opened.
     """
+    query = join_operators(query)
     if isinstance(place, str):
         check_reads(query, "postgres")
         found = from_server(place, query, timeout_s, rows)
@@ -127,9 +131,7 @@ def from_file(path: Path, query: str, timeout_s: float, rows: int) -> Rows:
     with closing(sqlite3.connect(uri, uri=True, check_same_thread=False)) as connection:
         connection.text_factory = lambda raw: raw.decode("utf-8", "ignore")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-        connection.set_authorizer(
-            lambda action, *_: sqlite3.SQLITE_OK if action in READING else sqlite3.SQLITE_DENY
-        )
+        connection.set_authorizer(_authorize)
         connection.set_progress_handler(lambda: time.monotonic() > ends, STEPS)
         try:
             return bounded(connection.execute(query), rows, ends)
@@ -142,6 +144,24 @@ def from_file(path: Path, query: str, timeout_s: float, rows: int) -> Rows:
             ) from error
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise QueryError(str(error)) from error
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """Return SQLite's word for what a query may do: read, call functions, and ask about the schema.
+
+    The file is opened for reading alone and the statement was parsed as one that reads, so that the leave to write the schema table,
+    which SQLite asks for before it declares a table-valued function, writes nothing.
+    """
+    is_allowed = (
+        action in READING
+        or (action == sqlite3.SQLITE_UPDATE and first in SCHEMA_TABLES)
+        or (
+            action == sqlite3.SQLITE_PRAGMA
+            and first in READING_PRAGMAS
+            and (second is None or first != "data_version")
+        )
+    )
+    return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
 
 
 def from_server(url: str, query: str, timeout_s: float, rows: int) -> Rows:
@@ -196,24 +216,3 @@ def bounded(found: Iterable[tuple[Any, ...]], rows: int, ends: float) -> Rows:
 def place_name(place: Place) -> str:
     """Return what a database is called where others read it: a file's name, a server without who asks."""
     return SERVER.sub("", place).rpartition("@")[2].partition("?")[0] if isinstance(place, str) else place.name  # fmt: skip
-
-
-def check_reads(query: str, dialect: str = "sqlite") -> None:
-    """Refuse what is not one reading statement.
-
-    Raises: QueryError.
-    """
-    import sqlglot  # takes a moment, and most tasks have no SQL
-    from sqlglot import errors, exp
-
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # a model's odd SQL is no news
-    try:
-        statements = [one for one in sqlglot.parse(query, read=dialect) if one is not None]
-    except (errors.SqlglotError, RecursionError) as error:
-        raise QueryError(f"it does not parse: {str(error).splitlines()[0][:300]}") from error
-    if len(statements) != 1:
-        raise QueryError(f"it must be one statement, and is {len(statements)}")
-    if not isinstance(statements[0], exp.Query):
-        raise QueryError("it must be a SELECT: the database is there for reading alone")
-    if any(statements[0].find_all(exp.Insert, exp.Update, exp.Delete, exp.Into)):
-        raise QueryError("it must read, and write nothing")

@@ -35,6 +35,7 @@ from ratchet.ladder import (
     score_text,
 )
 from ratchet.measure import (
+    Contrast,
     Finding,
     Measurement,
     Plan,
@@ -47,6 +48,7 @@ from ratchet.watching import Watching
 __all__ = [
     "Bars",
     "bars",
+    "contrasts_table",
     "err",
     "findings_table",
     "ladder_table",
@@ -258,11 +260,11 @@ def show_measurement(measured: Measurement) -> None:
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(value))
     out.print(table)
-    if measured.missing:
-        err.print(
-            f"[yellow]{len(measured.missing)} examples got no reply[/]; the first: {measured.missing[0].message}",
-            markup=True,
-        )
+    for is_answered, what in ((False, "got no reply"), (True, "were answered and not scored")):
+        missing = [item for item in measured.missing if item.is_answered == is_answered]
+        if missing:
+            err.print(f"[yellow]{len(missing)} examples {what}[/]; the first: ", end="")
+            err.print(Text(missing[0].message))
     if measured.stopped:
         err.print(
             f"[yellow]stopped: {measured.stopped}[/]; all that was bought is kept, run the same command again to go on"
@@ -294,6 +296,23 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         named = f" ({', '.join(finding.examples)}, …)" if finding.examples else ""
         table.add_row(SIGNS[finding.level], finding.check, Text(finding.text + named))
+    return table
+
+
+def contrasts_table(contrasts: Sequence[Contrast]) -> Table:
+    """Return what the metric says of wrong answers, a kind of change a line."""
+    table = Table(
+        title="What the metric says of references that were changed",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in ("change", "answers", "score", "taken for right", "as"):
+        table.add_column(name, justify="left" if name in ("change", "as") else "right")
+    for item in contrasts:
+        shown = f"{item.after!r} for {item.before!r}" if item.equal else ""
+        figures = (str(item.n), f"{100 * item.score:.1f}", str(item.equal))
+        table.add_row(item.change, *figures, Text(shown))
     return table
 
 

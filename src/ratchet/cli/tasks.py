@@ -260,7 +260,7 @@ def check(
     task: str, json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
     """Look for what would make figures wrong or weak, before money is spent; ends with code 1 where something is wrong."""
-    from ratchet.cli.show import findings_table, out, print_json
+    from ratchet.cli.show import contrasts_table, findings_table, out, print_json
     from ratchet.workbench import Workbench
 
     findings = Workbench.open(task).check()
@@ -268,5 +268,8 @@ def check(
         print_json([finding.model_dump(mode="json") for finding in findings])
     else:
         out.print(findings_table(findings))
+        for finding in findings:
+            if finding.contrasts:
+                out.print(contrasts_table(finding.contrasts))
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)

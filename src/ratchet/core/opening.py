@@ -41,5 +41,5 @@ class Opening(Record):
             f"Choosing among {self.challengers + 1} candidates on dev explains up to {100 * self.expected_shrinkage:.1f} points of a loss."
         )
         if self.missing:
-            text += f" {self.missing} examples got no reply."
+            text += f" {self.missing} examples got no reply, or no score."
         return text

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ratchet.core.policy import Policy
 from ratchet.core.records import Json, Record, content_id
+from ratchet.core.schemas import schema_problem, standard_types
 
 __all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
 
@@ -58,6 +59,11 @@ class AnswerForm(Record):
     """Of the file that `check` is in, as it was read: set by the workspace."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     """The longest answer, which the start candidate takes; None leaves it to the model, or to the form."""
+
+    @field_validator("json_schema")
+    @classmethod
+    def _has_standard_types(cls, schema: dict[str, Json] | None) -> dict[str, Json] | None:
+        return None if schema is None else standard_types(schema)
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
@@ -182,15 +188,3 @@ class Task(Record):
     def input_names(self) -> tuple[str, ...]:
         """Return the names of the input fields, in order."""
         return tuple(field.name for field in self.inputs)
-
-
-def schema_problem(schema: dict[str, Json]) -> str | None:
-    """Return where a schema breaks the rules of JSON Schema (draft 2020-12), and how."""
-    from jsonschema import Draft202012Validator  # takes a moment, and most tasks have no schema
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        return f"at {error.json_path}: {error.message[:200]}"
-    return None

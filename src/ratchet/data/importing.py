@@ -11,6 +11,7 @@ from jsonschema.exceptions import best_match
 
 from ratchet.core import Example, Json, Split, Task
 from ratchet.core.errors import DataError
+from ratchet.core.numerals import parse_number
 from ratchet.core.records import canonical_json
 from ratchet.data.guess import Guess, field_name, parsed
 from ratchet.data.rows import BadRow, Row
@@ -136,14 +137,10 @@ def reference(task: Task, value: Json, column: str) -> Json:
             )
         return label
     if kind == "number":
-        try:
-            return (
-                float(str(value).replace(",", "").lstrip("$€£ "))
-                if not isinstance(value, int | float)
-                else value
-            )
-        except ValueError:
-            raise ValueError(f"column {column!r}: {value!r} is no number") from None
+        number = parse_number(value)
+        if number is None:
+            raise ValueError(f"column {column!r}: {value!r} is no number")
+        return value if isinstance(value, int | float) else number
     if kind in ("json", "tool"):
         body = parsed(value)
         if isinstance(body, list):

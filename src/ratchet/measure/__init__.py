@@ -5,6 +5,7 @@ from ratchet.measure.audit import audit, audit_sentence
 from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, own_family
 from ratchet.measure.check import Finding, check_task
 from ratchet.measure.compare import compare, compare_all
+from ratchet.measure.contrasts import Contrast, measure_contrasts
 from ratchet.measure.curve import Curve, Point, learning_curve
 from ratchet.measure.drift import Drift, DriftTest
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
@@ -34,6 +35,7 @@ __all__ = [
     "Bout",
     "Calibration",
     "Contest",
+    "Contrast",
     "Curve",
     "Drift",
     "DriftTest",
@@ -70,6 +72,7 @@ __all__ = [
     "load_probes",
     "mean_interval",
     "mean_score",
+    "measure_contrasts",
     "own_family",
     "plan",
     "probes_for",

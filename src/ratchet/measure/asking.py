@@ -13,7 +13,7 @@ from ratchet.core.errors import BudgetError, MetricError, ReplyError
 from ratchet.measure.measurement import Measurement, Missing, Outcome
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.absence import absence
-from ratchet.metrics.metric import takes_time
+from ratchet.metrics.metric import failed_share_of, takes_time
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import TrialWriter, keep_candidate, read_trials
 from ratchet.store.knowledge import find_passages
@@ -34,6 +34,9 @@ __all__ = [
 WAIT_S = 0.02
 HOPELESS = 10
 """So many calls without a reply and none with one mean that the endpoint is dead."""
+
+MAX_PROBES = 5
+"""References that are scored to see whether a metric works at all."""
 
 TrialKey = tuple[str, int]
 """Example id and repeat: what tells the trials of one candidate apart."""
@@ -108,6 +111,8 @@ class Asking:
         self.kept: dict[TrialKey, Trial] = {}
         """Whole trials, where there is no database to read them from."""
         self.missing: list[Missing] = []
+        self.examples: list[Example] = []
+        """All that are to be answered, for a look at whether the metric works at all."""
         self.bought, self.calls, self.total, self.unpriced = 0, 0, 0, False
         self.tokens, self.dollars = 0, 0.0
         """What its own answers took in this run."""
@@ -127,7 +132,17 @@ class Asking:
             elif self.votes:
                 self.unscored[trial.example_id, trial.repeat] = trial
             else:
-                self.record(self.scored(trial, example), is_new=True, answered=False)
+                self.reuse_unscored(trial, example)
+        self.examples = list(wanted.values())
+
+    def reuse_unscored(self, trial: Trial, example: Example) -> None:
+        """Score an answer that is there; where the metric fails on it, it waits for its turn, and is not paid for again."""
+        try:
+            scored = self.scored(trial, example)
+        except MetricError:
+            self.unscored[trial.example_id, trial.repeat] = trial
+        else:
+            self.record(scored, is_new=True, answered=False)
 
     def scored(self, trial: Trial, example: Example) -> Trial:
         metric = self.bench.metric
@@ -224,7 +239,7 @@ class Asking:
         except BudgetError as error:
             self.stopped = str(error)
         except Exception as error:  # noqa: BLE001 - whatever the metric raises, the answers are paid for
-            self.metric_error = error
+            await self.leave_unscored(example, error)
         finally:
             lost = there is None and not waits and (example.id, repeat) not in self.outcomes
             if lost and self.writer:
@@ -257,6 +272,31 @@ class Asking:
         self.missing.append(Missing(example.id, error.kind, str(error)))
         if len(self.missing) >= HOPELESS and is_dead:
             raise error
+
+    async def leave_unscored(self, example: Example, error: Exception) -> None:
+        """Count an example whose answer the metric fails on; end the run where it fails on more than the task allows, or on all."""
+        self.missing.append(Missing(example.id, "metric error", str(error), is_answered=True))
+        failures = sum(item.is_answered for item in self.missing)
+        allowed = max(1, int(failed_share_of(self.bench.metric) * self.total))
+        is_expected = isinstance(error, MetricError) and not isinstance(self.bench.metric, Judged)
+        is_over = not is_expected or failures > allowed or failures >= self.total
+        is_first = not self.outcomes
+        if is_over or (is_first and not await asyncio.to_thread(self.metric_works, example)):
+            self.metric_error = error
+
+    def metric_works(self, beside: Example) -> bool:
+        """Return whether the metric can score the reference of any other example: then it is not broken altogether."""
+        others = [example for example in self.examples if example.id != beside.id]
+        return any(self.can_score(example) for example in others[:MAX_PROBES])
+
+    def can_score(self, example: Example) -> bool:
+        metric = self.bench.metric
+        assert not isinstance(metric, Judged)  # asking judges is paid for
+        try:
+            metric.score(example, example.reference)
+        except Exception:  # noqa: BLE001 - a probe: any failure says the same
+            return False
+        return True
 
     def check_alive(self, asked: bool) -> None:
         if asked and self.last_error and not self.outcomes:

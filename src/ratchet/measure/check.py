@@ -12,8 +12,9 @@ from ratchet.core.errors import TaskError
 from ratchet.data import find_leaks, near_duplicates
 from ratchet.data.splits import text_of
 from ratchet.measure.compare import mcnemar_n, mcnemar_visible
+from ratchet.measure.contrasts import Contrast, measure_contrasts
 from ratchet.metrics import Judged, Metric
-from ratchet.metrics.metric import references_are_answers
+from ratchet.metrics.metric import failed_share_of, references_are_answers
 from ratchet.models import reply_in
 
 __all__ = ["Finding", "check_task"]
@@ -38,6 +39,8 @@ class Finding(Record):
     text: str
     examples: tuple[str, ...] = ()
     """Ids of the first few examples that it is about."""
+    contrasts: tuple[Contrast, ...] = ()
+    """What the metric says of wrong answers, where that was looked at."""
 
 
 def check_task(
@@ -71,7 +74,7 @@ def check_task(
         *balance(task, examples),
         reachable(task, unreachable),
         *passing(task, given, metric, root),
-        ceiling(metric, given),
+        *scoring(task, metric, given),
         power(examples),
     ]
 
@@ -213,21 +216,60 @@ def passing(
     )
 
 
-def ceiling(metric: Metric | Judged, answers: Sequence[tuple[Example, Json]]) -> Finding:
-    """Find references that the metric itself does not score 1: the ceiling of every candidate is lower."""
+def scoring(
+    task: Task, metric: Metric | Judged, answers: Sequence[tuple[Example, Json]]
+) -> Iterator[Finding]:
+    """Say what the metric makes of references: those that it cannot score, its ceiling, and what it cannot tell apart."""
     if isinstance(metric, Judged):
-        return Finding(
+        yield Finding(
             check="metric ceiling",
             level="ok",
             text="not looked at: the metric has judges, and asking them is paid for",
         )
+        return
     if not references_are_answers(metric):
-        return Finding(
+        yield Finding(
             check="metric ceiling",
             level="ok",
             text="not looked at: references say what an answer must be like, and are none",
         )
-    scores = [(example, metric.score(example, answer).value) for example, answer in answers]
+        return
+    scores: list[tuple[Example, float]] = []
+    failed: list[Example] = []
+    said = ""
+    for example, answer in answers:
+        try:
+            scores.append((example, metric.score(example, answer).value))
+        except TaskError as error:
+            failed.append(example)
+            said = said or str(error)
+    if failed:
+        yield unscorable(metric, failed, len(answers), said)
+    yield ceiling(scores)
+    scored = {example.id for example, _ in scores}
+    yield contrast(task, metric, [pair for pair in answers if pair[0].id in scored])
+
+
+def unscorable(metric: Metric, failed: Sequence[Example], count: int, said: str) -> Finding:
+    """Name every example that the metric cannot score even with its own reference as the answer."""
+    share = failed_share_of(metric)
+    ids = tuple(dict.fromkeys(example.id for example in failed))
+    is_over = len(ids) > max(1, int(share * count))
+    outcome = (
+        f"more than {100 * share:g} % (metric.options.max_failed_share), so that a measurement ends there"
+        if is_over
+        else "they are left out of a score, and counted"
+    )
+    return Finding(
+        check="metric errors",
+        level="error" if is_over else "warning",
+        text=f"the metric cannot score {len(ids)} of {count} examples; {outcome}. The first: {said[:300]}",
+        examples=ids,
+    )
+
+
+def ceiling(scores: Sequence[tuple[Example, float]]) -> Finding:
+    """Find references that the metric itself does not score 1: the ceiling of every candidate is lower."""
     mean = sum(value for _, value in scores) / max(1, len(scores))
     return finding(
         "metric ceiling",
@@ -237,6 +279,32 @@ def ceiling(metric: Metric | Judged, answers: Sequence[tuple[Example, Json]]) ->
         ),
         "the reference itself scores 1 on every example",
         "warning",
+    )
+
+
+def contrast(task: Task, metric: Metric, answers: Sequence[tuple[Example, Json]]) -> Finding:
+    """Say which wrong answers the metric takes for right ones: other references, and references that are changed by a little."""
+    contrasts = tuple(measure_contrasts(task, metric, answers))
+    blind = [item for item in contrasts if item.is_blind]
+    others = next((item for item in contrasts if item.change == "other reference"), None)
+    chance = (
+        "" if others is None else f"; references of other examples score {100 * others.score:.1f}"
+    )
+    if not blind:
+        text = f"the metric tells wrong answers from right ones{chance}"
+        if not contrasts:
+            text = "there are no references that could be changed"
+        return Finding(check="metric contrast", level="ok", text=text, contrasts=contrasts)
+    named = "; ".join(
+        f"{item.change}: {item.equal} of {item.n}, as {item.after!r} for {item.before!r}"
+        for item in blind
+    )
+    return Finding(
+        check="metric contrast",
+        level="warning",
+        text=f"the metric scores these wrong answers 1: {named}{chance}",
+        examples=tuple(dict.fromkeys(item.example for item in blind))[:SHOWN],
+        contrasts=contrasts,
     )
 
 

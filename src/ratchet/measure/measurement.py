@@ -29,11 +29,13 @@ __all__ = ["Measurement", "Missing", "Outcome", "aggregate", "macro_f1", "micro_
 
 @dataclass(frozen=True)
 class Missing:
-    """An example that the model did not answer: no trial, no score, nothing paid."""
+    """An example without a score: the model did not answer (no trial, nothing paid), or the metric failed on the answer."""
 
     example_id: str
     kind: str
     message: str
+    is_answered: bool = False
+    """Whether there is an answer, which is kept and paid for, and the metric could not score it."""
 
 
 class Outcome(NamedTuple):
@@ -147,7 +149,10 @@ class Measurement:
     def failures(self) -> dict[str, int]:
         """Return how many answers failed, by kind, and how many examples are missing one, by reason."""
         counts = Counter[str](outcome.failure for outcome in self.outcomes if outcome.failure)
-        counts.update(f"no reply ({item.kind})" for item in self.missing)
+        counts.update(
+            f"{'not scored' if item.is_answered else 'no reply'} ({item.kind})"
+            for item in self.missing
+        )
         return dict(counts.most_common())
 
     @property
@@ -277,6 +282,9 @@ def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]
             "spread_of_votes": float(as_array(spreads).mean()) if spreads else math.nan,
             "replies_without_vote": float(sum(p.get("without_vote", 0) for p in parts)),
         }
+    if kind == "root mean squared log error":
+        errors = [p["error"] for p in parts if "error" in p]
+        return {"rmsle": math.sqrt(as_array(errors).mean()) if errors else math.nan}
     differences = [p["difference"] for p in parts if "difference" in p]
     return {"mean_absolute_error": float(as_array(differences).mean()) if differences else math.nan}
 

@@ -6,17 +6,25 @@ Types: equals, contains, icontains, contains-all, contains-any, icontains-all, i
 contains-json, levenshtein (at most `threshold` edits), word-count (a number, or `min` and `max`); each also with `not-` before it.
 """
 
+import csv
 import json
 import re
 from collections.abc import Callable
 
 from jsonschema import Draft202012Validator
 
-from ratchet.answer.forms import validator
+from ratchet.answer.json_values import (
+    MAX_DEPTH,
+    depth,
+    json_candidates,
+    parse_json,
+    schema_validator,
+)
 from ratchet.core import Example, FailureKind, Json, Score
 from ratchet.core.errors import MetricError, did_you_mean
+from ratchet.core.numerals import parse_number
 from ratchet.core.records import canonical_json
-from ratchet.core.task import schema_problem
+from ratchet.core.schemas import schema_problem, standard_types
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
 __all__ = ["KINDS", "Assertions"]
@@ -34,7 +42,7 @@ class Assertions:
     references_are_answers = False
 
     def __init__(self) -> None:
-        self.id = metric_id("assertions", 1, {})
+        self.id = metric_id("assertions", 2, {})
 
     def score(self, example: Example, answer: Json) -> Score:
         """Try each assertion.
@@ -44,7 +52,7 @@ class Assertions:
         text = answer if isinstance(answer, str) else canonical_json(answer)
         held, whole, wrong = 0.0, 0.0, []
         for one in assertions_of(example):
-            weight = float(one.get("weight", 1))
+            weight = weight_of(one, example)
             whole += weight
             if holds(one, text, example):
                 held += weight
@@ -76,6 +84,19 @@ def assertions_of(example: Example) -> list[dict[str, Json]]:
     return found
 
 
+def weight_of(one: dict[str, Json], example: Example) -> float:
+    """Return how much an assertion counts.
+
+    Raises: MetricError if that is no number of at least 0.
+    """
+    weight = parse_number(one.get("weight", 1))
+    if weight is None or weight < 0:
+        raise MetricError(
+            f"metric 'assertions', example {example.id} ({example.source}): weight is a number, at least 0; got {one['weight']!r}"
+        )
+    return float(weight)
+
+
 def holds(one: dict[str, Json], text: str, example: Example) -> bool:
     """Return whether an assertion holds of a text."""
     kind = str(one["type"])
@@ -94,44 +115,50 @@ def holds(one: dict[str, Json], text: str, example: Example) -> bool:
 
 
 def several(value: Json) -> list[str]:
-    """Return the words of a list, or of a text with commas."""
-    return (
-        [str(v) for v in value]
-        if isinstance(value, list)
-        else [v.strip() for v in str(value).split(",")]
-    )
-
-
-def json_in(text: str) -> Json:
-    """Return the first JSON object or list in a text; None where there is none."""
-    for found in re.finditer(r"[{\[]", text):
-        try:
-            return json.JSONDecoder().raw_decode(text[found.start() :])[0]
-        except (ValueError, RecursionError):
-            continue
-    return None
+    """Return the words of a list, or of a text with commas; commas between quotation marks part nothing, and no word is empty."""
+    if isinstance(value, list):
+        return [v if isinstance(v, str) else canonical_json(v) for v in value]
+    words = next(csv.reader([" ".join(str(value).split("\n"))], skipinitialspace=True), [])
+    return [word.strip() for word in words if word.strip()]
 
 
 def equals(text: str, value: Json, _: dict[str, Json]) -> bool:
+    """Return whether a text is a text, or is JSON of the same value: true is not 1, and 1 is 1.0."""
     if isinstance(value, str):
         return text == value
     try:
-        return bool(json.loads(text) == value)
-    except (ValueError, RecursionError):
-        return text == str(value)
+        return canonical_json(_plain_numbers(parse_json(text))) == canonical_json(
+            _plain_numbers(value)
+        )
+    except ValueError:
+        return False
+
+
+def _plain_numbers(value: Json) -> Json:
+    """Return a JSON value with whole numbers written as integers."""
+    if isinstance(value, dict):
+        return {name: _plain_numbers(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain_numbers(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def is_json(text: str, schema: Json, _: dict[str, Json]) -> bool:
     known = checker(schema)
     try:
-        return known.is_valid(json.loads(text))
+        return known.is_valid(parse_json(text))
     except (ValueError, RecursionError):
         return False
 
 
 def contains_json(text: str, schema: Json, _: dict[str, Json]) -> bool:
-    known, value = checker(schema), json_in(text)
-    return value is not None and known.is_valid(value)
+    """Return whether any object or list of a text fits."""
+    known = checker(schema)
+    return any(
+        known.is_valid(value)
+        for value in json_candidates(text)
+        if isinstance(value, dict | list) and depth(value) <= MAX_DEPTH
+    )
 
 
 def checker(schema: Json) -> Draft202012Validator:
@@ -142,9 +169,11 @@ def checker(schema: Json) -> Draft202012Validator:
     body = json.loads(schema) if isinstance(schema, str) else schema
     if body is None:
         body = {}
-    if problem := schema_problem(body):
+    if not isinstance(body, dict | bool):
+        raise TypeError(f"a JSON Schema is an object; got {str(body)[:100]!r}")
+    if isinstance(body, dict) and (problem := schema_problem(standard_types(body))):
         raise ValueError(f"no JSON Schema {problem}")
-    return validator(canonical_json(body))
+    return schema_validator(canonical_json(body))
 
 
 def near(text: str, value: Json, one: dict[str, Json]) -> bool:

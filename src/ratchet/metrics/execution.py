@@ -8,15 +8,20 @@ left out; two empty results are the same. tests/metrics/test_execution.py has ca
 import re
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ratchet.answer.queries import join_operators, replace_outside_texts
 from ratchet.answer.sql import QueryError, Rows, database_of, run_query
 from ratchet.core import Example, FailureKind, Json, Score
-from ratchet.core.errors import MetricError
+from ratchet.core.errors import MetricError, TaskError
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 __all__ = ["ExecutionAccuracy", "same_result"]
 
-YEAR = re.compile(r"YEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
+YEAR = re.compile(r"\bYEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
 SHOWN = 5
 LONGEST = 200
 
@@ -40,7 +45,7 @@ class ExecutionAccuracy:
         self._database, self._root = database, root
         self._keep_distinct, self._timeout_s = keep_distinct, timeout_s
         self._known: dict[tuple[str, str], Rows] = {}
-        self.id = metric_id("execution", 1, {"database": database, "keep_distinct": keep_distinct})
+        self.id = metric_id("execution", 2, {"database": database, "keep_distinct": keep_distinct})
 
     def score(self, example: Example, answer: Json) -> Score:
         """Run both queries and compare.
@@ -70,7 +75,10 @@ class ExecutionAccuracy:
         )
 
     def _expected(self, example: Example) -> Rows:
-        place = str(database_of(self._database, example.inputs, self._root))
+        try:
+            place = str(database_of(self._database, example.inputs, self._root))
+        except TaskError as error:
+            raise MetricError(f"metric 'execution', example {example.id}: {error}") from error
         key = (place, str(example.reference))
         if key not in self._known:
             try:
@@ -90,27 +98,53 @@ class ExecutionAccuracy:
 
 
 def prepared(query: str, dialect: str, keep_distinct: bool) -> str:
-    """Return a query as the evaluator runs it: without `DISTINCT`, operators without a space inside, the year that Spider means."""
-    for apart, joined in (("> =", ">="), ("< =", "<="), ("! =", "!=")):
-        query = query.replace(apart, joined)
-    query = YEAR.sub("2020", query)
+    """Return a query as the evaluator runs it: without `DISTINCT`, operators without a space inside, the year that Spider means.
+
+    Texts, quoted names and comments stay as they are.
+    """
+    query = replace_outside_texts(join_operators(query), YEAR, "2020")
     return query if keep_distinct else without_distinct(query, dialect)
 
 
 def without_distinct(query: str, dialect: str) -> str:
-    """Return a query without its words DISTINCT; strings and quoted names keep theirs."""
+    """Return a query without its words DISTINCT, those of `SELECT` and of `count(DISTINCT …)`; `IS DISTINCT FROM` compares, and stays.
+
+    The words are taken out where the tokens say that they stand, and the outcome must parse to the tree without them; where it does
+    not, the tree is written anew.
+    """
     import sqlglot  # takes a moment, and most tasks have no SQL
     from sqlglot.errors import SqlglotError
     from sqlglot.tokens import TokenType  # type: ignore[attr-defined]  # it is re-exported from the compiled part
 
     try:
+        tree = sqlglot.parse_one(query, read=dialect)
         tokens = sqlglot.tokenize(query, read=dialect)
-    except SqlglotError:
-        return query  # it does not parse either, and is told so when it is run
-    for token in reversed(tokens):
-        if token.token_type == TokenType.DISTINCT:
-            query = query[: token.start] + query[token.end + 1 :]
-    return query
+    except (SqlglotError, RecursionError):
+        return query  # it does not parse, and whoever runs it says so
+    wanted = _tree_without_distinct(tree)
+    shorter = query
+    for before, token in reversed(list(zip([None, *tokens], tokens, strict=False))):
+        is_comparison = before is not None and before.token_type in (TokenType.IS, TokenType.NOT)
+        if token.token_type == TokenType.DISTINCT and not is_comparison:
+            shorter = shorter[: token.start] + shorter[token.end + 1 :]
+    try:
+        is_so = sqlglot.parse_one(shorter, read=dialect) == wanted
+    except (SqlglotError, RecursionError):
+        is_so = False
+    return shorter if is_so else wanted.sql(dialect)
+
+
+def _tree_without_distinct(tree: "Expr") -> "Expr":
+    """Return a query's tree in which nothing is made distinct."""
+    from sqlglot import exp
+
+    wanted = tree.copy()
+    for select in list(wanted.find_all(exp.Select)):
+        select.set("distinct", None)
+    for distinct in list(wanted.find_all(exp.Distinct)):
+        if len(distinct.expressions) == 1 and distinct.parent is not None:
+            distinct.replace(distinct.expressions[0])
+    return wanted
 
 
 def same_result(expected: Rows, found: Rows, *, order_matters: bool) -> bool:

@@ -4,9 +4,22 @@ from typing import Literal, Protocol
 
 from ratchet.core import Example, FailureKind, Json, Score, content_id
 
-__all__ = ["Aggregate", "Metric", "metric_id", "references_are_answers", "takes_time"]
+__all__ = [
+    "MAX_FAILED_SHARE",
+    "Aggregate",
+    "Metric",
+    "failed_share_of",
+    "metric_id",
+    "references_are_answers",
+    "takes_time",
+]
 
-Aggregate = Literal["macro F1", "micro F1", "mean absolute error", "votes"]
+MAX_FAILED_SHARE = 0.1
+"""The share of examples that a metric may fail on, where the task does not say; one example always may, if another is scored."""
+
+Aggregate = Literal[
+    "macro F1", "micro F1", "mean absolute error", "root mean squared log error", "votes"
+]
 """Figures over a whole split, made by `measure` from the parts of the scores."""
 
 
@@ -29,6 +42,11 @@ class Metric(Protocol):
 def references_are_answers(metric: object) -> bool:
     """Return whether a reference is an answer that scores 1, so that it can be shown and taught; else it says what an answer must be like."""
     return bool(getattr(metric, "references_are_answers", True))
+
+
+def failed_share_of(metric: object) -> float:
+    """Return the share of examples that a metric may fail on before a measurement ends."""
+    return float(getattr(metric, "max_failed_share", MAX_FAILED_SHARE))
 
 
 def takes_time(metric: object) -> bool:

@@ -11,7 +11,7 @@ from ratchet.metrics.execution import ExecutionAccuracy
 from ratchet.metrics.fields import FieldScores
 from ratchet.metrics.function import FunctionMetric
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
-from ratchet.metrics.metric import Metric
+from ratchet.metrics.metric import MAX_FAILED_SHARE, Metric
 from ratchet.metrics.numbers import NumberError
 from ratchet.metrics.rag import RAG_METRICS
 from ratchet.metrics.spans import SpanMatch
@@ -41,21 +41,28 @@ def make_metric(
     """Return the metric that a task names.
 
     Args:
-        spec: Name and options; the name `function` takes the option `path: file.py:name`.
+        spec: Name and options; the name `function` takes the option `path: file.py:name`, and every metric `max_failed_share`.
         root: The folder that `path` and databases are meant from.
         form: Of the task's answers; `execution` runs them in its database.
     Raises: MetricError if the name or an option is unknown.
     """
+    failed_share = max_failed_share(spec)
+    spec = without_failed_share(spec)
+    metric = _make(spec, root or Path.cwd(), form)
+    if failed_share != MAX_FAILED_SHARE:
+        setattr(metric, "max_failed_share", failed_share)  # noqa: B010 - any metric may have it, none must
+    return metric
+
+
+def _make(spec: MetricSpec, root: Path, form: AnswerForm | None) -> Metric:
     if spec.name == "function":
         for name in sorted(spec.options.keys() - {"path"}):
             raise MetricError(
                 f"metric 'function' has no option {name!r}; its options are 'path'.{did_you_mean(name, ['path'])}"
             )
         place = str(spec.options.get("path", ""))
-        found = load_function(
-            place, root or Path.cwd(), setting="metric.options.path", error=MetricError
-        )
-        return FunctionMetric(found)
+        function = load_function(place, root, setting="metric.options.path", error=MetricError)
+        return FunctionMetric(function, root=root)
     if spec.name == EXECUTION:
         database = spec.options.get("database") or (form.database if form else None)
         if not database:
@@ -63,13 +70,36 @@ def make_metric(
                 "metric 'execution' needs a database; name it in answer.database of the task"
             )
         options = {**spec.options, "database": str(database)}
-        return made(spec.name, lambda: ExecutionAccuracy(root=root or Path.cwd(), **options))
+        return made(spec.name, lambda: ExecutionAccuracy(root=root, **options))
     if spec.name not in METRICS:
         known = [*METRICS, EXECUTION, JUDGED, *RAG_METRICS, "function"]
         raise MetricError(
             f"unknown metric {spec.name!r}; there are {', '.join(known)}.{did_you_mean(spec.name, known)}"
         )
-    return made(spec.name, lambda: METRICS[spec.name](**spec.options))
+    metric = made(spec.name, lambda: METRICS[spec.name](**spec.options))
+    names = (form.json_schema or {}).get("properties") if form else None
+    if isinstance(metric, FieldScores) and names:
+        metric.check_names(list(names))
+    return metric
+
+
+def max_failed_share(spec: MetricSpec) -> float:
+    """Return the share of examples that a metric may fail on before a measurement ends.
+
+    Raises: MetricError if the option is no share.
+    """
+    share = spec.options.get("max_failed_share", MAX_FAILED_SHARE)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
+        raise MetricError(
+            f"metric.options.max_failed_share is a share of the examples, at least 0 and below 1; got {share!r}"
+        )
+    return float(share)
+
+
+def without_failed_share(spec: MetricSpec) -> MetricSpec:
+    """Return what names the metric itself: how often it may fail does not change a score."""
+    options = {name: value for name, value in spec.options.items() if name != "max_failed_share"}
+    return spec.model_copy(update={"options": options})
 
 
 def made(name: str, make: Callable[[], Metric]) -> Metric:
