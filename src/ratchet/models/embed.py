@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratchet.core.errors import UnknownModelError
-from ratchet.models.loading import LOADING
+from ratchet.models.loading import LOADING, has_bfloat16
 
 __all__ = ["Embedder", "LocalEmbedder", "minilm_folder"]
 
@@ -90,8 +90,8 @@ class LocalEmbedder:
             transformers_logging.disable_progress_bar()
             self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
             on_gpu = torch.cuda.is_available()
-            # where the machine multiplies in bfloat16 it is three times as fast, and the vectors' cosine is 1.0000
-            self._halved = on_gpu or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - torch names no other way to ask
+            # where the machine multiplies in bfloat16 it is about twice as fast, and the vectors' cosine is above 0.9999
+            self._halved = on_gpu or has_bfloat16()
             with LOADING:
                 model = AutoModel.from_pretrained(self._folder, local_files_only=True).eval()
             self._model = model.to("cuda" if on_gpu else "cpu")

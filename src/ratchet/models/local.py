@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest
-from ratchet.models.loading import LOADING
+from ratchet.models.loading import LOADING, Weights, choose_precision
 from ratchet.models.rendered_prompt import encode_prompt
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -35,7 +35,9 @@ try:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from ratchet.models.attention import use_grouped_attention
     from ratchet.models.engine import Engine, Waiting, render_request
+    from ratchet.models.packing import pack_linears
 except ImportError as missing:
     raise UnknownModelError(
         f"local models need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
@@ -44,7 +46,7 @@ except ImportError as missing:
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["LocalModel", "load_base", "replies_of"]
+__all__ = ["LocalModel", "load_base", "load_to_answer", "replies_of"]
 
 BATCH = 64
 GATHER_S = 0.01
@@ -95,6 +97,20 @@ def load_base(
     return model.eval(), tokenizer
 
 
+def load_to_answer(
+    folder: Path, weights: Weights = "auto"
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Return a model that only answers, as fast as this machine can, and its tokenizer; it can be neither trained nor saved.
+
+    Raises: UnknownModelError if transformers cannot load the folder.
+    """
+    precision = choose_precision(folder, weights)
+    model, tokenizer = load_base(folder, dtype=getattr(torch, precision) if precision else None)
+    pack_linears(model)
+    use_grouped_attention(model)
+    return model, tokenizer
+
+
 @dataclass(eq=False)
 class _Asked:
     """How likely texts are."""
@@ -109,9 +125,16 @@ class LocalModel:
 
     concurrency = BATCH
 
-    def __init__(self, name: str, folder: Path, *, adapters: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        adapters: Path | None = None,
+        weights: Weights = "auto",
+    ) -> None:
         self.name = name
-        self._folder, self._adapters = folder, adapters
+        self._folder, self._adapters, self._weights = folder, adapters, weights
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="left"
         )
@@ -211,7 +234,7 @@ class LocalModel:
             joining = joined(waiting, engine)
             try:
                 if (joining or asked) and engine is None:
-                    engine = Engine(*load_base(self._folder), self._adapters)
+                    engine = Engine(*load_to_answer(self._folder, self._weights), self._adapters)
             except Exception as error:  # noqa: BLE001 - handed to those who wait
                 refuse([*joining, *asked], error)
                 asked.clear()

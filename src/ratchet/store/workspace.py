@@ -67,6 +67,7 @@ key_env = "OPENAI_API_KEY"
 # engine = "vllm"             # local models answer through vLLM, started where vllm_url names no server that runs
 # vllm_url = "http://127.0.0.1:8000"
 # vllm_args = ["--max-model-len", "8192"]
+# weights = "float32"         # instead of "auto", which is bfloat16 where a model was saved in it and the processor is faster with it
 
 # [search]
 # server = "http://127.0.0.1:6333"   # Qdrant searches vectors, where knowledge outgrows this machine
@@ -155,6 +156,9 @@ class LocalSettings(Record):
     """The address of a vLLM server that runs; without one a server is started for each model that is asked for."""
     vllm_args: tuple[str, ...] = ()
     """Further options of `vllm serve`."""
+    weights: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What transformers' weights are held in to answer; auto is bfloat16 for models that were saved in it, where the processor
+    multiplies it and the model gains by it."""
 
 
 class SearchSettings(Record):
