@@ -8,9 +8,9 @@ The command line is a thin face over the same methods.
 """
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
@@ -28,7 +28,6 @@ from ratchet.core import (
     content_id,
 )
 from ratchet.core.errors import UsageError
-from ratchet.core.running import run_sync
 from ratchet.data import split_examples
 from ratchet.ladder import (
     Changed,
@@ -77,6 +76,7 @@ from ratchet.models import (
     ChatRequest,
     EndpointModel,
     ModelPool,
+    ModelSession,
     ShapedRequest,
     start_temperature,
     workspace_pool,
@@ -102,11 +102,10 @@ if TYPE_CHECKING:
 __all__ = ["Workbench"]
 
 CHANGES_SHOWN = 5
-T = TypeVar("T")
 
 
-class Workbench:
-    """One task, ready to work on."""
+class Workbench(ModelSession):
+    """One task, ready to work on; local models stay loaded until `close`, the end of a `with` block, or it is gone."""
 
     def __init__(
         self,
@@ -119,6 +118,7 @@ class Workbench:
         workspace: Workspace | None = None,
         models: Mapping[str, ChatModel] | None = None,
     ) -> None:
+        super().__init__()
         self.task, self.examples, self.metric = task, list(examples), metric
         self.engine, self.files = engine, files
         self.workspace, self._models = workspace, dict(models or {})
@@ -274,19 +274,11 @@ class Workbench:
         )
 
     def pool(self) -> ModelPool:
-        """Return the models, to be closed by the caller."""
+        """Return the models, to be closed by the caller; local ones that are open stay so."""
+        ready = {**self.open_models.ready(), **self._models}
         if self.workspace:
-            return workspace_pool(self.workspace, self._models)
-        return ModelPool(adapters=self.files / "adapters", ready=self._models, engine=self.engine)
-
-    def with_pool(self, work: Callable[[ModelPool], Coroutine[Any, Any, T]]) -> T:
-        """Return what `work` makes of the models, which are closed afterwards."""
-
-        async def opened() -> T:
-            async with self.pool() as pool:
-                return await work(pool)
-
-        return run_sync(opened())
+            return workspace_pool(self.workspace, ready)
+        return ModelPool(adapters=self.files / "adapters", ready=ready, engine=self.engine)
 
     def plan(self, candidate: Candidate, split: Split = "dev", *, repeats: int = 1) -> Plan:
         """Return what a measurement would take."""

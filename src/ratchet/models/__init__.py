@@ -21,6 +21,7 @@ from ratchet.models.chat import (
 from ratchet.models.embed import Embedder
 from ratchet.models.endpoint import EndpointModel
 from ratchet.models.family import family_of
+from ratchet.models.open_models import ModelSession
 from ratchet.models.pool import (
     NANO,
     ModelPool,
@@ -44,6 +45,7 @@ __all__ = [
     "EndpointModel",
     "LikelihoodModel",
     "ModelPool",
+    "ModelSession",
     "Price",
     "ShapedRequest",
     "ToolCall",

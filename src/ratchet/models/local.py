@@ -5,6 +5,7 @@ which they came, and hands out each reply as soon as it is whole.
 """
 
 import asyncio
+import contextlib
 import os
 import queue
 import threading
@@ -134,7 +135,7 @@ class LocalModel:
         weights: Weights = "auto",
     ) -> None:
         self.name = name
-        self._folder, self._adapters, self._weights = folder, adapters, weights
+        self.folder, self._adapters, self._weights = folder, adapters, weights
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="left"
         )
@@ -169,11 +170,14 @@ class LocalModel:
         """Yield the text as it is generated, then the whole reply; calls of tools come with it."""
         loop, pieces = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
-        def emit(piece: str) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+        def emit(piece: str | None) -> None:
+            with contextlib.suppress(
+                RuntimeError
+            ):  # a loop that was closed meanwhile reads nothing
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         item = self._enter(request, emit)
-        item.future.add_done_callback(lambda _: loop.call_soon_threadsafe(pieces.put_nowait, None))
+        item.future.add_done_callback(lambda _: emit(None))
         sent = 0
         try:
             while (piece := await pieces.get()) is not None:
@@ -218,6 +222,12 @@ class LocalModel:
             await asyncio.to_thread(self._thread.join)
             self._thread = None
 
+    def stop(self) -> None:
+        """End the thread once what is under way has its replies, without waiting for it; weights are let go of then."""
+        if self._thread:
+            self._queue.put(None)
+            self._thread = None
+
     def _run(self) -> None:
         waiting: deque[Waiting] = deque()
         asked: deque[_Asked] = deque()
@@ -234,7 +244,7 @@ class LocalModel:
             joining = joined(waiting, engine)
             try:
                 if (joining or asked) and engine is None:
-                    engine = Engine(*load_to_answer(self._folder, self._weights), self._adapters)
+                    engine = Engine(*load_to_answer(self.folder, self._weights), self._adapters)
             except Exception as error:  # noqa: BLE001 - handed to those who wait
                 refuse([*joining, *asked], error)
                 asked.clear()

@@ -110,6 +110,15 @@ class ModelPool:
         for one in [one for one in self.kept.values() if hasattr(one, "close")]:
             await one.close()
 
+    def release_local(self) -> dict[str, Any]:
+        """Take the local models that this pool opened out of it, open as they are; whoever gets them stops them."""
+        names = [
+            name
+            for name, model in self._open.items()
+            if name not in self._theirs and hasattr(model, "stop")
+        ]
+        return {name: self._open.pop(name) for name in names}
+
     def model(self, name: str) -> ChatModel:
         """Return the model of that name.
 
