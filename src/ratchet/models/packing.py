@@ -57,7 +57,7 @@ def _can_pack() -> bool:
         packed = PackedLinear(plain)(torch.ones(1, 2))
     except (AttributeError, RuntimeError, TypeError):
         return False
-    return torch.allclose(packed, plain(torch.ones(1, 2)))
+    return bool(torch.allclose(packed, plain(torch.ones(1, 2))))
 
 
 def _linears(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Module, str, torch.nn.Linear]]:
