@@ -38,6 +38,21 @@ def test_a_packed_layer_computes_what_the_plain_one_does(bias, rows):
     assert packed.weight.untyped_storage().nbytes() == 4
 
 
+def test_a_model_that_reads_weights_itself_is_noticed():
+    """Packing says so where a layer's numbers are used beside it, so that the model is loaded again, as it is."""
+    from ratchet.models.packing import _can_pack, pack_linears
+
+    if not _can_pack():
+        pytest.skip("torch packs no layers on this processor")
+    tokenizer = tiny.make_tokenizer()
+    sound, odd = (tiny.make_model(tokenizer, width=256) for _ in range(2))
+    mlp = odd.model.layers[0].mlp
+    mlp.forward = lambda x: x @ mlp.up_proj.weight.T @ mlp.down_proj.weight.T
+
+    assert pack_linears(sound)
+    assert not pack_linears(odd)
+
+
 def test_a_packed_model_answers_as_the_plain_one():
     """The small model's greedy answers are the same, token for token."""
     from ratchet.models.engine import render_request

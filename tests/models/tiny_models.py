@@ -30,13 +30,13 @@ def make_tokenizer(*, template=CHATML, eos="<|endoftext|>", specials=SPECIALS):
     return made
 
 
-def make_model(tokenizer, **settings):
+def make_model(tokenizer, *, width=32, **settings):
     """Return a Llama of two layers with random weights."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

@@ -106,8 +106,10 @@ def load_to_answer(
     Raises: UnknownModelError if transformers cannot load the folder.
     """
     precision = choose_precision(folder, weights)
-    model, tokenizer = load_base(folder, dtype=getattr(torch, precision) if precision else None)
-    pack_linears(model)
+    dtype = getattr(torch, precision) if precision else None
+    model, tokenizer = load_base(folder, dtype=dtype)
+    if not pack_linears(model):
+        model, tokenizer = load_base(folder, dtype=dtype)
     use_grouped_attention(model)
     return model, tokenizer
 

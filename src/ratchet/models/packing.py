@@ -8,6 +8,7 @@ trained or saved: only the engine's own copy of a model is.
 import platform
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -20,14 +21,14 @@ SMALLEST = 1 << 16
 
 
 class PackedLinear(torch.nn.Linear):  # type: ignore[misc]  # untyped base
-    """A linear layer whose weights are in oneDNN's layout; `weight` has their shape and type, and no numbers."""
+    """A linear layer whose weights are in oneDNN's layout; `weight` has their shape and type, and NaN for every number."""
 
     def __init__(self, plain: torch.nn.Linear) -> None:
         torch.nn.Module.__init__(self)  # without memory for weights of its own
         self.in_features, self.out_features = plain.in_features, plain.out_features
         self._packed = torch.ops.mkldnn._reorder_linear_weight(plain.weight.detach(), ROWS)  # noqa: SLF001 - named so by torch
         self.bias = plain.bias
-        empty = plain.weight.new_empty(1).expand(plain.weight.shape)
+        empty = torch.full_like(plain.weight[:1, :1], torch.nan).expand(plain.weight.shape)
         self.weight = torch.nn.Parameter(empty, requires_grad=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -38,13 +39,26 @@ class PackedLinear(torch.nn.Linear):  # type: ignore[misc]  # untyped base
         return out
 
 
-def pack_linears(model: torch.nn.Module) -> None:
-    """Pack the linear layers of a model on the processor, in place; elsewhere, and where torch has no such layout, nothing happens."""
+def pack_linears(model: torch.nn.Module) -> bool:
+    """Pack the linear layers of a model on the processor, in place; elsewhere, and where torch has no such layout, nothing happens.
+
+    Returns: whether the model still computes; one whose own code reads weights beside the layers must be loaded again.
+    """
     if not _can_pack():
-        return
+        return True
     for holder, name, layer in list(_linears(model)):
         if layer.weight.device.type == "cpu" and layer.weight.numel() >= SMALLEST:
             setattr(holder, name, PackedLinear(layer))
+    return _is_sound(model)
+
+
+def _is_sound(model: Any) -> bool:
+    """Return whether a model reads some tokens, and then one more, without meeting the NaN of a packed layer."""
+    ids = torch.arange(4, device=model.device)[None]
+    with torch.inference_mode():
+        read = model(input_ids=ids, use_cache=True)
+        more = model(input_ids=ids[:, :1], past_key_values=read.past_key_values, use_cache=True)
+    return bool(read.logits.isfinite().all() and more.logits.isfinite().all())
 
 
 @cache
