@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,15 @@ async def test_an_added_model_answers_by_its_folder(model):
     assert remove_model("tiny")
     assert not folder.exists()
     assert not remove_model("tiny")
+
+
+def test_two_that_add_a_model_at_once_get_one_folder(model):
+    """One of them makes it, the other waits, and nothing lies beside it."""
+    with ThreadPoolExecutor(2) as threads:
+        folders = set(threads.map(lambda _: add_model("tiny", model), range(2)))
+
+    assert folders == {added_folder("tiny")}
+    assert [p.name for p in cache_folder().iterdir() if p.name != ".locks"] == ["tiny"]
 
 
 def test_another_file_than_the_checked_one_is_not_used(model):

@@ -16,9 +16,10 @@ from pydantic import TypeAdapter
 
 from ratchet.core import Record
 from ratchet.core.errors import ModelError, UnknownModelError, did_you_mean
-from ratchet.models.gguf import convert_gguf
+from ratchet.models.gguf import convert_gguf, require_reader
 from ratchet.models.model_cache import (
     cache_folder,
+    is_model_folder,
     make_model_folder,
     remove_model_folder,
 )
@@ -86,6 +87,9 @@ def add_model(name: str, model: AddableModel) -> Path:
     converted; StoreError if the cache cannot be written.
     """
     folder = added_folder(name)
+    if is_model_folder(folder):
+        return folder
+    require_reader()  # before anything is fetched
 
     def fill(part: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=part) as temporary:

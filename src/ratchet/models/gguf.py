@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratchet.core.errors import UnknownModelError
+from ratchet.core.errors import StoreError, UnknownModelError
 from ratchet.models.loading import LOADING
 from ratchet.models.model_cache import (
     cache_folder,
@@ -20,7 +20,7 @@ from ratchet.models.model_cache import (
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["convert_gguf", "converted_folder", "is_gguf_name", "remove_converted"]
+__all__ = ["convert_gguf", "converted_folder", "is_gguf_name", "remove_converted", "require_reader"]
 
 MAGIC = b"GGUF"
 SOURCE_FILE = "gguf.json"
@@ -75,6 +75,7 @@ def convert_gguf(file: Path, folder: Path) -> None:
 
     Raises: UnknownModelError if the file is not a GGUF of a chat model that transformers can read.
     """
+    require_reader()
     dtype = _check_file(file)
     model, tokenizer = _load(file, dtype)
     if tokenizer.chat_template is None:
@@ -82,9 +83,24 @@ def convert_gguf(file: Path, folder: Path) -> None:
             f"{file} has no chat template, so it is not a chat model; name the file of an instruction-tuned one"
         )
     rows = model.get_input_embeddings().weight.shape[0]
-    _plain_copy(model).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    _save(_plain_copy(model), tokenizer, folder)
     _drop_tokens_without_rows(folder, rows, file)
+
+
+def require_reader() -> None:
+    """Check that what reads GGUF files is installed.
+
+    Raises: UnknownModelError that names the extra.
+    """
+    try:
+        import accelerate  # noqa: F401 - transformers needs it to dequantise
+        import gguf  # noqa: F401 - its reader
+        import torch  # noqa: F401 - transformers needs it
+        from transformers import GgufConfig  # noqa: F401 - from transformers 5 on
+    except ImportError as missing:
+        raise UnknownModelError(
+            f"GGUF files need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
+        ) from missing
 
 
 def _check_file(file: Path) -> str:
@@ -98,12 +114,8 @@ def _check_file(file: Path) -> str:
         raise UnknownModelError(
             f"{file} is not a GGUF file: it begins with {magic!r}, not with {MAGIC!r}"
         )
-    try:
-        from gguf import GGUFReader
-    except ImportError as missing:
-        raise UnknownModelError(
-            f"GGUF files need the extra 'local' ({missing}); install it with: pip install 'ratchet[local]'"
-        ) from missing
+    from gguf import GGUFReader
+
     try:
         reader = GGUFReader(file)
         kinds = Counter(
@@ -119,13 +131,9 @@ def _check_file(file: Path) -> str:
 
 def _load(file: Path, dtype: str) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     """Return the file's model with dense weights, and its tokenizer."""
-    try:
-        import transformers
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    except ImportError as missing:
-        raise UnknownModelError(
-            f"GGUF files need the extra 'local' ({missing}); install it with: pip install torch==2.13.0 && pip install 'ratchet[local]'"
-        ) from missing
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     place: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
@@ -170,6 +178,18 @@ def _plain_copy(model: "PreTrainedModel") -> "PreTrainedModel":
     plain.tie_weights()
     plain.generation_config = model.generation_config
     return plain
+
+
+def _save(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+    from safetensors import SafetensorError
+
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except SafetensorError as error:  # its own kind of error for a full disk
+        raise StoreError(
+            f"cannot write {folder}: {_first_line(error)}. Free space, or name another cache in RATCHET_CACHE."
+        ) from error
 
 
 def _drop_tokens_without_rows(folder: Path, rows: int, file: Path) -> None:
