@@ -13,7 +13,7 @@ from ratchet.core.schemas import schema_problem, standard_types
 __all__ = ["AnswerForm", "FormKind", "InputField", "MetricSpec", "Roles", "SplitSpec", "Task"]
 
 FormKind = Literal["text", "label", "number", "json", "tool", "sql"]
-READ_ANEW: dict[str, int] = {"label": 1, "number": 1}
+READ_ANEW: dict[str, int] = {"label": 1, "number": 1, "json": 1, "tool": 1, "sql": 1}
 """Kinds of answers that are asked for or read otherwise than before, and how often that has changed: answers of before are not mixed
 with those of today."""
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
