@@ -5,8 +5,11 @@ from ratchet.data.duplicates import near_duplicates, word_grams
 from ratchet.data.editing import as_version, restore
 from ratchet.data.guess import Guess, guess_columns, guess_task
 from ratchet.data.importing import ImportReport, to_examples
-from ratchet.data.rows import BadRow, Row, good_rows, read_rows
+from ratchet.data.records import BadRow, Row
+from ratchet.data.rows import good_rows, read_rows
 from ratchet.data.splits import Leak, find_leaks, split_examples
+from ratchet.data.survey import Survey, survey_rows
+from ratchet.data.tables import frame_rows
 
 __all__ = [
     "Added",
@@ -15,9 +18,11 @@ __all__ = [
     "ImportReport",
     "Leak",
     "Row",
+    "Survey",
     "add_examples",
     "as_version",
     "find_leaks",
+    "frame_rows",
     "good_rows",
     "guess_columns",
     "guess_task",
@@ -25,6 +30,7 @@ __all__ = [
     "read_rows",
     "restore",
     "split_examples",
+    "survey_rows",
     "to_examples",
     "word_grams",
 ]

@@ -79,8 +79,10 @@ def to_json(value: Any) -> Json:
 
 
 def is_collection(value: object) -> bool:
-    return isinstance(value, Iterable) and isinstance(value, set | frozenset) or (
-        type(value).__name__ == "Series"
+    return (
+        isinstance(value, Iterable)
+        and isinstance(value, set | frozenset)
+        or (type(value).__name__ == "Series")
     )
 
 
@@ -95,7 +97,11 @@ def is_unequal_to_itself(value: Any) -> bool:
 def decimal_number(value: Decimal) -> Json:
     if not value.is_finite():
         return None
-    return int(value) if value == value.to_integral_value() and value.as_tuple().exponent == 0 else float(value)
+    return (
+        int(value)
+        if value == value.to_integral_value() and value.as_tuple().exponent == 0
+        else float(value)
+    )
 
 
 def check_text(text: str) -> str:

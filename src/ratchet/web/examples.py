@@ -15,7 +15,7 @@ from ratchet.core import Example, Json, Split, Task
 from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.data import as_version, restore
-from ratchet.data.importing import reference
+from ratchet.data.importing import to_reference
 from ratchet.levers import files_in
 from ratchet.store import (
     Dataset,
@@ -295,7 +295,7 @@ class Examples:
                 inputs = {name: read_as(str(box.value or ""), None if example is None else example.inputs.get(name)) for name, box in boxes.items()}  # fmt: skip
                 if not all(str(box.value or "").strip() for box in (*boxes.values(), answer)):
                     raise UsageError("fill in every field")
-                right = reference(self._task, str(answer.value or ""), "the right answer")
+                right = to_reference(self._task, str(answer.value or ""), "the right answer")
             except ValueError as error:
                 raise UsageError(str(error)) from error
             return Example(inputs=inputs, reference=right, source=f"written by {self._page.who}")
