@@ -3,6 +3,7 @@
 from ratchet.data.adding import Added, add_examples
 from ratchet.data.duplicates import near_duplicates, word_grams
 from ratchet.data.editing import as_version, restore
+from ratchet.data.files import FileImport, Parts, similar_labels
 from ratchet.data.guess import Guess, guess_columns, guess_task
 from ratchet.data.importing import ImportReport, to_examples
 from ratchet.data.records import BadRow, Row
@@ -14,9 +15,11 @@ from ratchet.data.tables import frame_rows
 __all__ = [
     "Added",
     "BadRow",
+    "FileImport",
     "Guess",
     "ImportReport",
     "Leak",
+    "Parts",
     "Row",
     "Survey",
     "add_examples",
@@ -29,6 +32,7 @@ __all__ = [
     "near_duplicates",
     "read_rows",
     "restore",
+    "similar_labels",
     "split_examples",
     "survey_rows",
     "to_examples",

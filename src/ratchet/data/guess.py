@@ -130,6 +130,7 @@ NUMBERED = (
 MIN_GROUPS = 3
 JUDGE_NAMES = ("answer", "reference", "first", "second")
 """Inputs that a judge needs for itself."""
+JUDGE_RESERVED = (*RESERVED_NAMES, *JUDGE_NAMES)
 RUBRIC = "The answer does what the instructions ask for, rests on the input alone, and is clear and complete."
 LABEL_NAMES = ("label", "type", "tag", "category", "class", "kind", "entity_type", "entity_group")
 TEXT_NAMES = ("text", "value", "entity", "word", "span", "mention")
@@ -207,7 +208,7 @@ def guess_columns(
         guesser.note(
             "no column is left for an answer, so that the task has no references: a judge scores it"
         )
-    reserved = (*RESERVED_NAMES, *(JUDGE_NAMES if chosen_answer is None else ()))
+    reserved = JUDGE_RESERVED if chosen_answer is None else RESERVED_NAMES
     named = field_names(tuple(survey.columns), reserved)
     part_names = (*chosen, chosen_answer, identity, chosen_group, knowledge, split)
     fields = {column: named[column] for column in chosen}

@@ -16,6 +16,7 @@ class FunctionMetric:
     """Score by a function; the id follows the function's source, so that changing it never mixes old and new scores."""
 
     aggregates: tuple[Aggregate, ...] = ()
+    needs_references = False
 
     def __init__(self, function: ScoreFunction) -> None:
         self._function = function
