@@ -3,7 +3,7 @@
 from ratchet.data.adding import Added, add_examples
 from ratchet.data.duplicates import near_duplicates, word_grams
 from ratchet.data.editing import as_version, restore
-from ratchet.data.files import FileImport, Parts, similar_labels
+from ratchet.data.files import FileImport, Parts, add_rows, similar_labels
 from ratchet.data.guess import Guess, guess_columns, guess_task
 from ratchet.data.importing import ImportReport, to_examples
 from ratchet.data.records import BadRow, Row
@@ -23,6 +23,7 @@ __all__ = [
     "Row",
     "Survey",
     "add_examples",
+    "add_rows",
     "as_version",
     "find_leaks",
     "frame_rows",

@@ -1,8 +1,9 @@
 """Import a file, or a table in memory: look at all of it, guess what its columns are, and store its rows as examples of a task."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -14,10 +15,12 @@ from ratchet.data.guess import JUDGE_RESERVED, Guess, field_names, guess_columns
 from ratchet.data.importing import ImportReport, to_examples
 from ratchet.data.records import BadRow, Row
 from ratchet.data.rows import good_rows
+from ratchet.data.splits import split_examples
 from ratchet.data.survey import Survey, survey_rows
-from ratchet.store import Workspace, stream_examples
+from ratchet.data.tables import frame_rows
+from ratchet.store import Workspace, load_examples, stream_examples
 
-__all__ = ["FileImport", "Parts", "guess_for_task", "similar_labels"]
+__all__ = ["FileImport", "Parts", "add_rows", "guess_for_task", "similar_labels"]
 
 NUM_ASKED = 100
 """So many stored examples tell whether a task has references."""
@@ -158,6 +161,72 @@ class FileImport:
 
 def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+class _Growing(Protocol):
+    """A task with its examples, as the workbench has them."""
+
+    task: Task
+    examples: list[Example]
+    engine: sa.Engine
+    workspace: Workspace | None
+
+
+def add_rows(
+    bench: _Growing,
+    table: object,
+    *,
+    inputs: Sequence[str] = (),
+    answer: str | None = None,
+    no_answer: bool = False,
+    group: str | None = None,
+    knowledge: str | None = None,
+    split: str | None = None,
+    source: str = "table",
+    skip_bad: bool = False,
+) -> ImportReport:
+    """Add the rows of a table to a task's examples, as `ratchet import` adds those of a file, and return what was met on the way.
+
+    In a workspace they are stored as the next version of the examples. Examples that are there keep their splits.
+
+    Args:
+        bench: The workbench.
+        table: A frame of pandas or polars, a table of pyarrow, the result of a query (SQLAlchemy, or a cursor), or a list of
+            mappings, named tuples, dataclasses or rows of sqlite3.
+        inputs: Columns that are the task's inputs, in their order; by default those of the same names.
+        answer: The column of references; left out, it is guessed.
+        no_answer: The rows have no references.
+        group: Rows with the same value here stay in one split.
+        knowledge: What one must know to answer.
+        split: Which split a row belongs to.
+        source: Where the rows come from, in your words.
+        skip_bad: Leave rows out that do not fit, and report them.
+    Raises: DataError if the table cannot be read, a column is missing, or a row does not fit.
+    """
+    rows = list(frame_rows(table))
+    made = FileImport(Path(source), skip_bad=skip_bad, rows=lambda: rows)
+    made.survey, made.task = survey_rows(made.rows()), bench.task
+    parts = Parts(
+        inputs=tuple(inputs),
+        answer=answer,
+        no_answer=no_answer,
+        group=group,
+        knowledge=knowledge,
+        split=split,
+    )
+    labelled = any(map(bench.task.is_labelled, bench.examples)) if bench.examples else None
+    made.guess = guess_for_task(bench.task, made.survey, parts, has_references=labelled)
+    if bench.workspace:
+        added = made.store(bench.engine)
+        made.report.added = added.new
+        bench.examples = load_examples(bench.engine, added.dataset)
+    else:
+        known = {example.id for example in bench.examples}
+        fresh = [example for example in made.examples() if example.id not in known]
+        made.report.added = len(fresh)
+        placed = split_examples(fresh, bench.task.splits, known=bench.examples)
+        bench.examples = [*bench.examples, *placed]
+    return made.report
 
 
 def row_numbers(report: ImportReport) -> str:

@@ -41,6 +41,8 @@ class ImportReport:
     """What an import met on the way."""
 
     skipped: list[BadRow] = field(default_factory=list)
+    added: int = 0
+    """Examples that are new, where the rows are added to a workbench."""
     repeated: int = 0
     """Rows whose inputs and answer stood in the file before."""
     unlabelled: int = 0
