@@ -533,7 +533,7 @@ def test_chats_of_sharegpt_are_read(tmp_path: Path) -> None:
         ("a,b,,\n1,2,,\n3,4\n,,,\n", [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]),
         ("a,b\nNaN,x\nNULL,y\n<NA>,z\n", [{"a": None, "b": "x"}, {"a": None, "b": "y"}, {"a": None, "b": "z"}]),
         ("a,b\nNA,x\nNone,Nan\n", [{"a": "NA", "b": "x"}, {"a": "None", "b": "Nan"}]),
-        ("text\nhello, world\n\"quoted\" start\n\"a\nb\"\n", [{"text": "hello, world"}, {"text": '"quoted" start'}, {"text": "a\nb"}]),
+        ('text\nhello, world\n"quoted" start\n"a\nb"\n', [{"text": "hello, world"}, {"text": '"quoted" start'}, {"text": "a\nb"}]),
     ],
     ids=["sep", "index", "nameless", "missing", "words", "one column"],
 )  # fmt: skip

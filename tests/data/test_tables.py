@@ -108,7 +108,7 @@ def test_a_sheet_is_for_spreadsheets(tmp_path: Path) -> None:
         list(read_rows(tmp_path / "a.csv", sheet="x"))
 
 
-Named = namedtuple("Named", "text label")  # noqa: PYI024 - as a program of a user's has it
+Named = namedtuple("Named", "text label")
 
 
 @dataclass

@@ -58,7 +58,7 @@ def is_quantity(value: Json) -> bool:
     if isinstance(value, bool) or value is None:
         return False
     if isinstance(value, int):
-        return abs(value) < 10**MAX_DIGITS
+        return bool(abs(value) < 10**MAX_DIGITS)
     if isinstance(value, float):
         return True
     if not isinstance(value, str):

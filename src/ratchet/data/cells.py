@@ -79,10 +79,8 @@ def to_json(value: Any) -> Json:
 
 
 def is_collection(value: object) -> bool:
-    return (
-        isinstance(value, Iterable)
-        and isinstance(value, set | frozenset)
-        or (type(value).__name__ == "Series")
+    return (isinstance(value, Iterable) and isinstance(value, set | frozenset)) or (
+        type(value).__name__ == "Series"
     )
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from ratchet.core import Json
-from ratchet.data.records import BadRow, Row
+from ratchet.data.records import BadRow, Row, RowError
 
 __all__ = ["chat_of", "chat_row"]
 
@@ -56,7 +56,7 @@ def chat_row(number: int, values: Mapping[str, Json], messages: Sequence[Json]) 
     try:
         turns = [read_message(message) for message in messages]
         columns = columns_of(turns)
-    except ValueError as error:
+    except RowError as error:
         return BadRow(number, str(error))
     beside = {
         name: cell
@@ -68,16 +68,16 @@ def chat_row(number: int, values: Mapping[str, Json], messages: Sequence[Json]) 
 
 
 def columns_of(turns: Sequence[Message]) -> dict[str, Json]:
-    """Return the columns of a chat; ValueError where nobody asks, or nobody is to answer."""
+    """Return the columns of a chat; RowError where nobody asks, or nobody is to answer."""
     answer = turns[-1] if turns and turns[-1]["role"] == "assistant" else None
     if not turns or (answer is None and turns[-1]["role"] != "user"):
-        raise ValueError(
+        raise RowError(
             "the last of messages must be the assistant's answer, or the user's message where there is none"
         )
     before = [turn for turn in (turns[:-1] if answer else turns) if turn["role"] != "system"]
     asked = max((i for i, turn in enumerate(before) if turn["role"] == "user"), default=None)
     if asked is None:
-        raise ValueError("there is no user message before the answer")
+        raise RowError("there is no user message before the answer")
     columns: dict[str, Json] = {
         "system": "\n".join(turn["text"] for turn in turns if turn["role"] == "system"),
         "history": "\n".join(map(spoken, before[:asked])),
@@ -96,15 +96,15 @@ def columns_of(turns: Sequence[Message]) -> dict[str, Json]:
 
 
 def read_message(message: Json) -> Message:
-    """Return a message's role, text and calls; ValueError where it cannot be read."""
+    """Return a message's role, text and calls; RowError where it cannot be read."""
     if not isinstance(message, dict):
-        raise ValueError("each of messages must be an object with a role")
+        raise RowError("each of messages must be an object with a role")
     speaker = message.get("role", message.get("from"))
     if not isinstance(speaker, str):
-        raise ValueError("each of messages must be an object with a role")
+        raise RowError("each of messages must be an object with a role")
     role = SPEAKERS.get(speaker.strip().lower())
     if role is None:
-        raise ValueError(
+        raise RowError(
             f"unknown role {speaker!r} of a message; there are system, developer, user, assistant and tool"
         )
     text = text_of_content(message.get("content", message.get("value")))
@@ -115,7 +115,7 @@ def read_message(message: Json) -> Message:
 
 
 def text_of_content(content: Json) -> str:
-    """Return the text of a message, also of one that is written in parts; ValueError for a part that is no text."""
+    """Return the text of a message, also of one that is written in parts; RowError for a part that is no text."""
     if content is None:
         return ""
     if isinstance(content, str):
@@ -129,7 +129,7 @@ def text_of_content(content: Json) -> str:
             text = part.get("text", part.get("refusal"))
         if not isinstance(text, str):
             kind = part.get("type") if isinstance(part, dict) else type(part).__name__
-            raise ValueError(
+            raise RowError(
                 f"a message holds a part of type {kind!r}; only text can be read. Leave the part or the row out"
             )
         texts.append(text)
@@ -137,22 +137,22 @@ def text_of_content(content: Json) -> str:
 
 
 def read_call(call: Json) -> dict[str, Json]:
-    """Return a call's name and arguments; ValueError where it has none."""
+    """Return a call's name and arguments; RowError where it has none."""
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise ValueError(f"the tool call cannot be read: it names no function: {call!r:.200}")
+        raise RowError(f"the tool call cannot be read: it names no function: {call!r:.200}")
     arguments = function.get("arguments")
     if isinstance(arguments, str) and arguments.strip():
         try:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError) as error:
-            raise ValueError(
+            raise RowError(
                 f"the tool call cannot be read: the arguments of {function['name']!r} are not JSON: {error}"
             ) from error
     if arguments in (None, ""):
         arguments = {}
     if not isinstance(arguments, dict):
-        raise ValueError(
+        raise RowError(
             f"the tool call cannot be read: the arguments of {function['name']!r} must be an object"
         )
     return {"name": function["name"], "arguments": arguments}

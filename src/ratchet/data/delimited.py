@@ -4,6 +4,7 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +17,7 @@ __all__ = ["delimited_rows", "header_names"]
 MAX_CELL_BYTES = 64 * 1024 * 1024
 MAX_LINES_AHEAD = 1000
 """How far below the closing mark of a cell is looked for."""
+SEPARATORS, NUM_SNIFFED_LINES = ",;\t|", 50
 NO_SEPARATOR = "\x1f"
 """A character that no text holds: a file of one column is read line by line."""
 UNNAMED_INDEX = "Unnamed: 0"
@@ -53,12 +55,25 @@ def find_separator(file: TextIO, *, is_tsv: bool) -> tuple[str, int]:
     declared = SEPARATOR_LINE.fullmatch(first)
     if declared:
         return declared[1], 1
+    lines = [first, *islice(file, NUM_SNIFFED_LINES)]
     file.seek(0)
-    if is_tsv:
-        return "\t", 0
-    bare = re.sub(r'"[^"]*"', "", first)
-    best = max(",;\t|", key=bare.count)
-    return (best if best in bare else NO_SEPARATOR), 0
+    return ("\t" if is_tsv else likeliest_separator(lines)), 0
+
+
+def likeliest_separator(lines: list[str]) -> str:
+    """Return the separator by which most rows have as many cells as the header, then the one that gives more cells."""
+    best, best_fit = NO_SEPARATOR, (0.0, 0)
+    for separator in SEPARATORS:
+        try:
+            header, *rows = [row for row in csv.reader(lines, delimiter=separator) if row] or [[]]
+        except csv.Error:
+            continue
+        width = len(header)
+        fitting = sum(len(row) == width for row in rows)
+        has_one = all(len(row) == 1 for row in rows)  # the mark stands in the name alone
+        if width > 1 and not (rows and has_one) and (fitting / max(1, len(rows)), width) > best_fit:
+            best, best_fit = separator, (fitting / max(1, len(rows)), width)
+    return best
 
 
 def header_names(names: list[str], place: str) -> list[str]:

@@ -22,7 +22,7 @@ from ratchet.core import (
 from ratchet.core.errors import DataError, did_you_mean
 from ratchet.data.published import UNANSWERABLE
 from ratchet.data.records import Row
-from ratchet.data.survey import MAX_LABELS, ColumnSurvey, Survey, survey_rows
+from ratchet.data.survey import MAX_LABELS, NUM_COMPARED, ColumnSurvey, Survey, survey_rows
 
 __all__ = ["Guess", "field_name", "field_names", "guess_columns", "guess_task"]
 
@@ -127,6 +127,8 @@ NUMBERED = (
     "room",
 )
 """A column whose name ends in such a word, or in one of these and "number", holds names that are made of digits."""
+MIN_UNIQUE, MIN_ROWS_OF_IDS = 0.9, 10
+"""Among so many rows a column of ids has at least this share of different values."""
 MIN_GROUPS = 3
 JUDGE_NAMES = ("answer", "reference", "first", "second")
 """Inputs that a judge needs for itself."""
@@ -198,6 +200,8 @@ def guess_columns(
         not chosen and not group and chosen_group
     ):  # what would hold rows together is all that there is
         chosen, chosen_group = (chosen_group,), None
+    if not chosen and identity:
+        chosen, identity = (identity,), None
     if not chosen and chosen_answer in guesser.weak_answers and not answer:
         chosen, chosen_answer = (str(chosen_answer),), None
     if not chosen:
@@ -273,8 +277,15 @@ class _Guesser:
             if name is None or name in self._taken:
                 continue
             column = self._columns[name]
-            if column.is_name and 2 * column.num_different >= min(column.num_values, 10_000) > 0:
+            compared = min(column.num_values, NUM_COMPARED)
+            if column.is_name and compared and column.num_different >= MIN_UNIQUE * compared:
                 return name
+            if column.is_name and 0 < compared < MIN_ROWS_OF_IDS:
+                return name  # too few rows to tell; the import refuses an id that comes twice
+            self.note(
+                f"the column {name!r} has the same value in many rows, so that it is not taken for their id"
+            )
+            self._dropped.append(name)
         return None
 
     def group(self) -> str | None:
@@ -309,6 +320,7 @@ class _Guesser:
                 continue
             if self._columns[name].num_values:
                 return name
+            self._dropped.append(name)
             self.note(f"the column {name!r} is empty in every row, so that it holds no answers")
             return None
         spare = self.spare([*parts, *inputs])
@@ -324,9 +336,7 @@ class _Guesser:
             return tuple(name for name in self._hinted if name not in parts)
         spare = [name for name in self.spare(parts) if name not in parts]
         return tuple(spare) or tuple(
-            name
-            for name in self._columns
-            if name not in (*parts, *self._dropped) and name.lower() not in NEVER_INPUT
+            name for name in self._columns if name not in parts and name.lower() not in NEVER_INPUT
         )
 
 

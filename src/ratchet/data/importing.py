@@ -16,7 +16,7 @@ from ratchet.core.records import canonical_json
 from ratchet.data.answers import label_text, parse_json_text, read_number
 from ratchet.data.cells import to_cell
 from ratchet.data.guess import Guess
-from ratchet.data.records import BadRow, Row
+from ratchet.data.records import BadRow, Row, RowError
 
 __all__ = ["ImportReport", "to_examples", "to_reference"]
 
@@ -116,7 +116,7 @@ def to_examples(
 
 
 def to_example(task: Task, row: Row, guess: Guess, path: Path) -> Example | None:
-    """Return the example that a row is; None where the answer is wanting. ValueError where it does not fit."""
+    """Return the example that a row is; None where the answer is wanting. RowError where it does not fit."""
     columns = {name: column for column, name in guess.field_of.items()}
     inputs = {name: to_cell(row.values.get(columns.get(name, name))) for name in task.input_names}
     reference: Json = None
@@ -143,7 +143,7 @@ def text_in(row: Row, column: str | None) -> str | None:
     return None if value is None else label_text(value)
 
 
-class UnknownLabelError(ValueError):
+class UnknownLabelError(RowError):
     """An answer that is none of the task's labels."""
 
     def __init__(self, problem: str, label: str) -> None:
@@ -160,24 +160,24 @@ def needed(value: Json) -> tuple[str, ...]:
 
 
 def split_in(value: Json, column: str) -> Split | None:
-    """Return a split by its name, None where the cell is empty; ValueError where it is none."""
+    """Return a split by its name, None where the cell is empty; RowError where it is none."""
     if to_cell(value) is None:
         return None
     split = SPLIT_NAMES.get(str(value).strip().lower())
     if split is None:
-        raise ValueError(f"column {column!r}: {value!r} is no split; name train, dev or test")
+        raise RowError(f"column {column!r}: {value!r} is no split; name train, dev or test")
     return split
 
 
 def to_reference(task: Task, value: Json, column: str) -> Json:
-    """Return the reference in the task's form; ValueError where it does not fit."""
+    """Return the reference in the task's form; RowError where it does not fit."""
     kind = task.answer.kind
     if kind == "label":
         return label_in(task, value, column)
     if kind == "number":
         number = read_number(value)
         if number is None:
-            raise ValueError(f"column {column!r}: {value!r} is no number")
+            raise RowError(f"column {column!r}: {value!r} is no number")
         return number
     if kind in ("json", "tool"):
         return object_in(task, value, column)
@@ -204,10 +204,10 @@ def object_in(task: Task, value: Json, column: str) -> Json:
         names = list(schema.get("properties", {}))
         body = {column if column in names or not names else names[0]: body}
     if not isinstance(body, dict):
-        raise ValueError(f"column {column!r}: expected JSON, got {str(value)[:60]!r}")
+        raise RowError(f"column {column!r}: expected JSON, got {str(value)[:60]!r}")
     wrong = best_match(validator(canonical_json(schema)).iter_errors(body))
     if wrong:
-        raise ValueError(
+        raise RowError(
             f"column {column!r} does not fit answer.json_schema at {wrong.json_path}: {wrong.message[:200]}"
         )
     return body

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ratchet.core import Json
 
-__all__ = ["MAX_DEPTH", "BadRow", "Row", "is_deep"]
+__all__ = ["MAX_DEPTH", "BadRow", "Row", "RowError", "is_deep"]
 
 MAX_DEPTH = 100
 """Lists and objects inside one another, the row itself the first; the database's JSON reader stops not far behind."""
@@ -27,6 +27,10 @@ class BadRow:
 
     number: int
     problem: str
+
+
+class RowError(ValueError):
+    """A row that cannot be read, or does not fit; the text says why."""
 
 
 def is_deep(value: Json) -> bool:

@@ -71,7 +71,7 @@ class SchemaSurvey:
         return {"anyOf": parts}
 
     def _choices(self) -> list[str]:
-        texts = self._texts or {}
+        texts: Counter[str] = self._texts or Counter()
         is_few = len(texts) > 1 and self._kinds["string"] >= MIN_REPEATS * len(texts)
         return sorted(texts) if is_few else []
 
@@ -106,4 +106,6 @@ def kind_of(value: Json) -> str:
         return "integer"
     if isinstance(value, float):
         return "number"
-    return {dict: "object", list: "array"}.get(type(value), "string")
+    if isinstance(value, dict):
+        return "object"
+    return "array" if isinstance(value, list) else "string"

@@ -11,7 +11,7 @@ from ratchet.data.published import UNANSWERABLE
 from ratchet.data.records import Row
 from ratchet.data.schema import SchemaSurvey
 
-__all__ = ["MAX_LABELS", "ColumnSurvey", "Survey", "survey_rows"]
+__all__ = ["MAX_LABELS", "NUM_COMPARED", "ColumnSurvey", "Survey", "survey_rows"]
 
 MAX_LABELS, MAX_LABEL_LENGTH = 200, 80
 NUM_PREVIEWED = 5

@@ -138,7 +138,7 @@ def mapping_of(row: Any, number: int) -> dict[str, Any]:
     if isinstance(row, Mapping):
         return {str(name): cell for name, cell in row.items()}
     if hasattr(row, "_mapping"):  # SQLAlchemy
-        return dict(row._mapping)
+        return dict(row._mapping)  # noqa: SLF001 - its documented name
     if hasattr(row, "_asdict"):
         return dict(row._asdict())
     if is_dataclass(row) and not isinstance(row, type):
