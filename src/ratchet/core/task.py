@@ -57,6 +57,11 @@ class AnswerForm(Record):
     max_tokens: Annotated[int, Field(gt=0)] = 512
     """The longest answer; the start candidate takes it."""
 
+    @field_validator("json_schema")
+    @classmethod
+    def _has_types_of_json(cls, schema: dict[str, Json] | None) -> dict[str, Json] | None:
+        return None if schema is None else with_json_types(schema)
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.kind == "label" and len(set(self.labels)) < 2:
@@ -184,6 +189,44 @@ class Task(Record):
     def input_names(self) -> tuple[str, ...]:
         """Return the names of the input fields, in order."""
         return tuple(field.name for field in self.inputs)
+
+
+JSON_TYPES = {
+    "dict": "object",
+    "list": "array",
+    "tuple": "array",
+    "set": "array",
+    "float": "number",
+    "double": "number",
+    "int": "integer",
+    "long": "integer",
+    "str": "string",
+    "bool": "boolean",
+    "none": "null",
+}
+"""Types as Python and Java write them, in schemas that are published for tool calls."""
+
+
+def with_json_types(schema: Json) -> Json:
+    """Return a schema whose types are JSON's: `dict`, `float`, `tuple` and their like are what they mean, `any` is no type at all."""
+    if not isinstance(schema, dict):
+        return schema
+    found = dict(schema)
+    kind = found.get("type")
+    if isinstance(kind, str) and kind.lower() == "any":
+        del found["type"]
+    elif isinstance(kind, str):
+        found["type"] = JSON_TYPES.get(kind.lower(), kind)
+    for name in ("items", "additionalProperties", "not"):
+        if isinstance(found.get(name), dict):
+            found[name] = with_json_types(found[name])
+    for name in ("properties", "patternProperties", "$defs", "definitions"):
+        if isinstance(found.get(name), dict):
+            found[name] = {key: with_json_types(part) for key, part in found[name].items()}
+    for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        if isinstance(found.get(name), list):
+            found[name] = [with_json_types(part) for part in found[name]]
+    return found
 
 
 def schema_problem(schema: dict[str, Json]) -> str | None:

@@ -98,7 +98,7 @@ class DspyLever:
             raise UsageError(
                 f"the references of task {evidence.task.name!r} say what an answer must be like, and DSPy shows them as answers; use the levers prompt and demos"
             )
-        if not evidence.labelled:
+        if evidence.train and not evidence.labelled:
             raise UsageError(
                 f"no train example of task {evidence.task.name!r} has a reference, and DSPy's optimisers learn from them; import answers, or use the lever prompt"
             )
