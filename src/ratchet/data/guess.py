@@ -63,7 +63,21 @@ WEAK_ANSWER_NAMES = (
     "summary",
 )
 """A column of such a name may be what goes in, where it stands alone."""
-ID_NAMES = ("id", "uuid", "key", "example_id", "row_id", "uid")
+ID_NAMES = (
+    "id",
+    "_id",
+    "uuid",
+    "guid",
+    "key",
+    "example_id",
+    "question_id",
+    "sample_id",
+    "record_id",
+    "instance_id",
+    "row_id",
+    "uid",
+    "qid",
+)
 GROUP_NAMES = (
     "group",
     "scene",
