@@ -157,7 +157,7 @@ def test_a_fine_tune_needs_something_to_learn():
     ready.examples = [e.model_copy(update={"reference": None}) for e in ready.examples]
     ready.metric = FunctionMetric(lambda *_: 1.0)
 
-    with pytest.raises(TuningError, match="none of the .* train examples .* has a reference"):
+    with pytest.raises(TuningError, match=r"none of the .* train examples .* has a reference"):
         ready.climb([TuneLever()])
 
 
@@ -169,5 +169,5 @@ def test_a_metric_that_compares_refuses_examples_without_references():
         e.model_copy(update={"reference": None}) if e is first else e for e in ready.examples
     ]
 
-    with pytest.raises(MetricError, match="1 of .* examples of task 'sum' have none"):
+    with pytest.raises(MetricError, match=r"1 of .* examples of task 'sum' have none"):
         ready.measure()

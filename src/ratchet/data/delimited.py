@@ -70,8 +70,8 @@ def likeliest_separator(lines: list[str]) -> str:
             continue
         width = len(header)
         fitting = sum(len(row) == width for row in rows)
-        has_one = all(len(row) == 1 for row in rows)  # the mark stands in the name alone
-        if width > 1 and not (rows and has_one) and (fitting / max(1, len(rows)), width) > best_fit:
+        in_name_alone = bool(rows) and not any(separator in line for line in lines[1:])
+        if width > 1 and not in_name_alone and (fitting / max(1, len(rows)), width) > best_fit:
             best, best_fit = separator, (fitting / max(1, len(rows)), width)
     return best
 

@@ -20,6 +20,7 @@ __all__ = ["ShallowJson", "TooDeepError", "json_rows", "jsonl_rows", "read_objec
 
 WRAPPERS = ("data", "examples", "rows", "records", "items", "instances", "train", "test")
 """Names under which an object holds the array of rows, the likeliest first."""
+SPLIT_NAMES = ("train", "training", "dev", "val", "valid", "validation", "test")
 UTF8 = ("utf-8", "utf-8-sig")
 
 
@@ -146,6 +147,10 @@ def rows_inside(value: Json) -> Iterable[Json] | None:
         return None
     if has_paragraphs(value.get("data")):
         return squad_rows(value["data"])
+    if len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
+        return rows_inside(inner)
+    if (parts := split_tables(value)) is not None:
+        return parts
     lists = [name for name, part in value.items() if is_table(part)]
     chosen = next(
         (name for name in WRAPPERS if name in lists), lists[0] if len(lists) == 1 else None
@@ -155,6 +160,14 @@ def rows_inside(value: Json) -> Iterable[Json] | None:
         is_wrapped = all(row.keys() >= {"row_idx", "row"} for row in rows)
         return [row["row"] for row in rows] if is_wrapped else rows
     return columnar_rows(value)
+
+
+def split_tables(value: dict[str, Json]) -> list[Json] | None:
+    """Return the rows of several splits, each with its split's name; None where the object holds something else."""
+    tables = {name: part for name, part in value.items() if is_table(part)}
+    if len(tables) < 2 or not all(name.lower() in SPLIT_NAMES for name in tables):
+        return None
+    return [{"split": name, **row} for name, rows in tables.items() for row in rows]
 
 
 def is_table(value: Json) -> bool:
