@@ -178,11 +178,14 @@ def audit(
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    references = [e for e in bench.examples if file or e.split != "train"]
+    labelled = [e for e in bench.examples if bench.task.is_labelled(e)]
+    references = [e for e in labelled if file or e.split != "train"]
     rows = (
         [row for row in read_file(file, "supervised") if isinstance(row, Conversation)]
         if file
-        else conversations_of(Prompt(bench.task, bench.start()), bench.split("train"))
+        else conversations_of(
+            Prompt(bench.task, bench.start()), [e for e in labelled if e.split == "train"]
+        )
     )
     found = look(bench.task, rows, references)
     sentence = audit_sentence(found)

@@ -226,13 +226,8 @@ def guess_columns(
         guesser.note(
             "no column is left for an answer, so that the task has no references: a judge scores it"
         )
-    reserved = JUDGE_RESERVED if chosen_answer is None else RESERVED_NAMES
-    named = field_names(tuple(survey.columns), reserved)
     part_names = (*chosen, chosen_answer, identity, chosen_group, knowledge, split)
-    fields = {column: named[column] for column in chosen}
-    for column, name in fields.items():
-        if column != name:
-            guesser.note(f"the column {column!r} is the input {name!r} in the task")
+    fields = guesser.fields(chosen, is_judged=chosen_answer is None)
     return Guess(
         inputs=chosen,
         answer=chosen_answer,
@@ -343,6 +338,14 @@ class _Guesser:
             return None
         self.note(f"no column has the name of an answer; took the last one, {full[-1]!r}")
         return full[-1]
+
+    def fields(self, inputs: Sequence[str], *, is_judged: bool) -> dict[str, str]:
+        """Return the name of each input in the task, and note those that are renamed."""
+        named = field_names(tuple(self._columns), JUDGE_RESERVED if is_judged else RESERVED_NAMES)
+        for column in inputs:
+            if column != named[column]:
+                self.note(f"the column {column!r} is the input {named[column]!r} in the task")
+        return {column: named[column] for column in inputs}
 
     def inputs(self, parts: Sequence[str | None]) -> tuple[str, ...]:
         """Return the columns that go in; bookkeeping where there is nothing else."""

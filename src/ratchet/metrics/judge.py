@@ -215,7 +215,7 @@ class JudgeMetric:
         known = {
             **example.inputs,
             "answer": written(answer),
-            "reference": "" if example.reference is None else written(example.reference),
+            "reference": written(example.reference),
         }
         return Example(
             inputs={name: known[name] for name in self.grading.input_names if name in known},
