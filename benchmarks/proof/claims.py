@@ -13,6 +13,7 @@ from zlib import crc32
 import numpy as np
 from benchmarks.proof.claim import DATA, Claim, Outcome, Rng, runs_of
 from benchmarks.proof.climbs import equal_levers, worse_levers
+from benchmarks.proof.imports import imports
 from benchmarks.proof.worlds import diagnoses, journeys
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
@@ -449,5 +450,6 @@ CLAIMS = (
     Claim("real prompts", "the same between prompts whose accuracies were measured on real models", real_prompts, needs="prompts/multi_prompt"),
     Claim("judged scores", "a judge's mean, corrected by 60 grades of people, covers what people would say, however poor the judge", judged_scores, needs="judges/llmbar"),
     Claim("few grades", "the same where few are graded, and nearly all answers pass", few_grades),
+    Claim("imports", "of 20,000 generated files whatever the importer accepts comes in row by row, can be shown and can be planned", imports),
     Claim("rankings", "intervals of strengths hold the truth, and nobody is surely first who is not", rankings),
 )  # fmt: skip

@@ -1,10 +1,8 @@
 """The workbench: one task with its examples, metric and models, ready to measure, compare and climb — from Python or a notebook.
 
-    import ratchet
-    bench = ratchet.Workbench.open("pii")                    # a task of the workspace in this folder
-    bench = ratchet.Workbench.of(task, examples, metric=f)   # or one made in Python, with nothing kept on disk
-
-The command line is a thin face over the same methods.
+import ratchet
+bench = ratchet.Workbench.open("pii")                    # a task of the workspace in this folder
+bench = ratchet.Workbench.of(task, examples, metric=f)   # or one made in Python, with nothing kept on disk
 """
 
 import inspect
@@ -28,7 +26,7 @@ from ratchet.core import (
     content_id,
 )
 from ratchet.core.errors import UsageError
-from ratchet.data import split_examples
+from ratchet.data import add_rows, split_examples
 from ratchet.ladder import (
     Changed,
     Ground,
@@ -105,7 +103,22 @@ CHANGES_SHOWN = 5
 
 
 class Workbench(ModelSession):
-    """One task, ready to work on; local models stay loaded until `close`, the end of a `with` block, or it is gone."""
+    """One task, ready to work on; made by `open` from a workspace, or by `of` in Python.
+
+    `add(table)` adds the rows of a frame, or of a query's result, to the examples; see `ratchet.data.add_rows`. Local models stay
+    loaded until `close`, the end of a `with` block, or the workbench's own end.
+
+    Args:
+        task: The task.
+        examples: Its examples, each in a split.
+        metric: Scores the answers.
+        engine: The database that trials are kept in.
+        files: The folder for what is made: adapters.
+        workspace: Where the task lies, for one that is kept on disk.
+        models: Models by name, beside those of the workspace and `local:…`.
+    """
+
+    add = add_rows
 
     def __init__(
         self,
@@ -131,13 +144,12 @@ class Workbench(ModelSession):
         """Return the task `name` of the workspace that `path` is in, with its newest examples."""
         workspace = find_workspace(Path(path))
         task = workspace.load_task(name)
-        metric = metric_of(task, workspace)
-        examples = load_examples(workspace.database, latest_dataset(workspace.database, name))
+        engine = workspace.database
         return cls(
             task,
-            examples,
-            metric=metric,
-            engine=workspace.database,
+            load_examples(engine, latest_dataset(engine, name)),
+            metric=metric_of(task, workspace),
+            engine=engine,
             files=workspace.files,
             workspace=workspace,
             models=models,
@@ -167,20 +179,10 @@ class Workbench(ModelSession):
             chosen = FunctionMetric(metric)
         else:
             chosen = cast("Metric", metric)
-        placed = (
-            list(examples)
-            if all(e.split for e in examples)
-            else split_examples(examples, task.splits)
-        )
+        has_splits = all(e.split for e in examples)
+        placed = list(examples) if has_splits else split_examples(examples, task.splits)
         engine, files = open_passing_database()
-        return cls(
-            task,
-            placed,
-            metric=chosen,
-            engine=engine,
-            files=files,
-            models=models,
-        )
+        return cls(task, placed, metric=chosen, engine=engine, files=files, models=models)
 
     def split(self, name: Split) -> list[Example]:
         """Return the examples of one split."""

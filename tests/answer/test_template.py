@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratchet.answer import Template
-from ratchet.core import Json
+from ratchet.core import Json, escape_template
 from ratchet.core.errors import TemplateError
 
 CASES: list[tuple[str, dict[str, Json], str]] = [
@@ -210,3 +210,28 @@ def test_a_template_renders_the_same_each_time() -> None:
     outs = [template.render({"l": items}) for items in (["a"], ["b", "c"], ["a"])]
 
     assert outs == ["a", "bc", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"\{{name}}", "{{name}}"),
+        (r"\\{{name}}", r"\Zoë"),
+        (r"\\\{{name}}", r"\{{name}}"),
+        (r"a \ b \n {{name}}", r"a \ b \n Zoë"),
+        (r"\{{#if x}} {{name}} \{{/if}}", "{{#if x}} Zoë {{/if}}"),
+        (r"\{{", "{{"),
+    ],
+)
+def test_a_backslash_keeps_braces_as_text(text: str, expected: str) -> None:
+    """An odd number of backslashes makes the braces text, and each pair of them is one backslash."""
+    assert Template(text).render({"name": "Zoë"}) == expected
+
+
+@given(st.text(r"{}\# /!aelsif", max_size=30))
+def test_any_text_can_be_escaped(text: str) -> None:
+    """Escaped text is a template that renders as the text, uses no field, and may stand beside others."""
+    template = Template(escape_template(text) + "\n{{name}}")
+
+    assert template.names == {"name"}
+    assert template.render({"name": "x"}) == f"{text}\nx"

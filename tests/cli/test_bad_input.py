@@ -26,9 +26,9 @@ from ratchet.testing import ScriptedServer
         ("a.csv", "id,text,label\n1,a,b\n1,c,d\n", [], "row 2: the id '1' was used in row 1"),
         (
             "a.jsonl",
-            '{"text": "a", "label": "b"}\n{"text": "c"}\n',
-            [],
-            "row 2: column 'label' (the answer) is empty or missing",
+            '{"text": "a", "price": {"a": 1}}\n{"text": "c", "price": "{no"}\n' * 9 + '{"text": 1}',
+            ["--answer", "text", "--input", "text"],
+            "the column 'text' is named as an input and as the answer; name another one, or --no-answer",
         ),
         ("a.jsonl", '{"text": "a\\ud800", "label": "b"}\n', [], "row 1"),
         ("a.xls", "x", [], ".xls"),

@@ -110,6 +110,16 @@ def test_people_hold_a_judge_to_account(
     assert "bought" in ratchet("measure", "tickets-judge").stdout
 
 
+def test_a_blank_grade_is_none(ratchet, judged: Path) -> None:
+    """In a table of grades an empty cell means that nobody graded that answer."""
+    ratchet("measure", "tickets", "--candidate", "start")
+    trials = json.loads(ratchet("trials", "tickets", "--candidate", "start", "--json").stdout)
+    first, second = (trial["example"] for trial in trials[:2])
+    (judged / "g.csv").write_text(f"example,grade,candidate\n{first},pass,start\n{second},,start\n")
+
+    assert "1 grades kept" in ratchet("grade", "tickets", "g.csv", "--who", "ann").stdout
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [

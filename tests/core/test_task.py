@@ -140,3 +140,26 @@ def test_shares_in_whole_percent_are_accepted(train: int, dev: int) -> None:
     spec = SplitSpec(train=train / 100, dev=dev / 100, test=(100 - train - dev) / 100)
 
     assert spec.train == train / 100
+
+
+def test_types_of_other_languages_are_what_they_mean() -> None:
+    """Schemas that are published with Python's names for types are read; a property that is called `type` is none."""
+    schema = {
+        "type": "dict",
+        "properties": {
+            "type": {"type": "float"},
+            "pair": {"type": "tuple", "items": {"type": "any"}},
+            "either": {"anyOf": [{"type": "int"}, {"type": "str"}]},
+        },
+    }
+
+    form = AnswerForm(kind="json", json_schema=schema)
+
+    assert form.json_schema == {
+        "type": "object",
+        "properties": {
+            "type": {"type": "number"},
+            "pair": {"type": "array", "items": {}},
+            "either": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+        },
+    }

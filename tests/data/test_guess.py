@@ -1,19 +1,29 @@
-"""The guess from the first rows: which column plays which part, and what form and metric fit."""
+"""The guess from a whole file: which column plays which part, and what form and metric fit."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
+from benchmarks.proof.imports import failure_of, write_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from ratchet.answer import Prompt, starting_candidate
-from ratchet.core import Json, Task
+from ratchet.core import Example, Json, Task
 from ratchet.core.errors import DataError
-from ratchet.data import Row, good_rows, guess_columns, guess_task
-from ratchet.data.guess import field_name, infer_schema
+from ratchet.data import (
+    ImportReport,
+    Row,
+    good_rows,
+    guess_columns,
+    guess_task,
+    to_examples,
+)
+from ratchet.data.guess import field_name
+from ratchet.data.schema import infer_schema
 from ratchet.metrics import make_metric
 
 SCALARS = (st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5))
@@ -64,7 +74,6 @@ def test_a_last_resort_is_said() -> None:
     ("rows", "named", "message"),
     [
         ([], {}, "there are no rows to guess from"),
-        ([{"a": 1}], {}, "do not tell input and answer apart"),
         ([{"answer": 1}], {}, "no column is left as an input beside the answer 'answer'"),
         (
             [{"text": 1, "label": 2}],
@@ -189,7 +198,7 @@ def test_objects_fit_the_schema_that_is_inferred_from_them(body: dict[str, Json]
     ("name", "inputs", "answer", "kind"),
     [
         ("banking77/train.csv", ("text",), "category", "label"),
-        ("gsm8k/train.jsonl", ("question",), "answer", "text"),
+        ("gsm8k/train.jsonl", ("question",), "answer", "number"),
         ("prices/product_prices.jsonl", ("text",), "price", "number"),
         ("chat/emmy_train.jsonl", ("message",), "answer", "text"),
     ],
@@ -225,3 +234,231 @@ def test_the_system_message_of_a_real_chat_becomes_the_instructions(
     task = guessed(list(good_rows(shared("chat/emmy_train.jsonl"))))
 
     assert task.instructions.startswith("You are an ecommerce pricing assistant.")
+
+
+@pytest.mark.parametrize(
+    ("rows", "inputs", "answer"),
+    [
+        ([{"source": "a", "target": "b"}], ("source",), "target"),
+        ([{"post": "a"}], ("post",), None),
+        ([{"summary": "a"}], ("summary",), None),
+        ([{"id": 1, "post": "a"}], ("post",), None),
+        ([{"Unnamed: 0": "0", "post": "a"}], ("post",), None),
+        ([{"text": "a", "label": None}], ("text",), None),
+        ([{"instruction": "a", "input": None, "output": "b"}], ("instruction", "input"), "output"),
+        ([{"text": "a", "answer": "b", "split": "train"}], ("text",), "answer"),
+        ([{"user_id": "a", "label": "b"}], ("user_id",), "label"),
+    ],
+)
+def test_what_is_left_plays_the_part_that_is_open(rows, inputs, answer) -> None:
+    """Bookkeeping goes in where nothing else does, and without a column for the answer there is none."""
+    guess = guess_columns(rows_of(*rows))
+
+    assert (guess.inputs, guess.answer) == (inputs, answer)
+
+
+def test_no_column_is_input_and_answer() -> None:
+    """Where all columns are named as inputs there is no answer; one that is named twice is an error."""
+    rows = rows_of({"insight": "a", "network": "b"})
+
+    guess = guess_columns(rows, inputs=["insight", "network"])
+
+    assert (guess.inputs, guess.answer) == (("insight", "network"), None)
+    assert "the task has no references" in guess.reasons[0]
+    with pytest.raises(DataError, match="is named as an input and as the answer"):
+        guess_columns(rows, inputs=["insight"], answer="insight")
+    with pytest.raises(DataError, match="leave one of them out"):
+        guess_columns(rows, answer="insight", no_answer=True)
+
+
+def test_a_task_without_references_is_judged() -> None:
+    """A judge scores it, is shown no reference, and leaves the names alone that it needs."""
+    rows = rows_of({"answer": "a", "post": "b"})
+    guess = guess_columns(rows, no_answer=True)
+
+    task = guess_task("posts", rows, guess, model="m", teacher="t")
+
+    assert task.input_names == ("input_answer", "post")
+    assert task.metric.name == "judge"
+    assert (task.metric.options["reference"], task.metric.options["judges"]) == (False, ["t"])
+
+
+IDENTIFIERS = {
+    "leading zeros": [f"{n:05}" for n in range(990, 1020)],
+    "telephones": [f"+4930{n}123" for n in range(1000, 1030)],
+    "18 digits": [str(10**17 + n) for n in range(30)],
+    "18 digits, typed": [10**17 + n for n in range(30)],
+    "versions": [f"1.{n}" for n in range(30)],
+    "german": [f"{n},5" for n in range(30)],
+    "ungrouped": [f"{n},12,5" for n in range(30)],
+}
+
+
+@pytest.mark.parametrize("kind", IDENTIFIERS)
+def test_names_made_of_digits_are_text(kind: str) -> None:
+    """What is written in digits is a number only where the digits are an amount."""
+    task = guessed(
+        rows_of(*({"text": str(n), "answer": v} for n, v in enumerate(IDENTIFIERS[kind])))
+    )
+
+    assert task.answer.kind == "text"
+
+
+@pytest.mark.parametrize("column", ["zip", "order id", "phone_number", "orderNumber", "ZipCode"])
+def test_a_column_that_is_named_like_a_name_holds_names(column: str) -> None:
+    """Five digits are a number under `price`, and a name under `zip`."""
+    digits = [{"text": str(n), column: str(10000 + n)} for n in range(30)]
+    prices = [{"text": str(n), "price": str(10000 + n)} for n in range(30)]
+
+    assert guessed(rows_of(*digits)).answer.kind == "text"
+    assert guessed(rows_of(*prices)).answer.kind == "number"
+
+
+AMOUNTS = {
+    "integers": [str(n) for n in range(30)],
+    "prices": [f"{n}.50" for n in range(30)],
+    "prices with marks": [f"$1,{n:03}.00" for n in range(30)],
+    "floats": [n / 8 for n in range(30)],
+    "negative": [f"-{n}" for n in range(30)],
+    "fractions": [f"0.{n}1" for n in range(30)],
+    "percent": [f"{n} %" for n in range(30)],
+    "solutions": [f"It is {n} + 1.\n#### {n + 1}" for n in range(30)],
+}
+
+
+@pytest.mark.parametrize("kind", AMOUNTS)
+def test_amounts_are_numbers(kind: str) -> None:
+    """Amounts are numbers, also behind the mark of a worked solution."""
+    task = guessed(rows_of(*({"text": str(n), "answer": v} for n, v in enumerate(AMOUNTS[kind]))))
+
+    assert (task.answer.kind, task.metric.name) == ("number", "number")
+
+
+def test_labels_are_those_of_the_whole_file() -> None:
+    """Classes that a sorted file brings late are labels as well."""
+    labels = [f"class {n // 100:02}" for n in range(4000)]
+
+    task = guessed(rows_of(*({"text": str(n), "category": v} for n, v in enumerate(labels))))
+
+    assert len(task.answer.labels) == 40
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.0, 1.0, None] * 5, ("0", "1")),
+        (["0.0", "1.0", None] * 5, ("0", "1")),
+        (["1.0", "2.0"] * 5, ("1.0", "2.0")),
+        ([True, False] * 5, ("false", "true")),
+        (["01", "02"] * 5, ("01", "02")),
+    ],
+)
+def test_labels_are_written_as_people_write_them(values, labels) -> None:
+    """A float that stands for an integer is one, and true is no Python word; text stays as it is."""
+    task = guessed(rows_of(*({"text": str(n), "label": v} for n, v in enumerate(values))))
+
+    assert task.answer.labels == labels
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [{"n": 1}, {"n": "one"}, {"n": None}],
+        [[[0, 5, "PER"]], [[7, 9, "LOC"], [10, 12, "PER"]], []],
+        [{"tags": ["a"]}, {"tags": "a"}, {"tags": {"a": 1}}],
+        [{"kind": k} for k in ["a", "b", None] * 10],
+        [{"a": 1}] * 3000 + [{"a": 1, "late": [1.5, None]}],
+        [{f"user{n}": n} for n in range(300)],
+        [[{"a": 1}], {"b": 2}],
+    ],
+)
+def test_a_schema_fits_every_value_that_it_was_made_of(values: list[Json]) -> None:
+    """Mixed types are unions, what was null may be null, and what comes late belongs to it."""
+    rows = rows_of(*({"text": str(n), "output": v} for n, v in enumerate(values)))
+    task = guessed(rows)
+
+    examples = list(to_examples(task, rows, guess_columns(rows), Path("f"), report=ImportReport()))
+
+    assert len(examples) == len(values)
+    Prompt(task, starting_candidate(task)).request(examples[0])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        *([name] for name in ("labels", "schema", "instructions", "this", "else", "absent", "passages")),
+        ["Question 1", "Question-1"],
+        ["a b", "a_b", "a-b"],
+        ["labels", "input_labels"],
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_be_fields_are_renamed(columns: list[str]) -> None:
+    """Names that templates keep for themselves, and names that become the same one, are renamed, which is said."""
+    rows = rows_of(*({**dict.fromkeys(columns, f"cell {n}"), "answer": f"a {n}"} for n in range(4)))
+    guess = guess_columns(rows)
+    task = guess_task("t", rows, guess, model="m")
+
+    examples = list(to_examples(task, rows, guess, Path("f"), report=ImportReport()))
+
+    assert len(set(task.input_names)) == len(columns)
+    assert set(examples[0].inputs.values()) == {"cell 0"}
+    assert any("is the input" in reason for reason in guess.reasons)
+    request = Prompt(task, starting_candidate(task)).request(examples[0])
+    assert str(request.messages[-1]["content"]).count("cell 0") == len(columns)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["Ask for {{Order Number}}.", "{{labels}}", "a \\{{x}} {{", "{{#if}}"]
+)
+def test_text_of_a_file_is_no_template(prompt: str) -> None:
+    """A system prompt is shown as it stands in the file, whatever braces it holds; so is a column's name."""
+    rows = rows_of(
+        *({"system": prompt, "message": f"m{n}", "answer": f"a {n} b"} for n in range(4))
+    )
+    named = rows_of(*({"text": f"m{n}", prompt: f"a {n} b"} for n in range(4)))
+
+    for task in (guessed(rows), guess_task("t", named, guess_columns(named), model="m")):
+        request = Prompt(task, starting_candidate(task)).request(
+            Example(inputs=dict.fromkeys(task.input_names, "x"), reference="y")
+        )
+        assert prompt in str(request.messages[0]["content"])
+
+
+def test_a_column_called_system_is_an_input_where_it_varies() -> None:
+    """Only a prompt that all rows share is the instructions."""
+    rows = rows_of(
+        *({"system": f"s{n}", "message": f"m{n}", "answer": f"a {n} b"} for n in range(4))
+    )
+
+    assert guessed(rows).input_names == ("system", "message")
+
+
+def test_ids_that_repeat_are_no_ids() -> None:
+    """A column of a few values names no rows, whatever it is called; that is said."""
+    rows = rows_of(*({"key": n % 3, "text": str(n), "label": "x"} for n in range(30)))
+
+    guess = guess_columns(rows)
+
+    assert guess.identity is None
+    assert "the same value in many rows" in guess.reasons[0]
+
+
+def test_questions_that_cannot_be_answered_have_an_answer_of_their_own() -> None:
+    """Where SQuAD says that the paragraph does not hold the answer, the model may say so."""
+    rows = rows_of(
+        *(
+            {"context": "c", "question": f"q{n}", "answer": ["unanswerable", f"a{n}"][n % 2]}
+            for n in range(8)
+        )
+    )
+
+    assert guessed(rows).answer.absent == "unanswerable"
+
+
+def test_generated_files_come_in_whole(tmp_path: Path) -> None:
+    """Whatever the guess accepts: every row is imported, can be shown, and can be planned; few files are refused."""
+    random = Random(0)
+    ends = [failure_of(write_file(random, tmp_path)) for _ in range(500)]
+
+    assert [end for end in ends if end[0] not in ("", "refused")] == []
+    assert sum(step == "refused" for step, _ in ends) < 60

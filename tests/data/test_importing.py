@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ratchet.core import Example, Json, Task
@@ -90,6 +91,13 @@ def test_columns_reach_their_fields_under_a_template_name() -> None:
         ({"kind": "text"}, 3, "3"),
         ({"kind": "label", "labels": ["a", "b"]}, " a ", "a"),
         ({"kind": "label", "labels": ["0", "1"]}, 1, "1"),
+        ({"kind": "label", "labels": ["0", "1"]}, 1.0, "1"),
+        ({"kind": "label", "labels": ["0", "1"]}, "1.0", "1"),
+        ({"kind": "label", "labels": ["true", "false"]}, True, "true"),
+        ({"kind": "label", "labels": ["True", "False"]}, True, "True"),
+        ({"kind": "number"}, "He has 3 + 4.\n#### 1,007", 1007),
+        ({"kind": "number"}, "1,5", 1.5),
+        ({"kind": "number"}, "−5", -5),
         ({"kind": "number"}, "$1,234.50", 1234.5),
         ({"kind": "number"}, 3, 3),
         ({"kind": "json", "json_schema": SCHEMA}, '{"city": "Köln"}', {"city": "Köln"}),
@@ -108,9 +116,6 @@ def test_the_answer_takes_the_form_of_the_task(answer, cell: Json, reference: Js
 @pytest.mark.parametrize(
     ("answer", "row", "problem"),
     [
-        ({}, {"text": "hi"}, "column 'answer' (the answer) is empty or missing"),
-        ({}, {"answer": "x"}, "column 'text' is empty or missing; the columns are 'answer'"),
-        ({}, {"text": "", "answer": "x"}, "column 'text' is empty or missing"),
         ({"kind": "label", "labels": ["a", "b"]}, {"text": "hi", "answer": "c"}, "'c' is none of"),
         ({"kind": "number"}, {"text": "hi", "answer": "many"}, "'many' is no number"),
         (
@@ -123,7 +128,6 @@ def test_the_answer_takes_the_form_of_the_task(answer, cell: Json, reference: Js
             {"text": "hi", "answer": {"city": "Rom", "day": "never"}},
             "does not fit answer.json_schema at $.day: 'never' is not one of",
         ),
-        ({}, {"text": float("nan"), "answer": "x"}, "JSON"),
         ({}, {"text": "\ud800", "answer": "x"}, "surrogates not allowed"),
     ],
 )
@@ -151,6 +155,54 @@ def test_a_row_that_does_not_fit_is_left_out_only_where_that_is_asked() -> None:
     assert [(bad.number, bad.problem) for bad in report.skipped] == [
         (2, "column 'answer': 'x' is no number")
     ]
+
+
+NOTHING = ["", "  ", None, float("nan"), pd.NaT, pd.NA]
+
+
+@pytest.mark.parametrize("nothing", NOTHING, ids=repr)
+def test_what_is_absent_is_no_value(nothing: Json) -> None:
+    """Blank, null and NaN are none: as an input, as a group, as an id; and a row without an answer is counted, not imported."""
+    report = ImportReport()
+    rows = [
+        {"title": "a", "text": nothing, "answer": "x", "id": nothing, "group": nothing},
+        {"title": "b", "text": "hi", "answer": nothing},
+    ]
+
+    (example,) = imported(task("title", "text"), rows, report=report, identity="id", group="group")
+
+    assert example.inputs == {"title": "a", "text": None}
+    assert (example.name, example.group) == (None, None)
+    assert (report.unlabelled, report.unlabelled_rows, report.skipped) == (1, [2], [])
+
+
+@pytest.mark.parametrize("nothing", NOTHING, ids=repr)
+def test_what_is_absent_is_the_absent_answer_where_there_is_one(nothing: Json) -> None:
+    """A task whose answer may be that there is none takes an empty answer for that."""
+    (example,) = imported(task(absent="unknown"), [{"text": "hi", "answer": nothing}])
+
+    assert example.reference == "unknown"
+
+
+def test_examples_need_no_references() -> None:
+    """Where the guess names no answer every row is an example without a reference."""
+    report = ImportReport()
+
+    examples = imported(task(), [{"text": "a"}, {"text": "b"}], report=report, answer=None)
+
+    assert [(e.inputs["text"], e.reference) for e in examples] == [("a", None), ("b", None)]
+    assert report.unlabelled == 0
+
+
+def test_a_class_that_is_dropped_is_counted() -> None:
+    """Rows that are left out as their label is unknown are counted by label."""
+    report = ImportReport()
+    labelled = task(kind="label", labels=["a", "b"])
+
+    imported(labelled, [{"text": str(n), "answer": "abc"[n % 3]} for n in range(9)], report=report)
+
+    assert report.lost_labels == {"c": 3}
+    assert report.labels == {"a": 3, "b": 3}
 
 
 def test_an_id_with_other_content_is_an_error() -> None:

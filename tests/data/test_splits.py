@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.core import Example, SplitSpec
-from ratchet.core.errors import DataError
 from ratchet.data import find_leaks, good_rows, split_examples, word_grams
 
 SHARES = st.sampled_from([(0.6, 0.2, 0.2), (0.8, 0.1, 0.1), (0.34, 0.33, 0.33), (0.1, 0.1, 0.8)])
@@ -138,12 +137,40 @@ def test_known_examples_keep_their_split() -> None:
     assert abs(sizes["train"] - 0.6 * 63) <= 2
 
 
-def test_too_few_groups_are_an_error() -> None:
-    """Examples that are all alike cannot be divided into three; the message says what to do."""
-    alike = [example("all the same words", None), example("All the same words!", None)] * 5
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_too_few_groups_stand_in_dev(count: int) -> None:
+    """Examples that are all alike, and one alone, cannot be divided: they can be measured, all in dev."""
+    alike = [example("all the same words"), example("All the same words!")] * 5
 
-    with pytest.raises(DataError, match="10 examples fall into 1 groups of near-duplicates"):
-        split_examples(alike, SplitSpec())
+    placed = split_examples(alike[:count], SplitSpec())
+
+    assert {e.split for e in placed} == {"dev"}
+
+
+@pytest.mark.parametrize("count", [5, 20, 200])
+@pytest.mark.parametrize("prompts", [1, 3])
+def test_a_long_shared_prompt_is_not_the_example(count: int, prompts: int) -> None:
+    """Examples inside of the same long prompt, or of a few, are divided by what is their own."""
+    shared = [" ".join(f"part{n}of{p}" for n in range(200)) for p in range(prompts)]
+    examples = [example(f"{shared[n % prompts]} Question: {n}") for n in range(count * prompts)]
+
+    placed = split_examples(examples, SplitSpec())
+
+    sizes = Counter(e.split for e in placed)
+    assert min(sizes.values()) >= len(placed) // 6
+    assert find_leaks(placed) == []
+
+
+def test_copies_inside_a_long_shared_prompt_stay_together() -> None:
+    """Near-duplicates are found behind the prompt that all share."""
+    shared = " ".join(f"part{n}" for n in range(200))
+    body = " ".join(f"word{n}" for n in range(40))
+    examples = [example(f"{shared} {body} {n}") for n in range(3)]
+    examples += [example(f"{shared} other{n} words{n} here{n}") for n in range(40)]
+
+    placed = split_examples(examples, SplitSpec())
+
+    assert len({e.split for e in placed[:3]}) == 1
 
 
 def test_leaks_are_found() -> None:

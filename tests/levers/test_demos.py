@@ -3,7 +3,9 @@
 import pytest
 
 import ratchet
-from ratchet.levers import DemosLever
+from ratchet.core.errors import MetricError, TuningError
+from ratchet.levers import DemosLever, TuneLever
+from ratchet.metrics.function import FunctionMetric
 from ratchet.testing import ScriptedModel
 
 
@@ -133,3 +135,39 @@ def test_the_nearest_are_tried_beside_random_sets():
     assert "the 2 nearest of" in steps[1].what
     train = {example.inputs["q"] for example in ready.split("train")}
     assert {one.inputs["q"] for one in champion.demonstrations} < train
+
+
+def test_without_references_a_models_own_replies_are_shown():
+    """Examples without a reference are never shown with a blank; replies that the metric scores 1 are."""
+    ready = bench(reasons)
+    ready.examples = [e.model_copy(update={"reference": None}) for e in ready.examples]
+    ready.metric = FunctionMetric(lambda inputs, _reference, answer: answer == 2 * int(inputs["q"].split()[0]) + 1)  # fmt: skip
+
+    steps = ready.climb([DemosLever()])
+
+    assert any("no train example has a reference to show" in line for line in ready.said)
+    assert len(steps) == 2
+    demonstrations = ready.candidate(steps[1].candidate_id).demonstrations
+    assert all(one.answer is not None and one.said for one in demonstrations)
+
+
+def test_a_fine_tune_needs_something_to_learn():
+    """Without references and without a teacher the lever tune says so, and trains nothing."""
+    ready = bench(reasons)
+    ready.examples = [e.model_copy(update={"reference": None}) for e in ready.examples]
+    ready.metric = FunctionMetric(lambda *_: 1.0)
+
+    with pytest.raises(TuningError, match=r"none of the .* train examples .* has a reference"):
+        ready.climb([TuneLever()])
+
+
+def test_a_metric_that_compares_refuses_examples_without_references():
+    """Nothing is asked where there is nothing to compare with."""
+    ready = bench(reasons)
+    first = ready.split("dev")[0]
+    ready.examples = [
+        e.model_copy(update={"reference": None}) if e is first else e for e in ready.examples
+    ]
+
+    with pytest.raises(MetricError, match=r"1 of .* examples of task 'sum' have none"):
+        ready.measure()

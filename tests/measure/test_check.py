@@ -87,7 +87,7 @@ def test_sound_data_pass():
 
     assert set(levels.values()) == {"ok"}
     assert set(levels) == {
-        "leakage", "demonstrations", "duplicates", "label conflicts", "class balance", "reachable answers",
+        "leakage", "demonstrations", "duplicates", "label conflicts", "references", "class balance", "reachable answers",
         "metric ceiling", "metric contrast", "power",
     }  # fmt: skip
 

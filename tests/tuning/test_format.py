@@ -159,3 +159,26 @@ def test_a_candidate_teaches_the_reference_alone():
 
     assert [m["content"] for m in found.messages] == ["Do it.", "1", "one", "2", "two"]
     assert found.taught == [4]
+
+
+@pytest.mark.parametrize(
+    ("body", "method", "field"),
+    [
+        ({"messages": [ASK, {"role": "assistant", "content": " "}]}, "supervised", "messages[1].content"),
+        (
+            {
+                "input": {"messages": [ASK]},
+                "preferred_output": [{"role": "assistant", "content": ""}],
+                "non_preferred_output": [SAY],
+            },
+            "dpo",
+            "preferred_output[0].content",
+        ),
+    ],
+)  # fmt: skip
+def test_nothing_is_learnt_from_an_empty_answer(body, method, field):
+    """A row whose answer is blank is a fault that names the field; a poor answer may be blank."""
+    fault = read(body, method)
+
+    assert isinstance(fault, Fault)
+    assert (fault.field, "no answer to learn" in fault.message) == (field, True)

@@ -1,4 +1,4 @@
-"""`{{field}}` templates in the Handlebars style: data in, text out, no code.
+r"""`{{field}}` templates in the Handlebars style: data in, text out, no code.
 
     {{field}}  {{a.b}}  {{items.0}}     a value; text as it is, anything else as JSON; nothing is escaped
     {{{field}}}                         the same
@@ -6,6 +6,7 @@
     {{#unless x}} … {{/unless}}         the opposite
     {{#each items}} … {{this}} {{@index}} {{@key}} {{@first}} {{@last}} … {{else}} … {{/each}}
     {{! a comment }}
+    \{{field}}                          the braces themselves, no value; `ratchet.core.escape_template` writes any text so
 
 An unknown field is an error that lists the fields; inside `if` and `unless` a name may be one that only some examples have,
 but not one that the task does not know.
@@ -21,7 +22,11 @@ from ratchet.core.errors import TemplateError, did_you_mean
 
 __all__ = ["Template"]
 
-TAG = re.compile(r"\{\{\{\s*([^{}]*?)\s*\}\}\}|\{\{!--.*?--\}\}|\{\{(![^}]*|[^{}]*)\}\}", re.DOTALL)
+TAG = re.compile(
+    r"(?P<literal>(?:\\\\)*\\\{\{)|(?P<slashes>(?:\\\\)+)(?=\{\{)"
+    r"|\{\{\{\s*(?P<triple>[^{}]*?)\s*\}\}\}|\{\{!--.*?--\}\}|\{\{(?P<double>![^}]*|[^{}]*)\}\}",
+    re.DOTALL,
+)
 NAME = re.compile(r"@?[A-Za-z_][\w-]*(\.[\w-]+)*|this(\.[\w-]+)*")
 DEEPEST = 100
 """Blocks inside one another."""
@@ -129,18 +134,24 @@ def tokens(text: str) -> list[tuple[str, str, int]]:
     found, end = [], 0
     for tag in TAG.finditer(text):
         if tag.start() > end:
-            found.append(("text", text[end : tag.start()], line_at(text, end)))
-        body = tag.group(1) if tag.group(1) is not None else tag.group(2)
+            found.append(plain_text(text[end : tag.start()], line_at(text, end)))
+        line, slashes = line_at(text, tag.start()), tag["literal"] or tag["slashes"]
+        if slashes:  # each pair is one; an odd one makes the braces behind it text
+            kept = slashes.count("\\") // 2 * "\\"
+            found.append(("text", kept + ("{{" if tag["literal"] else ""), line))
+        body = tag["triple"] if tag["triple"] is not None else tag["double"]
         if body is not None and not body.startswith("!"):
-            found.append(("tag", body.strip(), line_at(text, tag.start())))
+            found.append(("tag", body.strip(), line))
         end = tag.end()
-    rest = text[end:]
-    if rest:
-        found.append(("text", rest, line_at(text, end)))
-    for kind, body, line in found:
-        if kind == "text" and "{{" in body:
-            fail(line_at(body, body.index("{{")) + line - 1, "{{ is never closed by }}")
+    if text[end:]:
+        found.append(plain_text(text[end:], line_at(text, end)))
     return found
+
+
+def plain_text(body: str, line: int) -> tuple[str, str, int]:
+    if "{{" in body:
+        fail(line_at(body, body.index("{{")) + line - 1, "{{ is never closed by }}")
+    return "text", body, line
 
 
 def line_at(text: str, place: int) -> int:

@@ -140,6 +140,8 @@ def grades_of_file(
     candidates: dict[str | None, Candidate] = {}
     for row in good_rows(file, skip_bad=False, skipped=[]):
         values = row.values
+        if values.get("grade") is None and "grade" in values:
+            continue  # not graded
         if not {"example", "grade"} <= values.keys():
             raise DataError(
                 f"{file}: grades need the columns example and grade; there are {', '.join(values)}"
@@ -153,7 +155,8 @@ def grades_of_file(
         if name not in candidates:
             candidates[name] = bench.candidate(name)
         try:
-            value = grade_value(values["grade"], scale)
+            grade = grade_on(values["grade"], scale)
+            value = grade_value(grade, scale)
         except ValueError as error:
             raise DataError(f"{file}, row {row.number}: {error}") from error
         given.append(
@@ -162,11 +165,17 @@ def grades_of_file(
                 task_id=bench.task.asking_id,
                 example_id=known[example],
                 who=str(values.get("who") or who),
-                grade=values["grade"],
+                grade=grade,
                 value=value,
             )
         )
     return given
+
+
+def grade_on(cell: object, scale: "Sequence[object]") -> object:
+    """Return the grade of the scale that a cell is; a table writes 4 as 4.0 where other cells are empty."""
+    text = str(cell).strip().removesuffix(".0")
+    return next((grade for grade in scale if str(grade) == text), cell)
 
 
 def ask_grades(bench: "Workbench", candidate: "Candidate", count: int, who: str) -> None:

@@ -6,15 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from ratchet.core import Example, Task
-    from ratchet.data import Guess, ImportReport, Row
+    from ratchet.data import Added, FileImport
 
 __all__ = ["add_to"]
 
 PREVIEW = 3
-GUESSED_FROM = 2000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,7 +33,10 @@ def init(folder: Annotated[Path, typer.Argument(help="Where; by default here.")]
 def import_(
     task: Annotated[str, typer.Option(help="The task's name; a new one gets its file guessed.")],
     file: Annotated[
-        Path | None, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet, or OpenAI chat JSONL.")
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, JSONL, JSON, Parquet, .xlsx, chats (OpenAI, ShareGPT) or CoNLL."
+        ),
     ] = None,
     from_logs: Annotated[
         str | None,
@@ -51,6 +50,12 @@ def import_(
         typer.Option("--input", help="A column that is an input; may be given several times."),
     ] = None,
     answer: Annotated[str | None, typer.Option(help="The column that is the answer.")] = None,
+    no_answer: Annotated[
+        bool,
+        typer.Option(
+            "--no-answer", help="The examples have no right answers: a judge or a function scores."
+        ),
+    ] = False,
     group: Annotated[
         str | None, typer.Option(help="Examples with the same value here never straddle splits.")
     ] = None,
@@ -66,6 +71,9 @@ def import_(
     instructions: Annotated[
         str, typer.Option(help="What a new task asks the model to do; left out, it is guessed.")
     ] = "",
+    sheet: Annotated[
+        str | None, typer.Option(help="The sheet of an .xlsx file; by default the first.")
+    ] = None,
     encoding: Annotated[
         str | None,
         typer.Option(
@@ -78,16 +86,9 @@ def import_(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read examples from a file, guess which columns are what, divide them into train, dev and test, and keep them."""
-    from ratchet.cli.show import bars, out, print_json
+    from ratchet.cli.show import bars, print_json
     from ratchet.core.errors import UsageError
-    from ratchet.data import (
-        ImportReport,
-        add_examples,
-        good_rows,
-        guess_columns,
-        guess_task,
-        to_examples,
-    )
+    from ratchet.data import FileImport, Parts
     from ratchet.store import find_workspace
 
     if (file is None) == (from_logs is None):
@@ -96,80 +97,49 @@ def import_(
         import_logs(task, str(from_logs), json=json)
         return
     workspace = find_workspace(Path())
-    first: list[Row] = []
-    for row in good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=[]):
-        first.append(row)
-        if len(first) >= GUESSED_FROM:
-            break
-    path = workspace.task_path(task)
-    known = workspace.load_task(task) if path.exists() else None
-    wanted = list(inputs or (known_columns(known, first) if known else []))
-    guess = guess_columns(
-        first,
-        inputs=wanted,
+    parts = Parts(
+        inputs=tuple(inputs or ()),
         answer=answer,
-        group=group or (known.splits.group_by if known else None),
+        no_answer=no_answer,
+        group=group,
         knowledge=knowledge,
         split=split,
     )
-    settings = workspace.settings.models
+    known = workspace.load_task(task) if workspace.task_path(task).exists() else None
     if known and instructions:
+        path = workspace.task_path(task)
         raise UsageError(f"task {task!r} is there already; change its instructions in {path}")
-    chosen = known or guess_task(
-        task,
-        first,
-        guess,
-        model=settings.default,
-        teacher=settings.teacher,
-        instructions=instructions,
-    )
-    report = ImportReport()
-
-    def read() -> "Iterator[Example]":
-        report.skipped, report.repeated = [], 0
-        rows = good_rows(file, encoding=encoding, skip_bad=skip_bad, skipped=report.skipped)
-        yield from to_examples(chosen, rows, guess, file, report=report, skip_bad=skip_bad)
-
     with workspace.held(), bars() as shown:
-        added = add_examples(
-            workspace.database,
-            chosen,
-            read,
-            source=str(file),
-            afresh=known is None,
-            watch=shown.counts,
-        )
+        made = FileImport(file, encoding=encoding, sheet=sheet, skip_bad=skip_bad)
+        made.plan(task, workspace, known, parts, instructions=instructions)
+        added = made.store(workspace.database, afresh=known is None, watch=shown.counts)
         if not known:
-            workspace.save_task(chosen)
-    dataset, counts = added.dataset, added.splits
-    if json:
-        print_json(
-            {
-                "task": task,
-                "file": str(path),
-                "dataset": dataset.id,
-                "version": dataset.version,
-                "rows": dataset.rows,
-                "new": added.new,
-                "splits": counts,
-                "repeated": report.repeated,
-                "skipped": [vars(bad) for bad in report.skipped],
-                "leaks": added.leaks,
-                "guess": vars(guess),
-            }
-        )
-        return
-    show_import(file, chosen, guess, first, report, guessed=known is None)
-    out.print(
-        f"dataset version {dataset.version}: {added.new} new examples, {dataset.rows} in all; "
-        + ", ".join(f"{n} {name}" for name, n in counts.items())
+            workspace.save_task(made.task)
+    path = workspace.task_path(task)
+    print_json(import_body(made, added, path)) if json else show_import(
+        made, added, path, guessed=known is None
     )
-    out.print(
-        f"leaks between splits: {added.leaks or 'none'} (same group, or near-duplicates of 0.8 and more)"
-    )
-    out.print(
-        f"{'written' if known is None else 'task file'}: {path}\nnext: ratchet measure {task} --dry-run"
-    )
+
+
+def import_body(made: "FileImport", added: "Added", path: Path) -> dict[str, object]:
+    """Return what an import did, for programs."""
+    report = made.report
+    return {
+        "task": made.task.name,
+        "file": str(path),
+        "dataset": added.dataset.id,
+        "version": added.dataset.version,
+        "rows": added.dataset.rows,
+        "new": added.new,
+        "splits": added.splits,
+        "repeated": report.repeated,
+        "unlabelled": report.unlabelled,
+        "replaced": added.replaced,
+        "skipped": [vars(bad) for bad in report.skipped],
+        "leaks": added.leaks,
+        "guess": vars(made.guess),
+        "notes": made.notes(added),
+    }
 
 
 def import_logs(task: str, release: str, *, json: bool) -> None:
@@ -210,50 +180,51 @@ def import_logs(task: str, release: str, *, json: bool) -> None:
     )
 
 
-def known_columns(task: "Task", rows: "list[Row]") -> list[str]:
-    from ratchet.data.guess import field_name
-
-    columns = {field_name(name): name for row in rows for name in row.values}
-    return [columns.get(name, name) for name in task.input_names]
-
-
-def show_import(
-    file: Path,
-    task: "Task",
-    guess: "Guess",
-    rows: "list[Row]",
-    report: "ImportReport",
-    *,
-    guessed: bool,
-) -> None:
+def show_import(made: "FileImport", added: "Added", path: Path, *, guessed: bool) -> None:
+    """Print what an import guessed and did."""
+    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, short
 
+    task, guess, report = made.task, made.guess, made.report
+    what = f"answer {guess.answer} ({task.answer.kind})" if guess.answer else "no answer"
     out.print(
-        f"[bold]{file.name}[/]: inputs {', '.join(guess.inputs)}; answer {guess.answer} ({task.answer.kind}); metric {task.metric.name}"
-        + (f"; groups {guess.group}" if guess.group else "")
+        Text.assemble(
+            (made.path.name, "bold"),
+            f": inputs {', '.join(guess.inputs)}; {what}; metric {task.metric.name}",
+            f"; groups {guess.group}" if guess.group else "",
+        )
     )
     for reason in guess.reasons if guessed else ():
-        out.print(f"  [yellow]note[/] {reason}")
+        out.print(Text.assemble("  ", ("note", "yellow"), f" {reason}"))
     if guess.left_out:
-        out.print(f"  left out: {', '.join(guess.left_out)}")
-    table = Table(*(*guess.inputs, f"→ {guess.answer}"))
-    for row in rows[:PREVIEW]:
-        table.add_row(
-            *(
-                Text(short(str(row.values.get(name, "")), 120))
-                for name in (*guess.inputs, guess.answer)
-            )
-        )
+        out.print(Text(f"  left out: {', '.join(guess.left_out)}"))
+    columns = [*guess.inputs, *([guess.answer] if guess.answer else [])]
+    table = Table(*(escape(f"→ {name}" if name == guess.answer else name) for name in columns))
+    for row in made.survey.preview[:PREVIEW]:
+        cells = [row.values.get(name) for name in columns]
+        table.add_row(*(Text("" if cell is None else short(str(cell), 120)) for cell in cells))
     out.print(table)
     if report.repeated:
         out.print(f"{report.repeated} rows stood in the file before and are kept once")
+    for note in made.notes(added):
+        out.print(Text.assemble(("note", "yellow"), f" {note}"))
     if report.skipped:
         out.print(f"[yellow]{len(report.skipped)} rows left out[/]:")
         for bad in report.skipped[:20]:
             out.print(Text(f"  row {bad.number}: {bad.problem}"))
+    out.print(
+        f"dataset version {added.dataset.version}: {added.new} new examples, {added.dataset.rows} in all; "
+        + ", ".join(f"{n} {name}" for name, n in added.splits.items())
+    )
+    out.print(
+        f"leaks between splits: {added.leaks or 'none'} (same group, or near-duplicates of 0.8 and more)"
+    )
+    out.print(
+        f"{'written' if guessed else 'task file'}: {path}\nnext: ratchet measure {task.name} --dry-run"
+    )
 
 
 def check(

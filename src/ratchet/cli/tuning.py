@@ -63,7 +63,12 @@ def data(
     plain = chosen.changed(demonstrations=(), nearest=None, adapter=None)
     if prune:
         plain = plain.changed(system=f"[{task}]")
-    train = bench.split("train")
+    every = bench.split("train")
+    train = [example for example in every if bench.task.is_labelled(example)]
+    if not train:
+        raise UsageError(
+            f"none of the {len(every)} train examples of task {task!r} has a reference to learn; import answers for them"
+        )
     rows: list[Row] = [*conversations_of(Prompt(bench.task, plain), train)]
     if preferences:
         scored = load_trials(
@@ -79,6 +84,8 @@ def data(
             )
     write_rows(out, rows)
     show.print(f"{out}: {len(rows)} {'pairs' if preferences else 'conversations'}")
+    if len(every) > len(train):
+        show.print(f"{len(every) - len(train)} train examples have no reference, and are left out")
 
 
 def counter(base: str | None) -> "Callable[[Row], int] | None":
@@ -171,11 +178,14 @@ def audit(
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
-    references = [e for e in bench.examples if file or e.split != "train"]
+    labelled = [e for e in bench.examples if bench.task.is_labelled(e)]
+    references = [e for e in labelled if file or e.split != "train"]
     rows = (
         [row for row in read_file(file, "supervised") if isinstance(row, Conversation)]
         if file
-        else conversations_of(Prompt(bench.task, bench.start()), bench.split("train"))
+        else conversations_of(
+            Prompt(bench.task, bench.start()), [e for e in labelled if e.split == "train"]
+        )
     )
     found = look(bench.task, rows, references)
     sentence = audit_sentence(found)

@@ -29,11 +29,13 @@ from ratchet.core.retrieval import (
 )
 from ratchet.core.step import Entrant, Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
+from ratchet.core.templates import RESERVED_NAMES, escape_template
 from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
 from ratchet.core.verdict import Decision, Interval, Verdict
 
 __all__ = [
     "CAUSES",
+    "RESERVED_NAMES",
     "STORED",
     "AnswerForm",
     "Budget",
@@ -83,5 +85,6 @@ __all__ = [
     "Verdict",
     "canonical_json",
     "content_id",
+    "escape_template",
     "total",
 ]

@@ -27,7 +27,9 @@ def canonical_json(value: Json) -> str:
 
 
 def written(value: Json) -> str:
-    """Return a value as a reader is shown it: a text as it is, anything else as canonical JSON."""
+    """Return a value as a reader is shown it: a text as it is, none as nothing, anything else as canonical JSON."""
+    if value is None:
+        return ""
     return value if isinstance(value, str) else canonical_json(value)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ratchet.core.example import Example
 from ratchet.core.policy import Policy
 from ratchet.core.records import Json, Record, content_id
 from ratchet.core.schemas import schema_problem, standard_types
@@ -183,6 +184,12 @@ class Task(Record):
         if revision := READ_ANEW.get(self.answer.kind):
             parts["revision"] = revision
         return content_id("q", parts)
+
+    def is_labelled(self, example: Example) -> bool:
+        """Return whether an example says what is right: it has a reference, or the task takes none for "it cannot be known"."""
+        reference = example.reference
+        is_blank = reference is None or (isinstance(reference, str) and not reference.strip())
+        return not is_blank or self.answer.absent is not None
 
     @property
     def input_names(self) -> tuple[str, ...]:

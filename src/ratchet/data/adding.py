@@ -11,7 +11,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from ratchet.core import Example, Split, Task
+from ratchet.core import Example, Split, Task, content_id
 from ratchet.core.errors import DataError, MovedError
 from ratchet.data.splits import SPLITS, Outline
 from ratchet.store import Dataset, add_dataset, latest_dataset, stream_examples
@@ -39,6 +39,10 @@ class Added:
     splits: dict[Split, int]
     leaks: int
     """Pairs of one group, or of near-duplicates, that stand in different splits."""
+    replaced: int = 0
+    """Examples of the version before whose id came again, with the same inputs and another reference."""
+    clashes: int = 0
+    """Examples of the version before whose id came again with other inputs; both stay."""
 
 
 def add_examples(
@@ -60,7 +64,9 @@ def add_examples(
         source: Where they come from, in the user's words.
         afresh: Leave out the examples of earlier versions, as of a task that was made anew under an old name.
         watch: Told what goes on, how many examples are done, and of how many, where that is known.
-    Raises: DataError if they cannot be divided, or the second reading gives others than the first.
+    An example whose id comes again with the same inputs and another reference is replaced, in its split: it was corrected.
+
+    Raises: DataError if the second reading gives others than the first.
     """
     for _ in range(TRIES - 1):
         with suppress(MovedError):
@@ -80,8 +86,10 @@ def added(
     """Store what `add_examples` stores, in one try."""
     newest = newest_of(engine, task.name)
     before: Callable[[], Iterable[Example]] = tuple
+    corrected = Corrected()
     if newest and not afresh:
-        before = partial(stream_examples, engine, newest)
+        corrected = Corrected(read())
+        before = partial(corrected.others, engine, newest)
     outline, known = Outline(), list[Split | None]()
     for example in before():
         outline.add(example)
@@ -91,7 +99,7 @@ def added(
     for example in read():
         if example.id not in there:
             outline.add(example)
-            known.append(example.split)
+            known.append(example.split or corrected.split_of(example))
             watch("reading", len(known), None)
     watch("comparing", 0, None)
     splits = outline.divide(task.splits, known=known)
@@ -119,7 +127,34 @@ def added(
         new=len(kept) - old,
         splits={name: counts[name] for name in SPLITS},
         leaks=sum(kept[i] != kept[j] for i, j in outline.links()),
+        replaced=len(corrected.splits),
+        clashes=len(corrected.clashes),
     )
+
+
+class Corrected:
+    """Examples that come again under their id: those with the same inputs and another reference are corrections."""
+
+    def __init__(self, newer: Iterable[Example] = ()) -> None:
+        self._newer = {e.name: (e.id, content_id("i", e.inputs)) for e in newer if e.name}
+        self.splits: dict[str, Split | None] = {}
+        self.clashes: set[str] = set()
+
+    def others(self, engine: sa.Engine, dataset: Dataset) -> Iterator[Example]:
+        """Yield the examples of a version but for those that are corrected."""
+        for example in stream_examples(engine, dataset):
+            newer, inputs = self._newer.get(example.name or "", (example.id, ""))
+            if newer == example.id:
+                yield example
+            elif inputs == content_id("i", example.inputs):
+                self.splits[str(example.name)] = example.split
+            else:
+                self.clashes.add(str(example.name))
+                yield example
+
+    def split_of(self, example: Example) -> Split | None:
+        """Return the split of the example that this one corrects."""
+        return self.splits.get(example.name or "")
 
 
 def newest_of(engine: sa.Engine, task: str) -> Dataset | None:

@@ -5,6 +5,9 @@ Exact, by prefix filtering: order each set by how rare its grams are; two sets o
 Source: Bayardo, Ma and Srikant (2007), "Scaling up all pairs similarity search"; checked against all pairs in
 tests/data/test_duplicates.py.
 
+Grams that many of the texts share are a prompt around the examples, not the examples: where a text has a long run of them it is
+compared by what is its own.
+
 A gram is held as a 64-bit hash and nothing else: 8 bytes, and 2 to 4 more for how rare it is, so that the texts themselves
 need not stay. Two of 30 million grams share a hash with a chance of 1 in 40,000.
 """
@@ -26,6 +29,8 @@ FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9],
 """Odd, so that a word at a place changes the hash of its gram; the same words in another order give another one."""
 CHUNK = 1 << 16
 """Grams that are counted at a time."""
+SHARED_BY, MIN_SHARING, MIN_SHARED_GRAMS = 0.2, 5, 20
+"""A gram is boilerplate where a fifth of the texts have it, and five at least; so many of them in a text are long enough to be left out."""
 
 Hashes = NDArray[np.uint64]
 Counts = NDArray[np.uint16]
@@ -62,7 +67,9 @@ class GramSets:
 
     def near_duplicates(self, threshold: float = THRESHOLD) -> Iterator[tuple[int, int]]:
         """Yield the index pairs (i < j) of texts whose similarity is at least `threshold`, in (0, 1]."""
-        grams, ends = np.asarray(self._grams), np.asarray(self._ends).astype(np.int64)
+        grams, ends = without_boilerplate(
+            np.asarray(self._grams), np.asarray(self._ends).astype(np.int64)
+        )
         sizes = np.diff(ends)
         for j, candidates in sharing(*prefixes(grams, ends, threshold)):
             low, high = (
@@ -83,6 +90,43 @@ def gram_hashes(text: str) -> Hashes:
     words = np.array([hash(word) for word in WORD.findall(text.lower())], np.int64)
     padded = np.pad(words, (0, max(0, 3 - len(words)))).view(np.uint64)
     return np.unique(sum(padded[i : len(padded) - 2 + i] * FACTORS[i] for i in range(3)))
+
+
+def without_boilerplate(grams: Hashes, ends: NDArray[np.int64]) -> tuple[Hashes, NDArray[np.int64]]:
+    """Return the grams of each text without those that many texts share, where these are long; and where each text ends.
+
+    A text that is nothing else keeps them all.
+    """
+    count = len(ends) - 1
+    least = max(min(MIN_SHARING, count), math.ceil(SHARED_BY * count))
+    places = places_of_shared(grams, least) if count > 2 else np.empty(0, np.int64)
+    if len(places) < MIN_SHARED_GRAMS:
+        return grams, ends
+    owners = np.searchsorted(ends, places, side="right") - 1
+    shared = np.bincount(owners, minlength=count)
+    is_cut = (shared >= MIN_SHARED_GRAMS) & (shared < np.diff(ends))
+    kept = np.ones(len(grams), bool)
+    kept[places[is_cut[owners]]] = False
+    lengths = np.diff(ends) - np.where(is_cut, shared, 0)
+    return grams[kept], np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def places_of_shared(grams: Hashes, least: int) -> NDArray[np.int64]:
+    """Return the places of the grams that at least so many texts have."""
+    counts = gram_counts(grams)
+    often = np.flatnonzero(counts >= min(least, np.iinfo(np.uint16).max))
+    if not len(often):
+        return np.empty(0, np.int64)
+    is_often = np.zeros(len(counts), bool)
+    is_often[often] = True
+    found = [
+        start + np.flatnonzero(is_often[part & np.uint64(len(counts) - 1)])
+        for start in range(0, len(grams), CHUNK)
+        for part in [grams[start : start + CHUNK]]
+    ]
+    places = np.concatenate(found).astype(np.int64)
+    names, sizes = np.unique(grams[places], return_counts=True)  # the counts were of low bits
+    return places[np.isin(grams[places], names[sizes >= least])]
 
 
 def prefixes(

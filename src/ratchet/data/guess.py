@@ -1,18 +1,30 @@
-"""Guess from the first rows which columns are inputs, which one is the answer, and which form and metric fit it.
+"""Guess which columns of a file are inputs, which one is the answer, and which form and metric fit it.
 
-A guess is shown to the user and written into the task's file, where it can be changed.
+A guess holds for every row: it stands on a survey of the whole file. It is shown to the user and written into the task's file,
+where it can be changed.
 """
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ratchet.core import AnswerForm, InputField, Json, MetricSpec, Roles, SplitSpec, Task
+from ratchet.core import (
+    RESERVED_NAMES,
+    AnswerForm,
+    InputField,
+    Json,
+    MetricSpec,
+    Roles,
+    SplitSpec,
+    Task,
+    escape_template,
+)
 from ratchet.core.errors import DataError, did_you_mean
-from ratchet.data.rows import Row, is_deep
+from ratchet.data.published import UNANSWERABLE
+from ratchet.data.records import Row
+from ratchet.data.survey import MAX_LABELS, NUM_COMPARED, ColumnSurvey, Survey, survey_rows
 
-__all__ = ["Guess", "guess_columns", "guess_task"]
+__all__ = ["Guess", "field_name", "field_names", "guess_columns", "guess_task"]
 
 ANSWER_NAMES = (
     "answer",
@@ -38,7 +50,34 @@ ANSWER_NAMES = (
     "price",
     "summary",
 )
-ID_NAMES = ("id", "uuid", "key", "example_id", "row_id", "uid")
+WEAK_ANSWER_NAMES = (
+    "output",
+    "completion",
+    "response",
+    "sql",
+    "query_sql",
+    "fields",
+    "spans",
+    "entities",
+    "price",
+    "summary",
+)
+"""A column of such a name may be what goes in, where it stands alone."""
+ID_NAMES = (
+    "id",
+    "_id",
+    "uuid",
+    "guid",
+    "key",
+    "example_id",
+    "question_id",
+    "sample_id",
+    "record_id",
+    "instance_id",
+    "row_id",
+    "uid",
+    "qid",
+)
 GROUP_NAMES = (
     "group",
     "scene",
@@ -51,8 +90,67 @@ GROUP_NAMES = (
     "session_id",
     "user_id",
 )
-LEFT_OUT = ("metadata", "source", "split", "created_at", "timestamp")
-MOST_LABELS = 200
+LEFT_OUT = (
+    "metadata",
+    "source",
+    "split",
+    "created_at",
+    "timestamp",
+    "tool",
+    "tools",
+    "functions",
+    "parallel_tool_calls",
+    "unnamed: 0",
+    "__index_level_0__",
+)
+"""Bookkeeping; it is an input only where nothing else is."""
+NEVER_INPUT = ("unnamed: 0", "__index_level_0__")
+NAMES_OF_DIGITS = (
+    "id",
+    "ids",
+    "code",
+    "codes",
+    "zip",
+    "zipcode",
+    "postcode",
+    "plz",
+    "phone",
+    "tel",
+    "telephone",
+    "fax",
+    "mobile",
+    "version",
+    "sku",
+    "isbn",
+    "ean",
+    "iban",
+    "serial",
+)
+NUMBERED = (
+    *NAMES_OF_DIGITS,
+    "order",
+    "invoice",
+    "account",
+    "customer",
+    "ticket",
+    "case",
+    "tracking",
+    "part",
+    "model",
+    "flight",
+    "room",
+)
+"""A column whose name ends in such a word, or in one of these and "number", holds names that are made of digits."""
+MIN_UNIQUE, MIN_ROWS_OF_IDS = 0.9, 10
+"""Among so many rows a column of ids has at least this share of different values."""
+MIN_GROUPS = 3
+JUDGE_NAMES = ("answer", "reference", "first", "second")
+"""Inputs that a judge needs for itself."""
+JUDGE_RESERVED = (*RESERVED_NAMES, *JUDGE_NAMES)
+RUBRIC = "The answer does what the instructions ask for, rests on the input alone, and is clear and complete."
+LABEL_NAMES = ("label", "type", "tag", "category", "class", "kind", "entity_type", "entity_group")
+TEXT_NAMES = ("text", "value", "entity", "word", "span", "mention")
+OFFSET_NAMES = ("start", "end", "begin", "stop", "offset", "length")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +158,8 @@ class Guess:
     """Which column plays which part, and why."""
 
     inputs: tuple[str, ...]
-    answer: str
+    answer: str | None
+    """None where the examples have no references: a judge or a function of yours scores the answers."""
     identity: str | None = None
     group: str | None = None
     knowledge: str | None = None
@@ -69,61 +168,66 @@ class Guess:
     """Which split a row belongs to: train, dev or test."""
     left_out: tuple[str, ...] = ()
     reasons: tuple[str, ...] = field(default=())
+    fields: dict[str, str] = field(default_factory=dict)
+    """The name that each input has in the task, by its column."""
+
+    @property
+    def field_of(self) -> dict[str, str]:
+        """Return the name that each input has in the task, by its column."""
+        return self.fields or field_names(self.inputs)
 
 
 def guess_columns(
-    rows: Sequence[Row],
+    rows: Iterable[Row] | Survey,
     *,
     inputs: Sequence[str] = (),
     answer: str | None = None,
     group: str | None = None,
     knowledge: str | None = None,
     split: str | None = None,
+    no_answer: bool = False,
 ) -> Guess:
     """Return the part that each column plays; what the caller names is taken as it is.
 
-    Raises: DataError if there is no row, a named column is missing, or fewer than two columns can be told apart.
+    Args:
+        rows: All rows of a file, or what a survey says of them.
+        inputs: Columns that go in; left out, they are guessed.
+        answer: The column of references; left out, it is guessed.
+        group: Rows with the same value here stay in one split.
+        knowledge: What one must know.
+        split: Which split a row belongs to.
+        no_answer: The examples have no references.
+    Raises: DataError if there is no row, a named column is missing, or the columns cannot be told apart.
     """
-    if not rows:
+    survey = rows if isinstance(rows, Survey) else survey_rows(rows)
+    if not survey.num_rows:
         raise DataError("there are no rows to guess from: the file has a header and nothing else")
-    names = list(dict.fromkeys(name for row in rows for name in row.values))
-    named = [*filter(None, [knowledge, split])]
-    for asked in (*inputs, *filter(None, [answer, group]), *named):
-        if asked not in names:
-            raise DataError(
-                f"there is no column {asked!r}; the columns are {', '.join(map(repr, names))}.{did_you_mean(asked, names)}"
-            )
-    low = {name.lower(): name for name in names}
-    chosen_answer = answer or next(
-        (low[known] for known in ANSWER_NAMES if known in low and low[known] not in inputs), None
+    check_named(survey, inputs, answer, [group, knowledge, split], no_answer=no_answer)
+    guesser = _Guesser(
+        survey, taken=tuple(filter(None, [*inputs, answer, group, knowledge, split]))
     )
-    identity = next(
-        (low[known] for known in ID_NAMES if known in low and is_identity(rows, low[known])), None
-    )
-    chosen_group = group or next(
-        (low[known] for known in GROUP_NAMES if known in low and low[known] not in inputs), None
-    )
-    spare = [
-        n
-        for n in names
-        if n not in (identity, chosen_group, chosen_answer, *named) and n.lower() not in LEFT_OUT
-    ]
-    reasons = []
-    if chosen_answer is None:
-        if len(spare) < 2:
-            raise DataError(
-                f"the columns {names!r} do not tell input and answer apart; name them with --input and --answer"
-            )
-        chosen_answer = spare.pop()
-        reasons.append(f"no column has the name of an answer; took the last one, {chosen_answer!r}")
-    chosen = tuple(inputs) or tuple(name for name in spare if name not in (chosen_answer, "tool"))
+    identity, chosen_group = guesser.identity(), group or guesser.group()
+    parts = [answer, identity, chosen_group, knowledge, split]
+    chosen_answer = answer if answer or no_answer else guesser.answer(inputs, parts)
+    chosen = tuple(inputs) or guesser.inputs([*parts, chosen_answer])
+    if (
+        not chosen and not group and chosen_group
+    ):  # what would hold rows together is all that there is
+        chosen, chosen_group = (chosen_group,), None
+    if not chosen and identity:
+        chosen, identity = (identity,), None
+    if not chosen and chosen_answer in guesser.weak_answers and not answer:
+        chosen, chosen_answer = (str(chosen_answer),), None
     if not chosen:
         raise DataError(
             f"no column is left as an input beside the answer {chosen_answer!r}; name one with --input"
         )
-    left = tuple(
-        n for n in names if n not in (*chosen, chosen_answer, identity, chosen_group, *named)
-    )
+    if chosen_answer is None and not no_answer:
+        guesser.note(
+            "no column is left for an answer, so that the task has no references: a judge scores it"
+        )
+    part_names = (*chosen, chosen_answer, identity, chosen_group, knowledge, split)
+    fields = guesser.fields(chosen, is_judged=chosen_answer is None)
     return Guess(
         inputs=chosen,
         answer=chosen_answer,
@@ -131,19 +235,131 @@ def guess_columns(
         group=chosen_group,
         knowledge=knowledge,
         split=split,
-        left_out=left,
-        reasons=tuple(reasons),
+        left_out=tuple(name for name in survey.columns if name not in part_names),
+        reasons=tuple(guesser.notes),
+        fields=fields,
     )
 
 
-def is_identity(rows: Sequence[Row], name: str) -> bool:
-    values = [row.values.get(name) for row in rows]
-    return all(isinstance(value, str | int) for value in values)
+def check_named(
+    survey: Survey,
+    inputs: Sequence[str],
+    answer: str | None,
+    others: Sequence[str | None],
+    *,
+    no_answer: bool,
+) -> None:
+    """Refuse columns that are not there, and one that is named as input and as answer."""
+    names = list(survey.columns)
+    for name in (*inputs, *filter(None, [answer, *others])):
+        if name not in names:
+            raise DataError(
+                f"there is no column {name!r}; the columns are {', '.join(map(repr, names))}.{did_you_mean(name, names)}"
+            )
+    if answer and no_answer:
+        raise DataError(
+            f"--answer {answer!r} names the answers, and --no-answer says that there are none; leave one of them out"
+        )
+    if answer in inputs:
+        raise DataError(
+            f"the column {answer!r} is named as an input and as the answer; name another one, or --no-answer where there are no references"
+        )
+
+
+class _Guesser:
+    """What the names and the values of columns say of their parts."""
+
+    def __init__(self, survey: Survey, *, taken: tuple[str, ...]) -> None:
+        self._columns, self._hinted, self._taken = survey.columns, survey.inputs, taken
+        self._low = {name.lower(): name for name in reversed(survey.columns)}
+        self.notes: list[str] = []
+        self._dropped: list[str] = []
+        self.weak_answers = tuple(self._low[n] for n in WEAK_ANSWER_NAMES if n in self._low)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def identity(self) -> str | None:
+        """Return the column that names the rows: texts or integers, hardly ever twice the same."""
+        for known in ID_NAMES:
+            name = self._low.get(known)
+            if name is None or name in self._taken:
+                continue
+            column = self._columns[name]
+            compared = min(column.num_values, NUM_COMPARED)
+            if column.is_name and compared and column.num_different >= MIN_UNIQUE * compared:
+                return name
+            if column.is_name and 0 < compared < MIN_ROWS_OF_IDS:
+                return name  # too few rows to tell; the import refuses an id that comes twice
+            self.note(
+                f"the column {name!r} has the same value in many rows, so that it is not taken for their id"
+            )
+            self._dropped.append(name)
+        return None
+
+    def group(self) -> str | None:
+        """Return the column whose equal values hold rows together."""
+        for known in GROUP_NAMES:
+            name = self._low.get(known)
+            if name is not None and name not in self._taken:
+                if (
+                    self._columns[name].num_different >= MIN_GROUPS
+                    or self._columns[name].num_values < MIN_GROUPS
+                ):
+                    return name
+                self._dropped.append(name)
+                self.note(
+                    f"the column {name!r} has {self._columns[name].num_different} values, too few to divide by, and is left out; take it with --group"
+                )
+        return None
+
+    def spare(self, parts: Sequence[str | None]) -> list[str]:
+        """Return the columns that may go in: those without another part, bookkeeping aside."""
+        return [
+            name
+            for name in self._columns
+            if name not in (*parts, *self._dropped) and name.lower() not in LEFT_OUT
+        ]
+
+    def answer(self, inputs: Sequence[str], parts: Sequence[str | None]) -> str | None:
+        """Return the column of references: by its name, else the last one that is spare; None where none is left."""
+        for known in ANSWER_NAMES:
+            name = self._low.get(known)
+            if name is None or name in (*inputs, *self._hinted, *self._taken):
+                continue
+            if self._columns[name].num_values:
+                return name
+            self._dropped.append(name)
+            self.note(f"the column {name!r} is empty in every row, so that it holds no answers")
+            return None
+        spare = self.spare([*parts, *inputs])
+        full = [name for name in spare if self._columns[name].num_values]
+        if self._hinted or not full or len(spare) + len(inputs) < 2:
+            return None
+        self.note(f"no column has the name of an answer; took the last one, {full[-1]!r}")
+        return full[-1]
+
+    def fields(self, inputs: Sequence[str], *, is_judged: bool) -> dict[str, str]:
+        """Return the name of each input in the task, and note those that are renamed."""
+        named = field_names(tuple(self._columns), JUDGE_RESERVED if is_judged else RESERVED_NAMES)
+        for column in inputs:
+            if column != named[column]:
+                self.note(f"the column {column!r} is the input {named[column]!r} in the task")
+        return {column: named[column] for column in inputs}
+
+    def inputs(self, parts: Sequence[str | None]) -> tuple[str, ...]:
+        """Return the columns that go in; bookkeeping where there is nothing else."""
+        if self._hinted:
+            return tuple(name for name in self._hinted if name not in parts)
+        spare = [name for name in self.spare(parts) if name not in parts]
+        return tuple(spare) or tuple(
+            name for name in self._columns if name not in parts and name.lower() not in NEVER_INPUT
+        )
 
 
 def guess_task(
     name: str,
-    rows: Sequence[Row],
+    rows: Iterable[Row] | Survey,
     guess: Guess,
     *,
     model: str,
@@ -151,16 +367,27 @@ def guess_task(
     instructions: str = "",
 ) -> Task:
     """Return a task for the guessed columns: answer form and metric follow from the answers' values, and the instructions where none are given."""
-    answers = [parsed(row.values.get(guess.answer)) for row in rows]
-    form, metric, guessed = guess_form(guess.answer, [a for a in answers if a is not None])
-    systems = {str(row.values["system"]) for row in rows if row.values.get("system")}
-    if len(systems) == 1 and "system" in guess.inputs:
-        guessed = systems.pop()
-        guess = Guess(**{**vars(guess), "inputs": tuple(n for n in guess.inputs if n != "system")})
+    survey = rows if isinstance(rows, Survey) else survey_rows(rows)
+    columns = list(guess.inputs)
+    if guess.answer is None:
+        form, metric = AnswerForm(), judged_by(teacher or model)
+        guessed = "Answer the input."
+    else:
+        form, metric, guessed = guess_form(guess.answer, survey)
+    system = survey.columns.get("system")
+    if (
+        "system" in columns
+        and len(columns) > 1
+        and system
+        and system.num_values
+        and system.is_constant
+    ):
+        guessed = escape_template(str(system.first))
+        columns.remove("system")
     return Task(
         name=name,
         instructions=instructions.strip() or guessed,
-        inputs=tuple(InputField(name=field_name(n)) for n in guess.inputs),
+        inputs=tuple(InputField(name=guess.field_of[column]) for column in columns),
         answer=form,
         metric=metric,
         splits=SplitSpec(group_by=guess.group),
@@ -168,108 +395,112 @@ def guess_task(
     )
 
 
-def field_name(column: str) -> str:
-    """Return a column's name as a field of a template: letters, digits and _ alone, an ASCII letter or _ first."""
+def judged_by(model: str) -> MetricSpec:
+    """Return the metric of a task without references: a grade by a model, to be made the task's own."""
+    return MetricSpec(
+        name="judge",
+        options={"rubric": RUBRIC, "scale": "grade", "reference": False, "judges": [model]},
+    )
+
+
+def field_name(column: str, reserved: Sequence[str] = RESERVED_NAMES) -> str:
+    """Return a column's name as a field of a template: letters, digits and _ alone, an ASCII letter or _ first, and none of the `reserved`."""
     name = re.sub(r"\W+", "_", column.strip()).strip("_") or "input"
+    if name in reserved:
+        return f"input_{name}"
     return name if re.match(r"[A-Za-z_]", name) else f"_{name}"
 
 
-def parsed(value: Json) -> Json:
-    """Return a cell as JSON where it is an object or list written as text."""
-    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
-        try:
-            body = json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-        return value if is_deep(body) else body
-    return value
+def field_names(columns: Sequence[str], reserved: Sequence[str] = RESERVED_NAMES) -> dict[str, str]:
+    """Return a field name for each column, no two the same; a column whose name needs no change has the first claim to it."""
+    names = {column: column for column in columns if field_name(column, reserved) == column}
+    taken = set(names)
+    for column in columns:
+        if column in names:
+            continue
+        plain = name = field_name(column, reserved)
+        number = 2
+        while name in taken:
+            name, number = f"{plain}_{number}", number + 1
+        taken.add(name)
+        names[column] = name
+    return names
 
 
-def guess_form(column: str, answers: list[Json]) -> tuple[AnswerForm, MetricSpec, str]:
-    if answers and all(isinstance(a, list | dict) for a in answers):
-        return structured_form(column, answers)
-    texts = [str(a).strip() for a in answers]
-    if (
-        texts and all(is_number(t) for t in texts) and len(set(texts)) > 10
-    ):  # fewer look like labels
+def guess_form(column: str, rows: Survey) -> tuple[AnswerForm, MetricSpec, str]:
+    """Return form, metric and instructions for the answers of a column."""
+    survey, said = rows.columns.get(column, ColumnSurvey()), escape_template(column)
+    if survey.num_values and survey.is_structured:
+        return structured_form(column, survey)
+    if survey.num_values and (survey.is_solution or is_amount(column, survey)):
         return (
             AnswerForm(kind="number"),
             MetricSpec(name="number"),
-            f"Answer with the {column}: one number and nothing else.",
+            f"Answer with the {said}: one number and nothing else.",
         )
-    labels = sorted(set(texts))
-    repeats = len(texts) / max(1, len(labels))
-    if (
-        2 <= len(labels) <= MOST_LABELS and repeats >= 3 and max(map(len, labels)) <= 80
-    ):  # a rule of thumb
+    labels = labels_of(survey, has_gaps=survey.num_values < rows.num_rows)
+    if labels:
         return (
-            AnswerForm(kind="label", labels=tuple(labels)),
+            AnswerForm(kind="label", labels=labels),
             MetricSpec(name="label"),
-            f"Choose the {column}. Answer with the label alone.",
+            f"Choose the {said}. Answer with the label alone.",
         )
     return (
-        AnswerForm(kind="text"),
+        AnswerForm(absent=UNANSWERABLE if survey.num_unanswerable else None),
         MetricSpec(name="match"),
-        f"Answer with the {column} and nothing else.",
+        f"Answer with the {said} and nothing else.",
     )
 
 
-def is_number(text: str) -> bool:
-    return re.fullmatch(r"[-+]?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?", text) is not None
+def is_amount(column: str, survey: ColumnSurvey) -> bool:
+    """Return whether a column holds numbers to compute with: many different ones, and no names made of digits."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column).lower())
+    last, before = [*["", ""], *words][-1], [*["", ""], *words][-2]
+    is_name = last in NAMES_OF_DIGITS or (last in ("number", "no", "nr") and before in NUMBERED)
+    is_varied = survey.labels is None or len(survey.labels) > 10  # fewer look like labels
+    return survey.is_amount and is_varied and not is_name
 
 
-def structured_form(column: str, answers: list[Json]) -> tuple[AnswerForm, MetricSpec, str]:
-    if all(isinstance(a, list) for a in answers):
-        answers = [{column: a} for a in answers]
-    schema = infer_schema(answers)
-    listed = next(
-        (
-            n
-            for n, s in schema["properties"].items()
-            if s.get("type") == "array" and s["items"].get("type") == "object"
-        ),
-        None,
+def labels_of(survey: ColumnSurvey, *, has_gaps: bool) -> tuple[str, ...]:
+    """Return the labels of a column whose values repeat often enough to be some, by a rule of thumb.
+
+    A table with gaps writes its integers as floats, because only those know NaN: they are integers again.
+    """
+    if not survey.labels or not 2 <= len(survey.labels) <= MAX_LABELS:
+        return ()
+    if survey.num_values < 3 * len(survey.labels):
+        return ()
+    cut = len(".0") if survey.is_whole_float and has_gaps else 0
+    return tuple(sorted({label[: len(label) - cut] for label in survey.labels}))
+
+
+def structured_form(column: str, survey: ColumnSurvey) -> tuple[AnswerForm, MetricSpec, str]:
+    schema = survey.schema(column)
+    form, instructions = (
+        AnswerForm(kind="json", json_schema=schema),
+        "Answer with a JSON object: {{schema}}",
     )
-    instructions = "Answer with a JSON object: {{schema}}"
-    if listed:
-        properties = schema["properties"][listed]["items"]["properties"]
-        label = next((n for n, s in properties.items() if "enum" in s), None)
-        text = next((n for n, s in properties.items() if s == {"type": "string"}), None)
+    for name, part in schema.get("properties", {}).items():
+        items = part.get("items", {}) if part.get("type") == "array" else {}
+        if items.get("type") != "object":
+            continue
+        label, text = span_names(items["properties"])
         if label and text:
-            options = {"list": listed, "text": text, "label": label}
-            return (
-                AnswerForm(kind="json", json_schema=schema),
-                MetricSpec(name="spans", options=options),
-                instructions,
-            )
-    return AnswerForm(kind="json", json_schema=schema), MetricSpec(name="fields"), instructions
+            options: dict[str, Json] = {"list": name, "text": text, "label": label}
+            return form, MetricSpec(name="spans", options=options), instructions
+        break
+    return form, MetricSpec(name="fields"), instructions
 
 
-def infer_schema(values: list[Json]) -> dict[str, Json]:
-    """Return the smallest JSON schema, of the kinds that are used here, that all values fit."""
-    present = [v for v in values if v is not None]
-    if present and all(isinstance(v, dict) for v in present):
-        names = list(dict.fromkeys(name for v in present for name in v))
-        properties = {name: infer_schema([v[name] for v in present if name in v]) for name in names}
-        required = [name for name in names if all(name in v for v in present)]
-        return {
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": False,
-        }
-    if present and all(isinstance(v, list) for v in present):
-        return {"type": "array", "items": infer_schema([item for v in present for item in v])}
-    if present and all(isinstance(v, bool) for v in present):
-        return {"type": "boolean"}
-    if present and all(isinstance(v, int) and not isinstance(v, bool) for v in present):
-        return {"type": "integer"}
-    if present and all(isinstance(v, int | float) and not isinstance(v, bool) for v in present):
-        return {"type": "number"}
-    texts = {v for v in present if isinstance(v, str)}
-    few = (
-        len(texts) <= 60 and len(present) >= 5 * len(texts) and all(len(t) <= 40 for t in texts)
-    )  # a rule of thumb
-    if present and few and len(texts) > 1:
-        return {"type": "string", "enum": sorted(texts)}
-    return {"type": "string"}
+def span_names(properties: dict[str, Json]) -> tuple[str | None, str | None]:
+    """Return which parts of an item are its label and its text: by their values, else by their names where they are all that it has."""
+    texts = {n: s for n, s in properties.items() if s.get("type") == "string"}
+    low = {name.lower(): name for name in texts}
+    label = next((name for name, part in texts.items() if "enum" in part), None)
+    text = next((name for name, part in texts.items() if part == {"type": "string"}), None)
+    if label and text:
+        return label, text
+    if any(name.lower() not in (*LABEL_NAMES, *TEXT_NAMES, *OFFSET_NAMES) for name in properties):
+        return None, None
+    label = next((low[name] for name in LABEL_NAMES if name in low), None)
+    return label, next((low[name] for name in TEXT_NAMES if name in low), None)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from random import Random
 
 from ratchet.core import Example, Split, SplitSpec
-from ratchet.core.errors import DataError
 from ratchet.data.duplicates import GramSets, groups_of
 
 __all__ = ["Leak", "Outline", "find_leaks", "split_examples", "text_of"]
@@ -55,15 +54,12 @@ class Outline:
     def divide(self, spec: SplitSpec, *, known: Sequence[Split | None] = ()) -> list[Split]:
         """Return the split of each example; the first ones keep the splits that are `known`.
 
-        Raises: DataError if there are too few groups to fill three splits.
+        Too few groups to fill three splits all stand in dev: they can be measured, and nothing can be learnt from them.
         """
         roots = groups_of(len(self.ids), self.links())
         sizes = Counter(roots)
-        if len(sizes) < len(SPLITS):
-            raise DataError(
-                f"{len(self.ids)} examples fall into {len(sizes)} groups of near-duplicates: too few for train, dev and test; "
-                "add more different examples, or name another column with --group"
-            )
+        if len(sizes) < len(SPLITS) and not any(known):
+            return ["dev"] * len(roots)
         placed: dict[int, Split] = {}
         for root, before in zip(roots, known, strict=False):  # those behind the known ones are free
             if before:
@@ -96,7 +92,7 @@ def split_examples(
         examples: New examples, in any order; the outcome depends on their content and the seed alone.
         spec: Shares and seed.
         known: Examples of an earlier version, whose splits stay; new ones that belong to their groups join them.
-    Raises: DataError if there are too few groups to fill three splits.
+    Too few groups to fill three splits all stand in dev.
     """
     outline = Outline([*known, *examples])
     splits = outline.divide(spec, known=[example.split for example in known])

@@ -58,7 +58,7 @@ def shown(champion: Candidate, evidence: Evidence, asked: Collection[str]) -> li
     """Return the candidate with demonstrations, the nearest where somebody can tell which; nothing where references are no answers."""
     if not references_are_answers(evidence.bench.metric):
         return []
-    pool = [Demonstration(inputs=e.inputs, answer=e.reference) for e in evidence.train if e.id not in asked][:POOL]  # fmt: skip
+    pool = [Demonstration(inputs=e.inputs, answer=e.reference) for e in evidence.labelled if e.id not in asked][:POOL]  # fmt: skip
     if len(pool) <= SHOWN:
         return []
     try:

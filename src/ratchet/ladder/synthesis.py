@@ -61,8 +61,10 @@ async def synthesise(
         seed: Of the choice of examples.
     Raises: UnknownModelError if there is no such model; UsageError without train examples; ReplyError if no reply comes at all.
     """
-    if not evidence.train:
-        raise UsageError("the train split has no example to begin from; import some first")
+    if not evidence.labelled:
+        raise UsageError(
+            "the train split has no example with a reference to begin from; import some first"
+        )
     template = Template(str(yaml.safe_load(TEXTS.read_text("utf-8"))[kind]))
     asked, budget = evidence.pool.model(model), evidence.bench.budget
     rng, found, refused = Random(seed), list[Example](), Counter[str]()
@@ -134,7 +136,7 @@ def late_twins(texts: Sequence[str]) -> set[int]:
 
 def chosen(evidence: Evidence, kind: SynthesisKind, rng: Random) -> list[Example]:
     """Return train examples to show: at random, or those whose answers are rarest."""
-    train = evidence.train
+    train = evidence.labelled
     if kind == "rare":
         counts = Counter(comparable(one.reference) for one in train)
         least = min(counts.values(), default=0)

@@ -86,11 +86,20 @@ class DemosLever:
                 "demos: references are no answers here, so a model's own replies are shown"
             )
             bootstrap = True
+        if not bootstrap and not evidence.labelled:
+            evidence.say(
+                "demos: no train example has a reference to show, so a model's own replies are shown that the metric scores 1"
+            )
+            bootstrap = True
         if bootstrap and rest:
             every = await self._replies(champion, evidence, rest[: self._asked], budget)
             shown = every
         else:
-            every = [Demonstration(inputs=e.inputs, answer=e.reference) for e in rest]
+            every = [
+                Demonstration(inputs=e.inputs, answer=e.reference)
+                for e in rest
+                if evidence.task.is_labelled(e)
+            ]
             shown = shortest(every, self._sizes)
         least = min((*self._sizes, *self._nearest))
         if len(shown) < least:

@@ -98,6 +98,10 @@ class DspyLever:
             raise UsageError(
                 f"the references of task {evidence.task.name!r} say what an answer must be like, and DSPy shows them as answers; use the levers prompt and demos"
             )
+        if evidence.train and not evidence.labelled:
+            raise UsageError(
+                f"no train example of task {evidence.task.name!r} has a reference, and DSPy's optimisers learn from them; import answers, or use the lever prompt"
+            )
         if len(learning) < 2 or not held:
             raise UsageError(
                 f"{len(evidence.train)} train examples are too few to learn from and to validate on; import more"
@@ -159,7 +163,7 @@ class DspyLever:
 
     def _split(self, evidence: Evidence) -> tuple[list[Example], list[Example]]:
         """Return what is learnt from, and what is validated on: at most half of train."""
-        pool = evidence.train[:]
+        pool = evidence.labelled
         Random(self._seed).shuffle(pool)
         count = min(self._validation, len(pool) // 2)
         return pool[count : count + self._learning], pool[:count]

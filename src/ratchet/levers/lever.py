@@ -51,6 +51,11 @@ class Evidence:
         """Return the train examples that weights may be trained on."""
         return [example for example in self.train if example.id not in self.unlearnt]
 
+    @property
+    def labelled(self) -> list[Example]:
+        """Return the train examples that have a reference, which can be shown and learnt."""
+        return [example for example in self.train if self.task.is_labelled(example)]
+
     def say(self, text: str) -> None:
         """Tell the watcher, if there is one."""
         if self.watch:

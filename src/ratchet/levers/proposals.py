@@ -146,15 +146,23 @@ class Proposer:
             key=lambda t: (t.score.value if t.score else 0, t.example_id),
         )
         failures = [
-            f"- input: {cut(examples[t.example_id].inputs)}\n  answer: {cut(t.output)}\n  right: {cut(examples[t.example_id].reference)}\n"
-            f"  why: {t.score.feedback if t.score and t.score.feedback else t.failure or 'wrong'}"
+            f"- input: {cut(examples[t.example_id].inputs)}\n  answer: {cut(t.output)}\n"
+            + (
+                f"  right: {cut(examples[t.example_id].reference)}\n"
+                if task.is_labelled(examples[t.example_id])
+                else ""
+            )
+            + f"  why: {t.score.feedback if t.score and t.score.feedback else t.failure or 'wrong'}"
             for t in wrong[:FAILURES]
         ]
         return {
             "fields": ", ".join(f"{{{{{name}}}}}" for name in (*task.input_names, *TASK_FIELDS)),
             "instructions": task.instructions,
             "form": form_of(task),
-            "data": "\n".join(f"- {cut(e.inputs)} → {cut(e.reference)}" for e in pool[SCREEN:][:SHOWN] or pool[:SHOWN]),
+            "data": "\n".join(
+                f"- {cut(e.inputs)}" + (f" → {cut(e.reference)}" if task.is_labelled(e) else "")
+                for e in pool[SCREEN:][:SHOWN] or pool[:SHOWN]
+            ),
             "system": champion.system,
             "user": champion.user,
             "score": f"{100 * measured.score:.0f}",

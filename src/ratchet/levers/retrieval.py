@@ -355,7 +355,7 @@ def pairs_of(champion: Candidate, evidence: Evidence) -> list[tuple[str, str]]:
 
 def nearest_to(example: Example, passages: Sequence[Passage]) -> Passage | None:
     """Return the passage of several that shares most words with question and answer: of a whole file the one that is needed."""
-    words = set(f"{text_of(example.inputs)} {example.reference}".lower().split())
+    words = set(f"{text_of(example.inputs)} {example.reference or ''}".lower().split())
     shared = [len(words & set(one.text.lower().split())) for one in passages]
     return passages[shared.index(max(shared))] if passages else None
 

@@ -110,7 +110,7 @@ class TuneLever:
             raise TuningError(
                 f"the references of task {evidence.task.name!r} say what an answer must be like, and are none that could be learnt; learn a teacher's with --distil"
             )
-        rows = await self._taught(evidence, budget) if self._distil else evidence.learnable
+        rows = await self._taught(evidence, budget) if self._distil else references_of(evidence)
         for plain in self._variants(champion, evidence):
             if budget.is_spent():
                 return
@@ -300,6 +300,23 @@ async def forgotten(
         )
     asked = probes or probes_for(base.model, root)
     return await forgetting(pool, base, tuned, asked, texts=texts_for(base.model, root))
+
+
+def references_of(evidence: Evidence) -> list[Example]:
+    """Return the train examples that have a reference to learn.
+
+    Raises: TuningError if none has.
+    """
+    rows = [example for example in evidence.learnable if evidence.task.is_labelled(example)]
+    if not rows:
+        raise TuningError(
+            f"none of the {len(evidence.learnable)} train examples of task {evidence.task.name!r} has a reference to learn; import answers, or learn a teacher's with --distil"
+        )
+    if len(rows) < len(evidence.learnable):
+        evidence.say(
+            f"tune: {len(evidence.learnable) - len(rows)} train examples have no reference, and are left out"
+        )
+    return rows
 
 
 def untuned(tuned: Candidate, root: Path) -> Candidate | None:

@@ -13,7 +13,7 @@ from ratchet.core.errors import BudgetError, MetricError, ReplyError
 from ratchet.measure.measurement import Measurement, Missing, Outcome
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.absence import absence
-from ratchet.metrics.metric import failed_share_of, takes_time
+from ratchet.metrics.metric import check_references, failed_share_of, takes_time
 from ratchet.models import ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import TrialWriter, keep_candidate, read_trials
 from ratchet.store.knowledge import find_passages
@@ -122,6 +122,7 @@ class Asking:
         self.metric_error: Exception | None = None
 
     def reuse(self, wanted: dict[TrialKey, Example]) -> None:
+        check_references(self.bench.task, self.bench.metric, list(wanted.values()))
         self.total = len(wanted)
         for trial in stored(self.bench, self.candidate):
             example = wanted.get((trial.example_id, trial.repeat))

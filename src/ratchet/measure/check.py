@@ -9,12 +9,12 @@ from ratchet.answer import parse_answer, written_answer
 from ratchet.answer.checks import check_of
 from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
 from ratchet.core.errors import TaskError
-from ratchet.data import find_leaks, near_duplicates
+from ratchet.data import find_leaks, near_duplicates, similar_labels
 from ratchet.data.splits import text_of
 from ratchet.measure.compare import mcnemar_n, mcnemar_visible
 from ratchet.measure.contrasts import Contrast, measure_contrasts
 from ratchet.metrics import Judged, Metric
-from ratchet.metrics.metric import failed_share_of, references_are_answers
+from ratchet.metrics.metric import failed_share_of, needs_references, references_are_answers
 from ratchet.models import reply_in
 
 __all__ = ["Finding", "check_task"]
@@ -60,9 +60,10 @@ def check_task(
         candidates: Those whose demonstrations are looked at.
         root: The folder that the task's files are meant from.
     """
+    labelled = [example for example in examples if task.is_labelled(example)]
     answers = [
         (example, *parse_answer(task, reply_in(written_answer(task, example.reference, 0))))
-        for example in examples
+        for example in labelled
     ]
     unreachable = [example for example, _, failure in answers if failure]
     given = [(example, answer) for example, answer, failure in answers if not failure]
@@ -71,10 +72,12 @@ def check_task(
         shown_answers(examples, candidates),
         duplicates(examples),
         conflicts(examples),
-        *balance(task, examples),
-        reachable(task, unreachable),
+        references(task, examples, metric),
+        *balance(task, labelled),
+        *label_names(task),
+        *([reachable(task, unreachable)] if labelled else []),
         *passing(task, given, metric, root),
-        *scoring(task, metric, given),
+        *(scoring(task, metric, given) if labelled else []),
         power(examples),
     ]
 
@@ -152,9 +155,36 @@ def conflicts(examples: Sequence[Example]) -> Finding:
     )
 
 
+def references(task: Task, examples: Sequence[Example], metric: Metric | Judged) -> Finding:
+    """Say how many examples have no reference, and whether the metric can score them."""
+    without = [example for example in examples if not task.is_labelled(example)]
+    rest = (
+        "no example has a reference"
+        if len(without) == len(examples)
+        else f"{len(without)} of {len(examples)} examples have no reference"
+    )
+    if without and not needs_references(metric):
+        text = f"{rest}, and the metric {task.metric.name!r} needs none; demonstrations and fine-tuning learn from replies that it scores 1"
+        return Finding(check="references", level="ok", text=text)
+    return finding(
+        "references",
+        without,
+        lambda _: (
+            f"{rest}, and the metric {task.metric.name!r} compares with one; import answers, or score with a judge or a function"
+        ),
+        "every example has a reference",
+    )
+
+
+def label_names(task: Task) -> Iterator[Finding]:
+    """Name labels that differ in capitals, spaces, hyphens or underscores alone."""
+    for text in similar_labels(task.answer.labels):
+        yield Finding(check="label names", level="warning", text=text)
+
+
 def balance(task: Task, examples: Sequence[Example]) -> Iterator[Finding]:
     """Say how the labels are spread, for tasks that have labels."""
-    if task.answer.kind != "label":
+    if task.answer.kind != "label" or not examples:
         return
     counts = Counter(str(example.reference) for example in examples)
     label, most = counts.most_common(1)[0]

@@ -14,6 +14,7 @@ from ratchet.core.errors import DataError
 from ratchet.measure.asking import Asking, Bench, stored, voting, writing
 from ratchet.measure.measurement import Measurement
 from ratchet.metrics import Judged, Metric
+from ratchet.metrics.metric import check_references
 from ratchet.models import ChatModel, ChatReply
 from ratchet.store import measured_candidates
 
@@ -27,6 +28,8 @@ __all__ = [
     "recall_all",
 ]
 
+USUAL_TOKENS = 512
+"""The longest answer that is reckoned with where nothing names one."""
 SAMPLE = 200
 
 
@@ -58,6 +61,7 @@ def plan(
 ) -> Plan:
     """Return calls, tokens and cost of a measurement, from a sample of the examples; the references stand for the answers."""
     prompt = Prompt(bench.task, candidate)
+    check_references(bench.task, bench.metric, examples)
     scored = {
         (trial.example_id, trial.repeat): trial.score is not None
         for trial in stored(bench, candidate)
@@ -68,7 +72,12 @@ def plan(
     )
     sample = wanted[:: max(1, len(wanted) // SAMPLE)][:SAMPLE]
     counts = [model.count_tokens(prompt.request(example)) for example in sample]
-    answers = [len(str(written_answer(bench.task, example.reference, 0))) / 4 for example in sample]
+    answers = [
+        len(str(written_answer(bench.task, example.reference, 0))) / 4
+        if bench.task.is_labelled(example)
+        else (candidate.decoding.max_tokens or USUAL_TOKENS) / 2  # nothing tells how long an answer is
+        for example in sample
+    ]
     least, most = candidate.calls  # of those on the way each counts as one of the answer's own
     share = len(wanted) * least
     prompt_tokens = round(fmean([count for count, _ in counts]) * share) if counts else 0

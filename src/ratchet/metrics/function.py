@@ -27,6 +27,7 @@ class FunctionMetric:
     """
 
     aggregates: tuple[Aggregate, ...] = ()
+    needs_references = False
 
     def __init__(self, function: ScoreFunction, *, root: Path | None = None) -> None:
         self._function = function

@@ -201,6 +201,11 @@ class JudgeMetric:
         return tuple(judge.model for judge in self.judges)
 
     @property
+    def needs_references(self) -> bool:
+        """Return whether the judges see the reference."""
+        return "reference" in self.grading.input_names
+
+    @property
     def votes(self) -> int:
         """Return how many votes an answer gets."""
         return len(self.judges) * self.repeats

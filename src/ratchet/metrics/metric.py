@@ -1,15 +1,19 @@
 """What it is to be a metric: from an example and an answer to a score in [0, 1], its parts and a sentence of feedback."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from ratchet.core import Example, FailureKind, Json, Score, content_id
+from ratchet.core import Example, FailureKind, Json, Score, Task, content_id
+from ratchet.core.errors import MetricError
 
 __all__ = [
     "MAX_FAILED_SHARE",
     "Aggregate",
     "Metric",
+    "check_references",
     "failed_share_of",
     "metric_id",
+    "needs_references",
     "references_are_answers",
     "takes_time",
 ]
@@ -47,6 +51,26 @@ def references_are_answers(metric: object) -> bool:
 def failed_share_of(metric: object) -> float:
     """Return the share of examples that a metric may fail on before a measurement ends."""
     return float(getattr(metric, "max_failed_share", MAX_FAILED_SHARE))
+
+
+def needs_references(metric: object) -> bool:
+    """Return whether a metric compares an answer with the reference; a judge that is shown none, and a function, need not have one."""
+    return bool(getattr(metric, "needs_references", True))
+
+
+def check_references(task: Task, metric: object, examples: Sequence[Example]) -> None:
+    """Refuse to score examples without a reference by a metric that needs one, before anything is paid for.
+
+    Raises: MetricError, which says how many they are.
+    """
+    if not needs_references(metric):
+        return
+    count = sum(not task.is_labelled(example) for example in examples)
+    if count:
+        raise MetricError(
+            f"metric {task.metric.name!r} compares an answer with the reference, and {count} of {len(examples)} examples of task {task.name!r} have none; "
+            "import answers for them, or score with a judge (metric.name: judge, with a rubric and reference: false) or a function"
+        )
 
 
 def takes_time(metric: object) -> bool:

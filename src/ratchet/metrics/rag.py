@@ -60,6 +60,11 @@ class RagMetric:
         "context-recall": 1,
     }
 
+    @property
+    def needs_references(self) -> bool:
+        """Return whether the metric compares passages with the right answer."""
+        return self.name in ("context-precision", "context-recall")
+
     def __init__(self, name: str, judge: str, *, embedding: str = "local:minilm") -> None:
         if name not in RAG_METRICS:
             raise MetricError(f"unknown metric {name!r}; there are {', '.join(RAG_METRICS)}")

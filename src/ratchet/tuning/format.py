@@ -187,6 +187,11 @@ def conversation_of(body: Json) -> Conversation:
         raise _Wrong(
             f"messages[{len(messages) - 1}].role", "the last message must be the assistant's"
         )
+    if is_blank(messages[-1]):
+        raise _Wrong(
+            f"messages[{len(messages) - 1}].content",
+            "is empty, so that there is no answer to learn",
+        )
     if not found.taught:
         raise _Wrong(
             "messages", "every assistant message has weight 0, so there is nothing to learn"
@@ -212,6 +217,8 @@ def preference_of(body: Json) -> Preference:
         if [message["role"] for message in answer] != ["assistant"]:
             raise _Wrong(name, "must be one message of the assistant")
         answers.append(answer)
+    if is_blank(answers[0][0]):
+        raise _Wrong("preferred_output[0].content", "is empty, so that there is no answer to learn")
     if answers[0] == answers[1]:
         raise _Wrong("non_preferred_output", "is the same as preferred_output")
     return Preference(Conversation(messages, tools_of(asked.get("tools"), "input.tools")), *answers)
@@ -247,6 +254,11 @@ def message_of(value: Json, where: str) -> Message:
         raise _Wrong(f"{where}.weight", "must be 0 or 1, and on messages of the assistant alone")
     message = {k: v for k, v in value.items() if v is not None}
     return message | {"role": "system" if role == "developer" else role, "content": content or ""}
+
+
+def is_blank(message: Message) -> bool:
+    """Return whether an assistant's message says nothing and calls nothing."""
+    return not message.get("tool_calls") and not str(message.get("content") or "").strip()
 
 
 def is_calls(value: Json) -> bool:

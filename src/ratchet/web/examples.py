@@ -15,7 +15,7 @@ from ratchet.core import Example, Json, Split, Task
 from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.data import as_version, restore
-from ratchet.data.importing import reference
+from ratchet.data.importing import to_reference
 from ratchet.levers import files_in
 from ratchet.store import (
     Dataset,
@@ -292,10 +292,14 @@ class Examples:
 
         def read() -> Example:
             try:
-                inputs = {name: read_as(str(box.value or ""), None if example is None else example.inputs.get(name)) for name, box in boxes.items()}  # fmt: skip
-                if not all(str(box.value or "").strip() for box in (*boxes.values(), answer)):
+                texts = {name: str(box.value or "") for name, box in boxes.items()}
+                before = {} if example is None else example.inputs
+                inputs = {n: read_as(t, before.get(n)) if t.strip() else None for n, t in texts.items()}  # fmt: skip
+                needed = [text for n, text in texts.items() if before.get(n, "") is not None]
+                said, is_open = str(answer.value or ""), example is not None and example.reference is None  # fmt: skip
+                if not all(text.strip() for text in (*needed, *([] if is_open else [said]))):
                     raise UsageError("fill in every field")
-                right = reference(self._task, str(answer.value or ""), "the right answer")
+                right = to_reference(self._task, said, "the right answer") if said.strip() else None  # fmt: skip
             except ValueError as error:
                 raise UsageError(str(error)) from error
             return Example(inputs=inputs, reference=right, source=f"written by {self._page.who}")

@@ -11,7 +11,15 @@ from nicegui import events, ui
 from ratchet.core import Task
 from ratchet.core.errors import DataError, RatchetError, UsageError
 from ratchet.core.task import TASK_NAME
-from ratchet.data import Guess, Row, good_rows, guess_columns, guess_task, near_duplicates
+from ratchet.data import (
+    FileImport,
+    Guess,
+    Row,
+    Survey,
+    guess_columns,
+    guess_task,
+    near_duplicates,
+)
 from ratchet.data.duplicates import groups_of
 from ratchet.data.splits import SPLITS
 from ratchet.jobs.commands import output_of, settled, start_run
@@ -23,7 +31,9 @@ from ratchet.web.frame import Page, chooser, counted, hint, table, title
 __all__ = ["add_to"]
 
 EXAMPLE = Path(__file__).with_name("example")
-GUESSED_FROM, SHOWN, PREVIEW = 2000, 5, 200
+MAX_COMPARED, SHOWN, PREVIEW = 2000, 5, 200
+NO_ANSWER = ""
+"""What is chosen where the examples have no right answers."""
 DAY_S, LONG_S = 86_400.0, 20.0
 
 
@@ -101,6 +111,7 @@ class Wizard:
         self._page = page
         self._file: Path | None = None
         self._rows: list[Row] = []
+        self._survey = Survey()
 
     def show(self) -> None:
         """Show it."""
@@ -110,9 +121,9 @@ class Wizard:
                 chooser(
                     "Choose a file",
                     self._page.does(self.took),
-                    accept=".csv,.tsv,.jsonl,.json,.parquet",
+                    accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json,.parquet,.xlsx,.conll",
                 )
-                ui.label("CSV, TSV, JSONL, JSON or Parquet").classes("soft")
+                ui.label("CSV, TSV, Excel (.xlsx), JSONL, JSON or Parquet").classes("soft")
             with ui.column().classes("grow"):
                 said = "… or paste a table here, with its header"
                 box = ui.element("textarea").classes("w-full border rounded p-2 bg-transparent")
@@ -143,38 +154,37 @@ class Wizard:
     async def guessed(self, path: Path, name: str) -> None:
         """Show what the columns seem to be; all of it can be changed."""
 
-        def first() -> list[Row]:
-            found = []
-            for row in good_rows(path, skip_bad=True, skipped=[]):
-                found.append(row)
-                if len(found) >= GUESSED_FROM:
-                    break
-            return found
+        def look() -> tuple[list[Row], Survey]:
+            first, survey = list[Row](), Survey()
+            for row in FileImport(path, skip_bad=True).rows():
+                survey.add(row)
+                if len(first) < MAX_COMPARED:
+                    first.append(row)
+            return first, survey
 
         try:
-            self._file, self._rows = path, await asyncio.to_thread(first)
+            self._file = path
+            self._rows, self._survey = await asyncio.to_thread(look)
         except DataError as error:
             raise DataError(str(error).replace(str(path), path.name)) from error
         if not self._rows:
             raise DataError(f"{path.name}: no row can be read")
-        columns = list(dict.fromkeys(key for row in self._rows for key in row.values))
+        columns = list(self._survey.columns)
         try:
-            guess = guess_columns(self._rows)
+            guess = guess_columns(self._survey)
         except DataError:
             told = "The columns do not tell what goes in from the right answer; choose them below."
-            if len(columns) < 2:  # a question needs an answer
-                raise DataError(f"{path.name} has one column, {columns[0]!r}; it needs one for what goes in, and one for the right answer") from None  # fmt: skip
-            guess = Guess(inputs=(columns[0],), answer=columns[-1], reasons=(told,))
+            guess = Guess(inputs=(columns[0],), answer=None, reasons=(told,))
         self._rest.clear()
         with self._rest:
-            title("2. What goes in, what comes out", "Guessed from the first rows; change what is wrong.", level=2)  # fmt: skip
+            title("2. What goes in, what comes out", "Guessed from the whole file; change what is wrong.", level=2)  # fmt: skip
             for reason in guess.reasons:
                 ui.label(reason).classes("text-amber-800")
             clean = re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_") or "mytask"
             with ui.row().classes("items-end"):
                 self._name = ui.input("Name of the task", value=clean)
                 self._inputs = ui.select(columns, value=list(guess.inputs), multiple=True, label="What goes in").props("use-chips").classes("min-w-64")  # fmt: skip
-                self._answer = ui.select(columns, value=guess.answer, label="The right answer").classes("min-w-40")  # fmt: skip
+                self._answer = ui.select({NO_ANSWER: "none", **{c: c for c in columns}}, value=guess.answer or NO_ANSWER, label="The right answer").classes("min-w-40")  # fmt: skip
                 self._group = ui.select({"": "none", **{c: c for c in columns}}, value=guess.group or "", label="Rows that belong together").classes("min-w-64")  # fmt: skip
             self._asked = ui.input("What the model is to do, in your words", placeholder="guessed if left out").classes("w-full").props("stack-label")  # fmt: skip
             self._told = ui.column().classes("w-full")
@@ -198,8 +208,10 @@ class Wizard:
             ui.label(f"The answer is of kind {task.answer.kind}{labels}. It is scored by {task.metric.name}, and answered by the model {task.models.student}.")  # fmt: skip
             self._asked.props["placeholder"] = task.instructions
             self._asked.update()
-            rows = [[str(row.values.get(c, ""))[:PREVIEW] for c in (*guess.inputs, guess.answer)] for row in self._rows[:SHOWN]]  # fmt: skip
-            table([*guess.inputs, f"→ {guess.answer}"], rows, label="The first rows")
+            answers = [guess.answer] if guess.answer else []
+            cells = [[row.values.get(c) for c in (*guess.inputs, *answers)] for row in self._rows[:SHOWN]]  # fmt: skip
+            rows = [["" if cell is None else str(cell)[:PREVIEW] for cell in row] for row in cells]
+            table([*guess.inputs, *(f"→ {a}" for a in answers)], rows, label="The first rows")
             for line in self._odd(guess):
                 ui.label(line).classes("text-amber-800")
             shares = ", ".join(f"{100 * getattr(task.splits, name):.0f} % {name}" for name in SPLITS)  # fmt: skip
@@ -210,14 +222,14 @@ class Wizard:
         answers: dict[str, set[str]] = {}
         for row in self._rows:
             inputs = repr([row.values.get(c) for c in guess.inputs])
-            answers.setdefault(inputs, set()).add(repr(row.values.get(guess.answer)))
+            answers.setdefault(inputs, set()).add(repr(row.values.get(guess.answer or "")))
         conflicts = sum(len(found) > 1 for found in answers.values())
         repeated = len(self._rows) - sum(map(len, answers.values()))
         texts = ["\n".join(str(row.values.get(c)) for c in guess.inputs) for row in self._rows]
         near = len({j for i, j in near_duplicates(texts) if texts[i] != texts[j]})
         alike = len(set(groups_of(len(texts), near_duplicates(texts))))
-        if alike < len(SPLITS) and len(self._rows) < GUESSED_FROM:
-            return [f"These are too few rows: they are {alike} different ones, and the three parts need at least one each. Some thirty are a beginning, hundreds are better."]  # fmt: skip
+        if alike < len(SPLITS) and len(self._rows) < MAX_COMPARED:
+            return [f"These are few rows: {alike} different ones cannot be divided into three parts, so that all are used to measure. Some thirty are a beginning, hundreds are better."]  # fmt: skip
         of = f"of the first {len(self._rows):,} rows"
         found = {
             f"{repeated:,} {of} stood there before, and are kept once": repeated,
@@ -232,8 +244,9 @@ class Wizard:
         inputs = [c for c in self._inputs.value if c != self._answer.value]
         if not inputs:
             raise UsageError("choose at least one column that goes in")
-        guess = guess_columns(self._rows, inputs=inputs, answer=self._answer.value, group=self._group.value or None)  # fmt: skip
-        return guess, guess_task("new", self._rows, guess, model=settings.default, teacher=settings.teacher)  # fmt: skip
+        answer = self._answer.value or None
+        guess = guess_columns(self._survey, inputs=inputs, answer=answer, no_answer=answer is None, group=self._group.value or None)  # fmt: skip
+        return guess, guess_task("new", self._survey, guess, model=settings.default, teacher=settings.teacher)  # fmt: skip
 
     async def make(self) -> None:
         """Import the file by the command that does it, and go to the examples."""
@@ -244,7 +257,7 @@ class Wizard:
             raise UsageError(f"there is a task {name!r} already; choose another name")
         guess, _ = self.chosen()
         assert self._file is not None  # it was read, or there were no columns to choose
-        words = ["import", self._page.near(self._file), "--task", name, *(f"--input={c}" for c in guess.inputs), f"--answer={guess.answer}", "--skip-bad"]  # fmt: skip
+        words = ["import", self._page.near(self._file), "--task", name, *(f"--input={c}" for c in guess.inputs), f"--answer={guess.answer}" if guess.answer else "--no-answer", "--skip-bad"]  # fmt: skip
         if guess.group:
             words.append(f"--group={guess.group}")
         if self._asked.value:
