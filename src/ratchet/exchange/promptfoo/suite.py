@@ -1,19 +1,14 @@
 """A promptfoo configuration as a task: prompts become candidates, providers models, tests examples, and assertions their references.
 
-What has no equal here is named and left out: assertions that a model or code decides, prompts that are code, and templates with
-more of Nunjucks than fields.
+What has no equal here is named with its place and left out: assertions in JavaScript, prompts that are code, and templates with
+more of Nunjucks than fields. Rubrics ask a judge, `similar` an embedding, and Python is written as functions beside the task.
 """
 
-import csv
-import json
-import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from ratchet.core import (
@@ -29,20 +24,23 @@ from ratchet.core import (
     Task,
 )
 from ratchet.core.errors import DataError
-from ratchet.metrics.assertions import KINDS
+from ratchet.exchange.losses import Losses
+from ratchet.exchange.promptfoo.assertions import AssertionReader
+from ratchet.exchange.promptfoo.files import CODE, load_structure, resolve_references
+from ratchet.exchange.promptfoo.nunjucks import field_names, fill_fields, our_template
+from ratchet.exchange.promptfoo.prompts import SuitePrompt, read_prompts
+from ratchet.exchange.promptfoo.providers import Endpoint, Provider, read_provider, read_providers
+from ratchet.exchange.promptfoo.tests import SuiteTest, read_tests
 
 __all__ = ["Suite", "read_suite"]
 
-FIELD = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
-NAME = re.compile(r"[A-Za-z_]\w*")
-CELL = re.compile(r"^([a-z][a-z-]*)(?:\(([\d.]+)\))?(?::(.*))?$", re.DOTALL)
-OTHERS = ("fn", "javascript", "python", "webhook", "grade", "llm-rubric", "similar", "factuality", "model-graded-closedqa", "model-graded-factuality", "answer-relevance", "context-recall", "context-relevance", "context-faithfulness", "cost", "latency", "perplexity", "rouge-n", "bleu", "classifier", "moderation", "is-valid-openai-tools-call", "is-sql", "contains-sql", "is-xml", "contains-xml", "g-eval", "select-best")  # fmt: skip
-"""Assertions of promptfoo's that have no equal here."""
-MOST = 100_000
-"""Tests that lists of values may be spread into."""
-PLATFORMS = {"openai": "openai", "azureopenai": "azure", "azure": "azure", "anthropic": "anthropic", "ollama": "ollama", "mistral": "mistral"}  # fmt: skip
-CODE = (".js", ".cjs", ".mjs", ".ts", ".py")
-KINDS_OF_CALL = ("chat", "completion", "messages", "responses")
+_READ = ("prompts", "providers", "targets", "tests", "scenarios", "defaultTest", "description")
+_HARMLESS = ("outputPath", "sharing", "tags", "metadata", "commandLineOptions", "$schema", "assertionTemplates", "writeLatestResults")  # fmt: skip
+"""Parts that change nothing of what is asked and scored."""
+_RESERVED = ("instructions", "labels", "schema", "absent", "passages", "this")
+"""Names that templates of ours have for themselves."""
+_TEACHER = "teacher"
+_EMBEDDING = "local:minilm"
 
 
 @dataclass
@@ -55,363 +53,252 @@ class Suite:
     """One a prompt, on the first provider."""
     models: list[str]
     """All providers, as `<endpoint>/<model>`."""
-    left_out: Counter[str] = field(default_factory=Counter)
-    """What has no equal here, and how often it stands there."""
+    losses: Losses = field(default_factory=Losses)
+    """What has no equal here."""
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    """What the models need in `ratchet.toml`."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Functions that assertions call: paths from the workspace's folder, and texts."""
+    needs_judge: bool = False
+    """Whether rubrics wait for a judge that nobody has named yet."""
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Return what has no equal here, and how often it stands there."""
+        return self.losses.count()
 
 
-def read_suite(path: Path, name: str) -> Suite:
+def read_suite(path: Path, name: str, *, judge: str | None = None) -> Suite:
     """Return the suite of a `promptfooconfig.yaml`.
 
     Args:
         path: The file; `file://` in it is meant from its folder.
         name: What the task is called.
-    Raises: DataError if it cannot be read, or holds no prompt or no test.
+        judge: The model that reads rubrics; by default the one that the configuration names for grading.
+    Raises: DataError if it cannot be read, or holds no prompt or no test with an assertion.
     """
-    body = loaded(path)
+    if path.suffix in CODE:
+        raise DataError(
+            f"{path} is code, and is not run; write what it makes into a file in YAML or JSON"
+        )
+    body = load_structure(path)
     if not isinstance(body, dict) or "prompts" not in body:
         raise DataError(f"{path} is no promptfoo configuration: it has no prompts")
-    try:
-        return suite_of(body, path, name)
-    except (TypeError, AttributeError, ValidationError) as error:
-        raise DataError(
-            f"{path} has a part that cannot be read: {str(error).splitlines()[0]}"
-        ) from error
+    return _SuiteReader(path, name, judge).read(resolve_references(body, body))
 
 
-def suite_of(body: dict[str, Json], path: Path, name: str) -> Suite:
-    """Return the suite of a configuration's body."""
-    reader = Reader(path.parent)
-    prompts = list(reader.prompts(body["prompts"]))
-    usual = reader.linked(body.get("defaultTest") or {})
-    tests = list(reader.tests(body.get("tests") or [], usual))
-    if not prompts:
-        raise DataError(f"{path}: none of the prompts can be read ({reader.said()})")
-    if not tests:
-        raise DataError(
-            f"{path}: there is no test with an assertion that can be read ({reader.said()})"
-        )
-    for part in ("scenarios", "transform", "extensions", "evaluateOptions"):
-        if body.get(part):
-            reader.left_out[part] += 1
-    first = next(iter(listed(body.get("providers") or body.get("targets"))), None)
-    decoding = reader.decoding(first)
-    models = [
-        model
-        for one in listed(body.get("providers") or body.get("targets"))
-        if (model := reader.provider(one))
-    ]
-    models = models or ["local:nano"]
-    inputs = list(dict.fromkeys(name for _, messages in prompts for name in fields_in(messages)))
-    for _, values, _ in tests:
-        if missing := [one for one in inputs if one not in values]:
+class _SuiteReader:
+    def __init__(self, path: Path, name: str, judge: str | None) -> None:
+        self._path, self._name, self._named_judge = path, name, judge
+        self._losses = Losses()
+        self._assertions = AssertionReader(path.parent, name, self._losses)
+
+    def read(self, body: dict[str, Json]) -> Suite:
+        """Return the suite of a configuration's body.
+
+        Raises: DataError if there is no prompt, or no test with an assertion.
+        """
+        for part in sorted(set(body) - {*_READ, *_HARMLESS}):
+            if body[part]:
+                self._losses.add(part)
+        prompts = read_prompts(body["prompts"], self._path.parent, self._losses)
+        if not prompts:
+            raise DataError(f"{self._path}: none of the prompts can be read ({self._losses})")
+        tests = read_tests(body, self._path.parent, self._losses)
+        references = {number: self._reference(test) for number, test in enumerate(tests)}
+        scored = [(test, references[k]) for k, test in enumerate(tests) if references[k]]
+        if not scored:
             raise DataError(
-                f"{path}: a test has no value for {missing[0]!r}, which a prompt uses; its vars are {', '.join(values) or 'none'}"
+                f"{self._path}: there is no test with an assertion that can be read ({self._losses})"
             )
-    inputs = (
-        inputs
-        or list(dict.fromkeys(name for _, values, _ in tests for name in values))
-        or ["input"]
-    )
-    single = all(
-        len(said) == 1 and said[0]["type"] == "equals" and isinstance(said[0]["value"], str)
-        for _, _, said in tests
-    )
-    task = Task(
-        name=name,
-        instructions=str(body.get("description") or "Answer the message."),
-        inputs=tuple(InputField(name=one) for one in inputs),
-        answer=AnswerForm(),
-        metric=MetricSpec(name="exact" if single else "assertions"),
-        models=Roles(student=models[0]),
-    )
-    examples = [
-        Example(
-            inputs={one: values.get(one, "") for one in inputs},
-            reference=said[0]["value"] if single else said,
-            source=f"{path.name}:{number}",
-            name=told or None,
-        )
-        for number, (told, values, said) in enumerate(tests, start=1)
-    ]
-    candidates = [
-        candidate_of(label, messages, inputs, models[0], decoding) for label, messages in prompts
-    ]
-    return Suite(task, examples, candidates, list(dict.fromkeys(models)), reader.left_out)
+        providers = self._providers(body)
+        return self._suite(body, prompts, scored, providers)
 
+    def _reference(self, test: SuiteTest) -> list[dict[str, Json]]:
+        reference = [
+            converted
+            for given in test.assertions
+            for converted in self._assertions.convert(given, test.values, test.where)
+        ]
+        if not reference:
+            self._losses.add("test without an assertion that can be read", test.where)
+        return reference
 
-Messages = list[dict[str, str]]
-Test = tuple[str, dict[str, Json], list[dict[str, Json]]]
-
-
-class Reader:
-    """Reads the parts of a configuration, and counts what it leaves out."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.left_out: Counter[str] = Counter()
-
-    def said(self) -> str:
-        """Return what was left out, in words."""
-        return (
-            ", ".join(f"{count} × {what}" for what, count in self.left_out.items())
-            or "nothing was left out"
-        )
-
-    def prompts(self, given: Json) -> Iterator[tuple[str, Messages]]:
-        """Yield each prompt's label and messages."""
-        for number, one in enumerate(listed(given), start=1):
-            label, raw = f"prompt {number}", one
-            if isinstance(one, dict):
-                raw = one.get("raw") or one.get("id") or ""
-                label = str(one.get("label") or label)
-            for text, name in self._texts(str(raw), label):
-                messages = messages_in(text)
-                try:
-                    checked = [{**m, "content": ours(m["content"])} for m in messages]
-                except DataError as error:
-                    self.left_out[f"prompt {name!r}: {error}"] += 1
-                    continue
-                if checked and checked[-1]["role"] == "user":
-                    yield name, checked
-                else:
-                    self.left_out[f"prompt {name!r}: its last message is not the user's"] += 1
-
-    def _texts(self, raw: str, label: str) -> Iterator[tuple[str, str]]:
-        plain = len(raw) < 200 and "\n" not in raw and "{{" not in raw
-        is_file = raw.startswith("file://") or (
-            plain and bool(list(self._folder.glob(raw or "."))) and raw not in ("", ".")
-        )
-        if not is_file:
-            yield raw, label
-            return
-        pattern = raw.removeprefix("file://").split(":")[0]
-        if Path(pattern).suffix in CODE:
-            self.left_out[f"prompt in code ({pattern})"] += 1
-            return
-        paths = (
-            sorted(self._folder.glob(pattern))
-            if not Path(pattern).is_absolute()
-            else [Path(pattern)]
-        )
-        if not paths:
-            raise DataError(f"there is no file {self._folder / pattern}")
-        for path in paths:
-            if path.suffix in (".yaml", ".yml"):
-                yield json.dumps(loaded(path)), path.stem
-                continue
-            parts = re.split(r"^---$", text_of(path), flags=re.MULTILINE)
-            for number, part in enumerate(parts, start=1):
-                yield part.strip(), path.stem if len(parts) == 1 else f"{path.stem} {number}"
-
-    def provider(self, given: Json) -> str | None:
-        """Return the model that a provider names; None where it is none that can be asked here."""
-        if isinstance(given, dict) and "id" not in given and len(given) == 1:
-            given = next(iter(given))
-        name = str(given.get("id") if isinstance(given, dict) else given)
-        platform, *rest = name.split(":")
-        if rest and rest[0] in KINDS_OF_CALL:
-            rest = rest[1:]
-        if platform not in PLATFORMS or not rest:
-            self.left_out[f"provider {name!r}: name its endpoint in ratchet.toml by hand"] += 1
-            return None
-        return f"{PLATFORMS[platform]}/{':'.join(rest)}"
-
-    def linked(self, given: Json) -> dict[str, Json]:
-        """Return an object that may stand in a file."""
-        if isinstance(given, str):
-            given = loaded(self._folder / given.removeprefix("file://"))
-        if isinstance(given, list):
-            merged: dict[str, Json] = {}
-            for one in given:
-                merged |= self.linked(one)
-            return merged
-        return dict(given or {})
-
-    def decoding(self, given: Json) -> Decoding:
-        """Return what a provider's settings say of decoding; what has no equal here is counted."""
-        config = dict(given.get("config") or {}) if isinstance(given, dict) else {}
-        known = {"temperature": "temperature", "max_tokens": "max_tokens", "top_p": "top_p", "seed": "seed", "max_completion_tokens": "max_tokens"}  # fmt: skip
-        found = {known[name]: config[name] for name in config if name in known}
-        for name in sorted(set(config) - set(known)):
-            self.left_out[f"provider setting {name}"] += 1
-        return Decoding.model_validate(found)
-
-    def tests(self, given: Json, usual: dict[str, Json]) -> Iterator[Test]:
-        """Yield each test's description, values and assertions; lists of values are spread out."""
-        for one in self._tests(given):
-            values = {**self.linked(usual.get("vars")), **self.linked(one.get("vars"))}
-            for part in ("options", "threshold", "provider"):
-                if one.get(part) is not None or usual.get(part) is not None:
-                    self.left_out[f"{part} of a test"] += 1
-            asserted = [*listed(one.get("assert")), *listed(usual.get("assert"))]
-            spread = [v if isinstance(v, list) else [v] for v in values.values()]
-            count = 1
-            for some in spread:
-                count *= len(some)
-            if count > MOST:
-                raise DataError(
-                    f"the lists of values of a test give {count:,} tests, more than {MOST:,}"
+    def _providers(self, body: dict[str, Json]) -> list[Provider]:
+        given = body.get("providers") or body.get("targets")
+        providers = read_providers(given, self._path.parent, self._losses)
+        for provider in providers[1:]:
+            if provider.decoding != providers[0].decoding:
+                self._losses.add(
+                    "settings of another provider than the first", f"provider {provider.model!r}"
                 )
-            for chosen in product(*spread):
-                known = {
-                    name: self._value(value) for name, value in zip(values, chosen, strict=True)
-                }
-                said = [filled for a in asserted if (filled := self._assertion(a, known))]
-                if said:
-                    yield str(one.get("description") or ""), known, said
-                else:
-                    self.left_out["test without an assertion that can be read"] += 1
+        return providers
 
-    def _tests(self, given: Json) -> Iterator[dict[str, Json]]:
-        for one in listed(given):
-            if isinstance(one, dict):
-                yield one
+    def _suite(
+        self,
+        body: dict[str, Json],
+        prompts: list[SuitePrompt],
+        scored: list[tuple[SuiteTest, list[dict[str, Json]]]],
+        providers: list[Provider],
+    ) -> Suite:
+        tests = [test for test, _ in scored]
+        names = _input_names(prompts, tests)
+        inputs = list(names.values())
+        affixes = self._affixes(prompts, tests, inputs)
+        inputs += affixes.values()
+        is_exact = all(_is_plain_text(reference) for _, reference in scored)
+        judge = self._judge(tests, providers)
+        examples = [
+            Example(
+                inputs={
+                    **{ours: test.values.get(theirs, "") for theirs, ours in names.items()},
+                    **{
+                        ours: fill_fields(getattr(test, which), test.values)
+                        for which, ours in affixes.items()
+                    },
+                },
+                reference=reference[0]["value"] if is_exact else reference,
+                source=f"{self._path.name}:{test.where}",
+                name=test.description or None,
+            )
+            for test, reference in scored
+        ]
+        models = list(dict.fromkeys(provider.model for provider in providers)) or ["local:nano"]
+        task = Task(
+            name=self._name,
+            instructions=self._instructions(body.get("description")),
+            inputs=tuple(InputField(name=one) for one in inputs),
+            answer=AnswerForm(),
+            metric=self._metric(is_exact=is_exact),
+            models=Roles(student=models[0], teacher=judge),
+        )
+        decoding = providers[0].decoding if providers else Decoding()
+        candidates = [
+            _candidate(prompt, names, inputs, affixes, models[0], decoding) for prompt in prompts
+        ]
+        return Suite(
+            task=task,
+            examples=examples,
+            candidates=candidates,
+            models=models,
+            losses=self._losses,
+            endpoints={provider.name: provider.endpoint for provider in providers},
+            files=self._assertions.files,
+            needs_judge=self._assertions.asks_judge and judge is None,
+        )
+
+    def _instructions(self, description: Json) -> str:
+        text = str(description or "Answer the message.")
+        if "{{" in text:
+            self._losses.add("braces in the description")
+            return text.replace("{{", "{ {")
+        return text
+
+    def _affixes(
+        self, prompts: list[SuitePrompt], tests: list[SuiteTest], inputs: list[str]
+    ) -> dict[str, str]:
+        """Return our input fields for what tests put before and behind a prompt, where some do."""
+        affixes: dict[str, str] = {}
+        for which in ("prefix", "suffix"):
+            places = [test.where for test in tests if getattr(test, which)]
+            if not places:
                 continue
-            path = self._folder / str(one).removeprefix("file://")
-            if path.suffix == ".csv":
-                yield from csv_tests(path)
-            elif path.suffix == ".jsonl":
-                yield from (json.loads(line) for line in text_of(path).splitlines() if line.strip())
-            elif path.suffix in (".yaml", ".yml", ".json"):
-                yield from self._tests(loaded(path))
-            else:
-                self.left_out[f"tests in {path.name}"] += 1
+            if any(prompt.is_chat for prompt in prompts):
+                self._losses.add(f"{which} of a test, before a prompt that is a chat")
+            name = which
+            while name in inputs:
+                name += "_"
+            affixes[which] = name
+        return affixes
 
-    def _value(self, value: Json) -> Json:
-        if isinstance(value, str) and value.startswith("file://"):
-            return text_of(self._folder / value.removeprefix("file://")).strip()
-        return value
-
-    def _assertion(self, given: Json, values: dict[str, Json]) -> dict[str, Json] | None:
-        """Return an assertion with its fields filled in; None where it is none of ours."""
-        if not isinstance(given, dict) or str(given.get("type")).removeprefix("not-") not in KINDS:
-            kind = given.get("type") if isinstance(given, dict) else given
-            self.left_out[f"assertion {kind}"] += 1
+    def _judge(self, tests: list[SuiteTest], providers: list[Provider]) -> str | None:
+        """Return the model that reads rubrics; of several that are named, the first."""
+        if not self._assertions.asks_judge:
             return None
-        for part in set(given) - {"type", "value", "threshold", "weight", "metric"}:
-            self.left_out[f"{part} of an assertion"] += 1
-        kept = {
-            name: given[name] for name in ("type", "value", "threshold", "weight") if name in given
-        }
-        value = kept.get("value")
-        if isinstance(value, str):
-            kept["value"] = self._filled(str(self._value(value)), values)
-        elif isinstance(value, list):
-            kept["value"] = [self._filled(v, values) if isinstance(v, str) else v for v in value]
-        return kept
+        if self._named_judge:
+            return self._named_judge
+        known = {provider.model for provider in providers}
+        named: list[str] = []
+        for given in [*self._assertions.graders, *(test.grader for test in tests)]:
+            grader = given.get("text", given) if isinstance(given, dict) else given
+            if not isinstance(grader, str | dict):
+                continue
+            provider = read_provider(grader, Losses())
+            if provider is not None and provider.model not in named:
+                named.append(provider.model)
+        if len(named) > 1:
+            self._losses.add(f"other models that grade than {named[0]}")
+        return named[0] if named else next(iter(known & set(named)), None)
 
-    def _filled(self, text: str, values: dict[str, Json]) -> str:
-        """Return a text with its fields filled in; more of Nunjucks than fields is counted, and stays as it stands."""
-        if any(not NAME.fullmatch(name) for name in FIELD.findall(text)) or "{%" in text:
-            self.left_out["assertion with more of Nunjucks than fields"] += 1
-        return FIELD.sub(lambda found: str(values.get(found[1], found[0])), text)
-
-
-def csv_tests(path: Path) -> Iterator[dict[str, Json]]:
-    """Yield the tests of a table: columns that begin with `__expected` are assertions, as `contains: Paris`, the others values."""
-    for row in csv.DictReader(text_of(path).splitlines(keepends=True)):
-        asserted = []
-        for name, cell in row.items():
-            if name.startswith("__expected") and cell:
-                asserted.append(expected(cell))
-        values = {name: cell for name, cell in row.items() if not name.startswith("__")}
-        yield {"vars": values, "assert": asserted, "description": row.get("__description", "")}
+    def _metric(self, *, is_exact: bool) -> MetricSpec:
+        if is_exact:
+            return MetricSpec(name="exact")
+        options: dict[str, Json] = {}
+        if self._assertions.files:
+            options["functions"] = sorted(self._assertions.files)
+        if self._assertions.asks_judge:
+            options["judge"] = _TEACHER
+        if self._assertions.asks_embedding:
+            options["embedding"] = _EMBEDDING
+        return MetricSpec(name="assertions", options=options)
 
 
-def expected(cell: str) -> dict[str, Json]:
-    """Return the assertion of a cell: `contains: Paris`, `levenshtein(3): Paris`, `is-json`, or a text that is to be equalled."""
-    found = CELL.match(cell.strip())
-    kind = found[1] if found else ""
-    if kind.removeprefix("not-") not in {*KINDS, *OTHERS}:
-        return {"type": "equals", "value": cell}
-    assert found
-    body: dict[str, Json] = {"type": kind}
-    if found[2]:
-        body["threshold"] = float(found[2])
-    if found[3] is not None and found[3].strip():
-        body["value"] = found[3].strip()
-    return body
+def _is_plain_text(reference: list[dict[str, Json]]) -> bool:
+    """Return whether a text alone is wanted, so that it can be shown and taught as an answer."""
+    return (
+        len(reference) == 1
+        and reference[0].keys() == {"type", "value"}
+        and reference[0]["type"] == "equals"
+        and isinstance(reference[0]["value"], str)
+        and reference[0]["value"] == reference[0]["value"].strip() != ""
+    )
 
 
-def messages_in(text: str) -> Messages:
-    """Return the messages of a prompt: a chat where it is one as JSON, else one message of the user."""
-    if text.lstrip().startswith("["):
-        try:
-            chat = json.loads(text)
-        except ValueError:
-            chat = None
-        if isinstance(chat, list) and all(
-            isinstance(m, dict) and {"role", "content"} <= set(m) for m in chat
-        ):
-            return [{"role": str(m["role"]), "content": str(m["content"])} for m in chat]
-    return [{"role": "user", "content": text}] if text.strip() else []
+def _input_names(prompts: list[SuitePrompt], tests: list[SuiteTest]) -> dict[str, str]:
+    """Return our names of the variables that prompts use; of all, where they use none."""
+    used = [
+        name for p in prompts for m in p.messages for name in field_names(m["content"])
+    ] or [name for test in tests for name in test.values]
+    names: dict[str, str] = {}
+    for name in dict.fromkeys(used or ["input"]):
+        ours = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
+        if not (ours[:1].isalpha() or ours.startswith("_")) or not ours.isidentifier():
+            ours = f"_{ours}"
+        while ours in _RESERVED or ours in names.values():
+            ours += "_"
+        names[name] = ours
+    return names
 
 
-def ours(text: str) -> str:
-    """Return a Nunjucks template as ours.
-
-    Raises: DataError if it has more than fields.
-    """
-    if "{%" in text or "{#" in text:
-        raise DataError("it has a block of Nunjucks; write it with #if and #each")
-    odd = [name for name in FIELD.findall(text) if not NAME.fullmatch(name)]
-    if odd:
-        raise DataError(f"{{{{{odd[0]}}}}} is more than a field")
-    return FIELD.sub(lambda found: f"{{{{{found[1]}}}}}", text)
-
-
-def fields_in(messages: Messages) -> list[str]:
-    return [name for m in messages for name in FIELD.findall(m["content"])]
-
-
-def candidate_of(
-    label: str, messages: Messages, inputs: list[str], model: str, decoding: Decoding
+def _candidate(
+    prompt: SuitePrompt,
+    names: Mapping[str, str],
+    inputs: list[str],
+    affixes: Mapping[str, str],
+    model: str,
+    decoding: Decoding,
 ) -> Candidate:
-    """Return the candidate that sends these messages; turns before the last are demonstrations as they were written.
-
-    Raises: DataError if such a turn has a field, or the turns are not the user's and the assistant's in turn.
-    """
-    system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
-    *turns, last = [m for m in messages if m["role"] != "system"]
-    roles = [m["role"] for m in turns]
-    if roles != ["user", "assistant"] * (len(turns) // 2) or fields_in(turns):
-        raise DataError(
-            f"prompt {label!r}: turns before the last must be the user's and the assistant's in turn, without fields"
+    """Return the candidate that sends a prompt; turns before the last are demonstrations as they were written."""
+    system = [m["content"] for m in prompt.messages if m["role"] == "system"]
+    *turns, last = [m["content"] for m in prompt.messages if m["role"] != "system"]
+    user = our_template(last, names)
+    if not prompt.is_chat:
+        before, behind = (
+            f"{{{{{affixes[which]}}}}}" if which in affixes else "" for which in ("prefix", "suffix")
         )
+        user = f"{before}{user}{behind}"
     demonstrations = tuple(
-        Demonstration(
-            inputs=dict.fromkeys(inputs, ""),
-            answer=said["content"],
-            asked=asked["content"],
-            said=said["content"],
-        )
+        Demonstration(inputs=dict.fromkeys(inputs, ""), answer=said, asked=asked, said=said)
         for asked, said in zip(turns[::2], turns[1::2], strict=True)
     )
-    return Candidate(
-        model=model,
-        system=system,
-        user=last["content"],
-        demonstrations=demonstrations,
-        decoding=decoding,
-        note=label,
-    )
-
-
-def listed(value: Json) -> list[Json]:
-    if value is None:
-        return []
-    return value if isinstance(value, list) else [value]
-
-
-def loaded(path: Path) -> Json:
     try:
-        return yaml.safe_load(text_of(path))
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} is no YAML: {error}") from error
-
-
-def text_of(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        return Candidate(
+            model=model,
+            system=our_template("\n\n".join(system), names),
+            user=user,
+            demonstrations=demonstrations,
+            decoding=decoding,
+            note=prompt.label,
+        )
+    except ValidationError as error:
+        raise DataError(f"prompt {prompt.label!r}: {error.errors()[0]['msg']}") from error

@@ -1,0 +1,135 @@
+"""A candidate with its task's examples as a promptfoo configuration, which promptfoo runs as it is."""
+
+import json
+from collections.abc import Sequence
+
+import yaml
+
+from ratchet.core import Candidate, Example, Json, Task
+from ratchet.core.errors import CandidateError
+from ratchet.exchange.losses import Losses
+from ratchet.exchange.prompts import field_messages
+
+__all__ = ["promptfoo_files"]
+
+_COMPARED = {"exact": "equals", "match": "icontains", "label": "icontains"}
+"""Metrics with an assertion that says about the same."""
+_OURS_ALONE = ("python", "grader", "rouge-l", "fuzzy-match")
+_PLACEHOLDER = "{%% raw %%}%s{%% endraw %%}"
+
+
+def promptfoo_files(
+    task: Task, candidate: Candidate, examples: Sequence[Example], losses: Losses | None = None
+) -> dict[str, str]:
+    """Return the files of a configuration: prompts, provider and, in a file of their own, tests.
+
+    Args:
+        task: What is answered; its metric says what is asserted.
+        candidate: What is sent.
+        examples: The tests, in this order.
+        losses: Takes what promptfoo has no equal for.
+    Raises: CandidateError if what is sent depends on the input in another way than by its text, or shows tool calls.
+    """
+    noted = losses if losses is not None else Losses()
+    messages, rest = field_messages(task, candidate, lambda name: f"{{{{ {name} }}}}", _raw)
+    if any("tool_calls" in message for message in messages):
+        raise CandidateError(
+            f"candidate {candidate.id} shows tool calls, which promptfoo's prompts cannot hold; export --to openai"
+        )
+    config: dict[str, Json] = {
+        "description": task.instructions,
+        "prompts": ["file://prompt.json"],
+        "providers": [_provider(candidate, rest)],
+        "tests": "file://tests.json",
+    }
+    tests = [_test(task, example, noted) for example in examples]
+    return {
+        "promptfooconfig.yaml": yaml.safe_dump(config, allow_unicode=True, sort_keys=False),
+        "prompt.json": json.dumps(messages, indent=2, ensure_ascii=False) + "\n",
+        "tests.json": json.dumps(tests, indent=2, ensure_ascii=False) + "\n",
+    }
+
+
+def _raw(text: str) -> str:
+    """Return text that Nunjucks leaves as it is."""
+    if not any(mark in text for mark in ("{{", "{%", "{#", "}}", "%}", "#}")):
+        return text
+    return _PLACEHOLDER % text
+
+
+def _provider(candidate: Candidate, rest: dict[str, Json]) -> dict[str, Json]:
+    """Return the provider with its settings; a local model is asked through Ratchet's own gateway."""
+    endpoint, _, model = candidate.model.partition("/")
+    config = {name: rest[name] for name in ("temperature", "top_p", "max_tokens") if name in rest}
+    for name in ("tools", "response_format"):
+        if name in rest:
+            config[name] = rest[name]
+    if candidate.model.startswith("local:"):
+        config["apiBaseUrl"] = "http://127.0.0.1:8000/v1"
+        return {"id": f"openai:chat:{candidate.model}", "config": config}
+    if endpoint in ("openai", "anthropic", "openrouter", "ollama", "mistral", "groq"):
+        kind = {"openai": "chat:", "anthropic": "messages:", "ollama": "chat:"}.get(endpoint, "")
+        return {"id": f"{endpoint}:{kind}{model}", "config": config}
+    return {"id": f"openai:chat:{model}", "config": config}
+
+
+def _test(task: Task, example: Example, losses: Losses) -> dict[str, Json]:
+    where = example.name or example.source or example.id
+    values = {name: _value(example.inputs.get(name)) for name in task.input_names}
+    test: dict[str, Json] = {
+        "vars": values,
+        "options": {"disableVarExpansion": True},
+        "assert": _assertions(task, example, where, losses),
+    }
+    if example.name:
+        test["description"] = example.name
+    return test
+
+
+def _value(value: Json) -> str:
+    """Return an input as our templates write it, and as text that promptfoo does not fill in."""
+    text = (
+        value
+        if isinstance(value, str)
+        else ""
+        if value is None
+        else json.dumps(value, ensure_ascii=False)
+    )
+    return _raw(text)
+
+
+def _assertions(task: Task, example: Example, where: str, losses: Losses) -> list[dict[str, Json]]:
+    metric, reference = task.metric.name, example.reference
+    if metric == "assertions" and isinstance(reference, list):
+        return [kept for one in reference for kept in _exported(one, where, losses)]
+    if metric == "judge":
+        rubric = str(task.metric.options.get("rubric", ""))
+        return [{"type": "llm-rubric", "value": _raw(rubric)}] if rubric else []
+    if isinstance(reference, dict | list) and metric == "fields":
+        return [{"type": "equals", "value": reference}]
+    kind = _COMPARED.get(metric)
+    if kind is None:
+        losses.add(f"metric {metric}: tests are written with the reference to be equalled", where)
+    elif kind != "equals":
+        losses.add(f"metric {metric}: written as {kind}, which is not quite the same", where)
+    value = reference if isinstance(reference, dict | list) else _value(reference)
+    return [{"type": kind or "equals", "value": value}]
+
+
+def _exported(
+    assertion: dict[str, Json], where: str, losses: Losses
+) -> list[dict[str, Json]]:
+    kind = str(assertion["type"])
+    if kind == "assert-set":
+        inner = [kept for one in assertion["assert"] for kept in _exported(one, where, losses)]
+        return [{**assertion, "assert": inner}] if inner else []
+    if kind.removeprefix("not-") in _OURS_ALONE or "input" in assertion:
+        losses.add(f"assertion {kind}", where)
+        return []
+    return [{**assertion, "value": _raw_parts(assertion["value"])} if "value" in assertion else assertion]
+
+
+def _raw_parts(value: Json) -> Json:
+    if isinstance(value, str):
+        return _raw(value)
+    return [_raw_parts(part) for part in value] if isinstance(value, list) else value

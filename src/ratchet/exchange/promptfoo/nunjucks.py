@@ -1,0 +1,102 @@
+"""Nunjucks templates, as far as fields go: read as ours, or filled in."""
+
+import json
+import re
+from collections.abc import Mapping
+
+from ratchet.core import Json
+from ratchet.core.errors import DataError
+from ratchet.metrics.ecmascript import text_of_value
+
+__all__ = ["field_names", "fill_fields", "has_more_than_fields", "our_template", "plain_value"]
+
+_FIELD = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
+_PATH = re.compile(r"[A-Za-z_$][\w$]*(?:\.\w+)*")
+
+
+def our_template(text: str, names: Mapping[str, str]) -> str:
+    """Return a Nunjucks template as ours.
+
+    Args:
+        text: The template.
+        names: Our names of variables that cannot keep theirs.
+    Raises: DataError if it has more than fields.
+    """
+    text = _COMMENT.sub("", text)
+    if "{%" in text:
+        raise DataError("it has a block of Nunjucks; write it with {{#if}} and {{#each}}")
+    text = re.sub(r"-\}\}\s*", "}}", re.sub(r"\s*\{\{-", "{{", text))
+    for name in _FIELD.findall(text):
+        if not _PATH.fullmatch(name):
+            raise DataError(f"{{{{{name}}}}} is more than a field")
+    if "{{" in _FIELD.sub("", text):
+        raise DataError("it has {{ that no }} closes")
+
+    def rewrite(match: re.Match[str]) -> str:
+        root, dot, rest = match[1].partition(".")
+        return f"{{{{{names.get(root, root)}{dot}{rest}}}}}"
+
+    return _FIELD.sub(rewrite, text)
+
+
+def field_names(text: str) -> list[str]:
+    """Return the variables that a template's fields name, the first part of `a.b`."""
+    return [name.partition(".")[0] for name in _FIELD.findall(text) if _PATH.fullmatch(name)]
+
+
+def has_more_than_fields(text: str) -> bool:
+    """Return whether filling in the fields of a text is not all that promptfoo would do."""
+    return "{%" in text or any(not _PATH.fullmatch(name) for name in _FIELD.findall(text))
+
+
+def fill_fields(text: str, values: Mapping[str, Json], *, unknown: str | None = "") -> str:
+    """Return a text with its fields filled in.
+
+    Args:
+        text: The template.
+        values: By variable.
+        unknown: What stands for a variable without a value; None leaves the field as it is.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        if not _PATH.fullmatch(match[1]):
+            return match[0]
+        value: Json = values
+        for part in match[1].split("."):
+            if isinstance(value, Mapping) and part in value:
+                value = value[part]
+            elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+                value = value[int(part)]
+            else:
+                return match[0] if unknown is None else unknown
+        if isinstance(value, dict) or (isinstance(value, list) and _holds_object(value)):
+            return json.dumps(value, ensure_ascii=False)
+        return "" if value is None else text_of_value(value)
+
+    return _FIELD.sub(fill, text)
+
+
+def plain_value(value: Json) -> Json:
+    """Return a variable's value so that our templates write what promptfoo writes of it.
+
+    A list is its items with commas, a number has no needless point; an object stays one, and is written as JSON.
+    """
+    if isinstance(value, str):
+        return value.removesuffix("\n")
+    if isinstance(value, list) and not _holds_object(value):
+        return text_of_value(value)
+    if isinstance(value, float):
+        written = text_of_value(value)
+        return int(written) if written.lstrip("-").isdecimal() else _number_or_text(value, written)
+    return value
+
+
+def _number_or_text(value: float, written: str) -> float | str:
+    return value if json.dumps(value) == written else written
+
+
+def _holds_object(value: list[Json]) -> bool:
+    return any(
+        isinstance(part, dict) or (isinstance(part, list) and _holds_object(part)) for part in value
+    )
