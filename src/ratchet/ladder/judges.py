@@ -112,7 +112,9 @@ def rag_metric(task: Task, name: str, options: Mapping[str, Json]) -> RagMetric:
 def _judged_assertions(task: Task, workspace: Workspace | None) -> JudgedAssertions:
     """Return the metric of a task some of whose assertions ask models; `judge: teacher` is the task's teacher.
 
-    Raises: MetricError if an option is unknown, or there is no teacher.
+    Without a teacher the task can be looked at and exported; nothing is asked before a judge is named.
+
+    Raises: MetricError if an option is unknown.
     """
     options = dict(task.metric.options)
     known = ("functions", *ASKING)
@@ -122,11 +124,7 @@ def _judged_assertions(task: Task, workspace: Workspace | None) -> JudgedAsserti
         )
     judge = options.get("judge")
     if judge == "teacher":
-        judge = task.models.teacher
-        if judge is None:
-            raise MetricError(
-                "metric 'assertions': metric.options.judge is the teacher, and models.teacher of the task names none; name a model in one of the two"
-            )
+        judge = task.models.teacher or ""
     graders = options.get("graders") or {}
     if not isinstance(graders, dict) or not all(isinstance(one, dict) for one in graders.values()):
         raise MetricError(f"metric 'assertions': graders are objects by name; got {graders!r}")

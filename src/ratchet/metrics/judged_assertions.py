@@ -46,7 +46,7 @@ class JudgedAssertions:
     Args:
         plain: Tries those that ask no model.
         task: Whose answers are scored.
-        judge: The model that reads rubrics.
+        judge: The model that reads rubrics; empty where one is wanted that nobody has named yet.
         graders: By name, how each grader is asked; see above.
         embedding: Who says how near two texts are: `local:minilm` or another.
     Raises: MetricError if a grader has no model, or neither labels nor a range.
@@ -65,6 +65,7 @@ class JudgedAssertions:
         embedding: str | None = None,
     ) -> None:
         self._plain, self._embedding = plain, embedding
+        self._lacks_judge = judge == ""
         self._names = _free_names(task, ("rubric", "answer"))
         self._judge = _rubric_prompt(task, self._names, judge) if judge else None
         self._graders = {name: _Grader(name, options) for name, options in (graders or {}).items()}
@@ -81,13 +82,27 @@ class JudgedAssertions:
 
     @property
     def votes(self) -> int:
-        """Return how many votes an answer gets, about: one of each judge."""
+        """Return how many votes an answer gets, about: one of each judge.
+
+        Raises: MetricError if rubrics want a judge that nobody has named.
+        """
+        self._check_judge()
         return len(self._prompts)
 
     @property
     def panels(self) -> list[tuple[Task, Sequence[Candidate]]]:
-        """Return the grading tasks, each with who grades."""
+        """Return the grading tasks, each with who grades.
+
+        Raises: MetricError if rubrics want a judge that nobody has named: it is looked at before answers are bought.
+        """
+        self._check_judge()
         return [(prompt.task, [prompt.candidate]) for prompt in self._prompts]
+
+    def _check_judge(self) -> None:
+        if self._lacks_judge:
+            raise MetricError(
+                "metric 'assertions': rubrics are read by the task's teacher, and it has none; name a model under models.teacher, or in metric.options.judge"
+            )
 
     def failed(self, example: Example, failure: FailureKind) -> Score:
         """Score 0 without asking a judge: there is no answer."""
