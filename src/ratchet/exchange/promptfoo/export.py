@@ -15,7 +15,9 @@ __all__ = ["promptfoo_files"]
 _COMPARED = {"exact": "equals", "match": "icontains", "label": "icontains"}
 """Metrics with an assertion that says about the same."""
 _OURS_ALONE = ("python", "grader", "rouge-l", "fuzzy-match")
-_PLACEHOLDER = "{%% raw %%}%s{%% endraw %%}"
+_OPEN, _CLOSE, _START = "\ue000", "\ue001", "\ue002"
+"""Stand for braces in a value, and before one that would be read as a file: promptfoo fills in fields of values again and again."""
+_MARKS = ("{{", "{%", "{#")
 
 
 def promptfoo_files(
@@ -31,7 +33,10 @@ def promptfoo_files(
     Raises: CandidateError if what is sent depends on the input in another way than by its text, or shows tool calls.
     """
     noted = losses if losses is not None else Losses()
-    messages, rest = field_messages(task, candidate, lambda name: f"{{{{ {name} }}}}", _raw)
+    encoded = any(_is_encoded(_text(v)) for e in examples for v in e.inputs.values())
+    decoded = f' | replace("{_OPEN}", "{{") | replace("{_CLOSE}", "}}") | replace("{_START}", "")'
+    decoded = decoded if encoded else ""
+    messages, rest = field_messages(task, candidate, lambda name: f"{{{{ {name}{decoded} }}}}", _raw)
     if any("tool_calls" in message for message in messages):
         raise CandidateError(
             f"candidate {candidate.id} shows tool calls, which promptfoo's prompts cannot hold; export --to openai"
@@ -51,10 +56,23 @@ def promptfoo_files(
 
 
 def _raw(text: str) -> str:
-    """Return text that Nunjucks leaves as it is."""
-    if not any(mark in text for mark in ("{{", "{%", "{#", "}}", "%}", "#}")):
+    """Return text that Nunjucks writes as it is: with marks of its own in it, as a literal."""
+    if not _is_encoded(text):
         return text
-    return _PLACEHOLDER % text
+    escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    literal = "".join(escapes.get(letter, letter) for letter in text)
+    return f'{{{{ "{literal}" }}}}'
+
+
+def _is_encoded(text: str) -> bool:
+    return text.startswith("file://") or any(mark in text for mark in _MARKS)
+
+
+def _encode(text: str) -> str:
+    """Return a value that promptfoo sends as it is: it cuts a line break at the end, fills in fields, and reads files."""
+    if _is_encoded(text):
+        text = _START + text.replace("{", _OPEN).replace("}", _CLOSE)
+    return f"{text}\n" if text.endswith("\n") else text
 
 
 def _provider(candidate: Candidate, rest: dict[str, Json]) -> dict[str, Json]:
@@ -75,7 +93,7 @@ def _provider(candidate: Candidate, rest: dict[str, Json]) -> dict[str, Json]:
 
 def _test(task: Task, example: Example, losses: Losses) -> dict[str, Json]:
     where = example.name or example.source or example.id
-    values = {name: _value(example.inputs.get(name)) for name in task.input_names}
+    values = {name: _encode(_text(example.inputs.get(name))) for name in task.input_names}
     test: dict[str, Json] = {
         "vars": values,
         "options": {"disableVarExpansion": True},
@@ -86,16 +104,11 @@ def _test(task: Task, example: Example, losses: Losses) -> dict[str, Json]:
     return test
 
 
-def _value(value: Json) -> str:
-    """Return an input as our templates write it, and as text that promptfoo does not fill in."""
-    text = (
-        value
-        if isinstance(value, str)
-        else ""
-        if value is None
-        else json.dumps(value, ensure_ascii=False)
-    )
-    return _raw(text)
+def _text(value: Json) -> str:
+    """Return an input as our templates write it."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _assertions(task: Task, example: Example, where: str, losses: Losses) -> list[dict[str, Json]]:
@@ -112,7 +125,7 @@ def _assertions(task: Task, example: Example, where: str, losses: Losses) -> lis
         losses.add(f"metric {metric}: tests are written with the reference to be equalled", where)
     elif kind != "equals":
         losses.add(f"metric {metric}: written as {kind}, which is not quite the same", where)
-    value = reference if isinstance(reference, dict | list) else _value(reference)
+    value = reference if isinstance(reference, dict | list) else _raw(_text(reference))
     return [{"type": kind or "equals", "value": value}]
 
 
