@@ -249,6 +249,12 @@ def import_dspy(
     name: Annotated[
         str | None, typer.Option(help="The candidate's; by default the file's.")
     ] = None,
+    signature: Annotated[
+        str | None,
+        typer.Option(
+            help="The types of the fields, which DSPy does not save: \"text -> label: Literal['a', 'b']\", or file.py:Class."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write a DSPy program as a candidate in tasks/<task>/ that sends the very messages that the program sends."""
@@ -259,7 +265,7 @@ def import_dspy(
 
     workspace = find_workspace(Path())
     bench = Workbench.open(only_task(workspace.task_names(), task))
-    program = read_program(file, bench.task, predictor=predictor)
+    program = read_program(file, bench.task, predictor=predictor, signature=signature)
     found = program_candidate(program, bench.task, bench.start(), note=name or file.stem)
     bench.prompt(found)
     folder = workspace.task_path(bench.task.name).with_suffix("")
@@ -270,10 +276,11 @@ def import_dspy(
     show.out.print(
         f"written: {path} ({len(found.demonstrations)} demonstrations, fields {', '.join((*program.inputs, *program.outputs))})"
     )
-    show.out.print(
-        "DSPy saves no types: where a field was a Literal, a number or the like, the words that its adapter says of that are not in the file, and not in the candidate",
-        style="dim",
-    )
+    if signature is None:
+        show.out.print(
+            "DSPy saves no types: where a field was a Literal, a number or the like, say so with --signature, else the words that its adapter says of that are not in the candidate",
+            style="dim",
+        )
     show.out.print(f"next: ratchet ab {bench.task.name} --a start --b {path}")
 
 
