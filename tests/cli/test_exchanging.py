@@ -45,8 +45,10 @@ def test_a_promptfoo_configuration_comes_in_and_prompts_go_out(ratchet, names):
     assert "name a model under models.teacher" in " ".join(refused.stderr.split())
     ratchet("export", "start", "--to", "promptfoo", "--out", "out/promptfoo")
     assert {p.name for p in (names / "out/promptfoo").iterdir()} == {
-        "promptfooconfig.yaml", "prompt.json", "tests.json",
-    }  # fmt: skip
+        "promptfooconfig.yaml",
+        "prompt.json",
+        "tests.json",
+    }
     pytest.importorskip("dspy")
     assert "user template" not in ratchet("export", "start", "--to", "dspy", "--out", "out/dspy").stdout  # fmt: skip
     lost = ratchet("export", "tasks/names/01-prompt-1.yaml", "--to", "dspy", "--out", "out/lost")

@@ -12,16 +12,71 @@ from ratchet.testing import ScriptedModel
 
 OUTPUT = "{{sample.output_text}}"
 CRITERIA = [
-    {"type": "string_check", "name": "same", "operation": "eq", "input": OUTPUT, "reference": "{{item.label}}"},
-    {"type": "string_check", "name": "holds", "operation": "ilike", "input": f"said: {OUTPUT}", "reference": "SAID: {{item.label}}"},
-    {"type": "text_similarity", "name": "near", "evaluation_metric": "rouge_2", "pass_threshold": 0.5, "input": OUTPUT, "reference": "{{item.label}}"},
-    {"type": "label_model", "name": "polite", "model": "gpt-6-luna", "labels": ["yes", "no"], "passing_labels": ["yes"],
-     "input": [{"role": "developer", "content": "Is it polite?"}, {"role": "user", "content": {"type": "input_text", "text": f"{{{{item.ticket}}}}: {OUTPUT}"}}]},
-    {"type": "score_model", "name": "good", "model": "gpt-6-luna", "range": [1, 5], "pass_threshold": 3, "input": [{"role": "user", "content": f"Score {OUTPUT}"}]},
-    {"type": "python", "name": "Own code", "source": "def grade(sample, item):\n    return float(sample['output_text'] == item['label'])\n"},
-    {"type": "text_similarity", "name": "odd", "evaluation_metric": "meteor", "pass_threshold": 0.5, "input": OUTPUT, "reference": "{{item.label}}"},
-    {"type": "string_check", "name": "json", "operation": "eq", "input": "{{sample.output_json.x}}", "reference": "{{item.label}}"},
-]  # fmt: skip
+    {
+        "type": "string_check",
+        "name": "same",
+        "operation": "eq",
+        "input": OUTPUT,
+        "reference": "{{item.label}}",
+    },
+    {
+        "type": "string_check",
+        "name": "holds",
+        "operation": "ilike",
+        "input": f"said: {OUTPUT}",
+        "reference": "SAID: {{item.label}}",
+    },
+    {
+        "type": "text_similarity",
+        "name": "near",
+        "evaluation_metric": "rouge_2",
+        "pass_threshold": 0.5,
+        "input": OUTPUT,
+        "reference": "{{item.label}}",
+    },
+    {
+        "type": "label_model",
+        "name": "polite",
+        "model": "gpt-6-luna",
+        "labels": ["yes", "no"],
+        "passing_labels": ["yes"],
+        "input": [
+            {"role": "developer", "content": "Is it polite?"},
+            {
+                "role": "user",
+                "content": {"type": "input_text", "text": f"{{{{item.ticket}}}}: {OUTPUT}"},
+            },
+        ],
+    },
+    {
+        "type": "score_model",
+        "name": "good",
+        "model": "gpt-6-luna",
+        "range": [1, 5],
+        "pass_threshold": 3,
+        "input": [{"role": "user", "content": f"Score {OUTPUT}"}],
+    },
+    {
+        "type": "python",
+        "name": "Own code",
+        "source": "def grade(sample, item):\n    return float(sample['output_text'] == item['label'])\n",
+    },
+    {
+        "type": "text_similarity",
+        "name": "odd",
+        "evaluation_metric": "meteor",
+        "pass_threshold": 0.5,
+        "input": OUTPUT,
+        "reference": "{{item.label}}",
+    },
+    {
+        "type": "string_check",
+        "name": "json",
+        "operation": "eq",
+        "input": "{{sample.output_json.x}}",
+        "reference": "{{item.label}}",
+    },
+]
 ITEMS = [
     {"ticket": "Login fails", "label": "auth", "id": 1},
     {"ticket": "Pay twice\u2028", "label": "billing", "id": 2},
@@ -113,8 +168,20 @@ def test_an_eval_with_a_run_becomes_a_task(write):
         {"role": "user", "content": "Ticket: Login fails"},
     ]
     reference = suite.examples[0].reference
-    assert [one["type"] for one in reference] == ["equals", "icontains", "rouge-n", "grader", "grader", "python"]  # fmt: skip
-    assert reference[1] == {"type": "icontains", "value": "SAID: auth", "input": "said: {{answer}}", "metric": "holds"}  # fmt: skip
+    assert [one["type"] for one in reference] == [
+        "equals",
+        "icontains",
+        "rouge-n",
+        "grader",
+        "grader",
+        "python",
+    ]
+    assert reference[1] == {
+        "type": "icontains",
+        "value": "SAID: auth",
+        "input": "said: {{answer}}",
+        "metric": "holds",
+    }
     assert reference[2]["size"] == 2
     assert reference[3]["messages"][1] == {"role": "user", "content": "Login fails: {{answer}}"}
     assert reference[4]["pass_at"] == pytest.approx(0.5)
@@ -226,7 +293,9 @@ def test_odd_forms_are_lost_by_name_alone(write):
     """A criterion, a message and an item of a wrong type do not end the import."""
     odd = [*CRITERIA[:1], {"type": "string_check", "name": "bare"}, 5, {"name": "none"}]
     broken = run_object([{"role": "tool", "content": "x"}], items=[{"label": "a", "ticket": 1}])
-    picture = run_object([{"role": "user", "content": [{"type": "input_image", "image_url": "u"}]}], name="p")  # fmt: skip
+    picture = run_object(
+        [{"role": "user", "content": [{"type": "input_image", "image_url": "u"}]}], name="p"
+    )
     suite = read_evals([write("x.jsonl", eval_object(odd), broken, picture)], "t")
     assert len(suite.examples) == 4
     assert not suite.candidates

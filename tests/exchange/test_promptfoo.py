@@ -210,7 +210,9 @@ def write_suite(folder, text, **files):
     return folder / "promptfooconfig.yaml"
 
 
-SIMPLE = "prompts: ['{{q}}']\nproviders: [openai:gpt-6-luna]\ntests:\n  - vars: {q: a}\n    assert:\n"
+SIMPLE = (
+    "prompts: ['{{q}}']\nproviders: [openai:gpt-6-luna]\ntests:\n  - vars: {q: a}\n    assert:\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -248,17 +250,36 @@ def test_an_assertion_without_an_equal_is_named_and_the_rest_comes_in(tmp_path, 
     ("provider", "model", "base_url"),
     [
         ("openai:responses:gpt-6-luna", "openai/gpt-6-luna", "https://api.openai.com/v1"),
-        ("google:gemini-3-pro", "google/gemini-3-pro", "https://generativelanguage.googleapis.com/v1beta/openai"),
-        ("{id: vertex:gemini-3-pro, config: {projectId: p, region: eu}}", "vertex/google/gemini-3-pro",
-         "https://eu-aiplatform.googleapis.com/v1/projects/p/locations/eu/endpoints/openapi"),
-        ("{id: bedrock:openai.gpt-oss-20b, config: {region: r}}", "bedrock/openai.gpt-oss-20b", "https://bedrock-runtime.r.amazonaws.com/openai/v1"),
-        ("{id: azure:chat:mine, config: {apiHost: h.openai.azure.com}}", "azure/mine", "https://h.openai.azure.com/openai/v1"),
+        (
+            "google:gemini-3-pro",
+            "google/gemini-3-pro",
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+        ),
+        (
+            "{id: vertex:gemini-3-pro, config: {projectId: p, region: eu}}",
+            "vertex/google/gemini-3-pro",
+            "https://eu-aiplatform.googleapis.com/v1/projects/p/locations/eu/endpoints/openapi",
+        ),
+        (
+            "{id: bedrock:openai.gpt-oss-20b, config: {region: r}}",
+            "bedrock/openai.gpt-oss-20b",
+            "https://bedrock-runtime.r.amazonaws.com/openai/v1",
+        ),
+        (
+            "{id: azure:chat:mine, config: {apiHost: h.openai.azure.com}}",
+            "azure/mine",
+            "https://h.openai.azure.com/openai/v1",
+        ),
         ("ollama:chat:llama3:8b", "ollama/llama3:8b", "http://127.0.0.1:11434/v1"),
         ("openrouter:a/b", "openrouter/a/b", "https://openrouter.ai/api/v1"),
         ("localai:chat:x", "localai/x", "http://127.0.0.1:8080/v1"),
-        ("{id: openai:chat:x, config: {apiBaseUrl: 'http://my.host:1/v1', apiKeyEnvar: K}}", "my-host/x", "http://my.host:1/v1"),
+        (
+            "{id: openai:chat:x, config: {apiBaseUrl: 'http://my.host:1/v1', apiKeyEnvar: K}}",
+            "my-host/x",
+            "http://my.host:1/v1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_providers_are_models_of_endpoints(tmp_path, provider, model, base_url):
     """With the lines that ratchet.toml needs for them."""
     text = f"prompts: ['{{{{q}}}}']\nproviders:\n  - {provider}\ntests: [{{vars: {{q: a}}, assert: [{{type: contains, value: b}}]}}]\n"
@@ -278,7 +299,9 @@ def test_python_comes_along_as_functions(tmp_path):
         + "      - {type: python, value: file://own.py}\n"
         + "  - {vars: {q: b}, assert: [{type: python, value: 'len(output) / 10'}]}\n"
     )
-    own = "def get_assert(output, context):\n    return {'pass': True, 'score': 0.25, 'reason': ''}\n"
+    own = (
+        "def get_assert(output, context):\n    return {'pass': True, 'score': 0.25, 'reason': ''}\n"
+    )
     suite = read_suite(write_suite(tmp_path, text, own_py=own), "t")
     for name, content in suite.files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -336,14 +359,27 @@ def test_names_and_grading_are_read(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        "prompts: 5", "prompts: [5]", "prompts: [{}]", "prompts: {a: 1}", "prompts: [null]", "prompts: ''",
-        "prompts: [a]\ntests: 5", "prompts: [a]\ntests: [5, {vars: 5}, {vars: [1]}, {assert: 3}, {options: x}]",
-        "prompts: [a]\nproviders: 5", "prompts: [a]\nproviders: [5, {}, [], {id: 3, config: x}, null]",
-        "prompts: [a]\ndefaultTest: 5", "prompts: [a]\ndefaultTest: file://gone.yaml", "prompts: [a]\nscenarios: [5, {}, {config: 5, tests: 7}]",
-        "prompts: [a]\ntests: [{vars: {a: file://gone.txt}}]", "prompts: [a]\ntests: file://gone.csv", "prompts: [a]\ntests: https://x/y",
-        "prompts: [a]\na: &a {$ref: '#/a'}\ntests: *a", "prompts: ['file://[']", "prompts: ['[{\"role\": \"tool\"}]']",
+        "prompts: 5",
+        "prompts: [5]",
+        "prompts: [{}]",
+        "prompts: {a: 1}",
+        "prompts: [null]",
+        "prompts: ''",
+        "prompts: [a]\ntests: 5",
+        "prompts: [a]\ntests: [5, {vars: 5}, {vars: [1]}, {assert: 3}, {options: x}]",
+        "prompts: [a]\nproviders: 5",
+        "prompts: [a]\nproviders: [5, {}, [], {id: 3, config: x}, null]",
+        "prompts: [a]\ndefaultTest: 5",
+        "prompts: [a]\ndefaultTest: file://gone.yaml",
+        "prompts: [a]\nscenarios: [5, {}, {config: 5, tests: 7}]",
+        "prompts: [a]\ntests: [{vars: {a: file://gone.txt}}]",
+        "prompts: [a]\ntests: file://gone.csv",
+        "prompts: [a]\ntests: https://x/y",
+        "prompts: [a]\na: &a {$ref: '#/a'}\ntests: *a",
+        "prompts: ['file://[']",
+        'prompts: [\'[{"role": "tool"}]\']',
     ],
-)  # fmt: skip
+)
 def test_odd_configurations_are_refused_in_words(tmp_path, text):
     """A part of a wrong type is a sentence, never a traceback."""
     with pytest.raises(DataError, match=r"promptfooconfig.yaml|circle"):

@@ -25,9 +25,20 @@ CANDIDATE = ratchet.Candidate(
     demonstrations=(ratchet.Demonstration(inputs={"q": "one {{x}}", "o": 1}, answer="two"),),
 )
 AWKWARD = [
-    "plain", "br {{x}} {% y %} {# z #}", "file://etc/x", "[1, 2]", "end\n", 'q"uo\\te\u2028x', "<b>&'",
-    "{% endraw %} out", "{{q}}", "", "  sp ", "yes", "{{ 'a' | upper }}",
-]  # fmt: skip
+    "plain",
+    "br {{x}} {% y %} {# z #}",
+    "file://etc/x",
+    "[1, 2]",
+    "end\n",
+    'q"uo\\te\u2028x',
+    "<b>&'",
+    "{% endraw %} out",
+    "{{q}}",
+    "",
+    "  sp ",
+    "yes",
+    "{{ 'a' | upper }}",
+]
 
 
 def examples(questions):
@@ -84,17 +95,22 @@ def test_a_written_suite_is_read_again(tmp_path):
         ("match", "a", {"type": "icontains", "value": "a"}),
         ("fields", {"a": 1}, {"type": "equals", "value": {"a": 1}}),
         ("judge", None, {"type": "llm-rubric", "value": "polite"}),
-        ("assertions", [{"type": "grader", "value": "g"}, {"type": "is-json"}], {"type": "is-json"}),
-        ("assertions", [{"type": "assert-set", "assert": [{"type": "contains", "value": "a"}]}],
-         {"type": "assert-set", "assert": [{"type": "contains", "value": "a"}]}),
+        (
+            "assertions",
+            [{"type": "grader", "value": "g"}, {"type": "is-json"}],
+            {"type": "is-json"},
+        ),
+        (
+            "assertions",
+            [{"type": "assert-set", "assert": [{"type": "contains", "value": "a"}]}],
+            {"type": "assert-set", "assert": [{"type": "contains", "value": "a"}]},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_metric_is_written_as_the_assertion_that_is_nearest(metric, reference, assertion):
     """And what is not quite the same is named."""
     options = {"rubric": "polite"} if metric == "judge" else {}
-    task = TASK.model_copy(
-        update={"metric": ratchet.MetricSpec(name=metric, options=options)}
-    )
+    task = TASK.model_copy(update={"metric": ratchet.MetricSpec(name=metric, options=options)})
     example = ratchet.Example(inputs={"q": "a", "o": 1}, reference=reference)
     losses = Losses()
 

@@ -22,6 +22,16 @@ REFUSED = (
 KNOWN = (
     {"type": "regex", "value": "(?i)paris"},  # no pattern in JavaScript; here as Python means it
     *({"type": kind, "value": {"typ": "object"}} for kind in ("is-json", "contains-json")),
+    *(  # refused there; here the draft that a schema names is read
+        {
+            "type": kind,
+            "value": {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "type": "object",
+            },
+        }
+        for kind in ("is-json", "contains-json")
+    ),
     {"type": "bleu", "value": "a b c d"},  # smoothed in another way
 )
 """Where the two differ on purpose."""
@@ -93,11 +103,19 @@ def test_a_pattern_without_an_equal_is_refused(pattern):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (1.0, "1"), (1.10, "1.1"), (1e21, "1e+21"), (1e-7, "1e-7"), (0.000001, "0.000001"),
-        (12345678901234567890, "12345678901234567000"), (True, "true"), (None, "null"),
-        ([1, None, [2, "x"]], "1,,2,x"), (-0.0, "0"), (1.5e300, "1.5e+300"),
+        (1.0, "1"),
+        (1.10, "1.1"),
+        (1e21, "1e+21"),
+        (1e-7, "1e-7"),
+        (0.000001, "0.000001"),
+        (12345678901234567890, "12345678901234567000"),
+        (True, "true"),
+        (None, "null"),
+        ([1, None, [2, "x"]], "1,,2,x"),
+        (-0.0, "0"),
+        (1.5e300, "1.5e+300"),
     ],
-)  # fmt: skip
+)
 def test_values_are_written_as_javascript_writes_them(value, text):
     """Numbers without a decimal point where they are whole, lists with commas."""
     assert text_of_value(value) == text
@@ -131,9 +149,7 @@ def test_a_pass_mark_makes_a_score_yes_or_no():
 def test_a_long_text_is_compared_to_its_end():
     """What differs behind thousands of letters counts, and quickly."""
     text = "a" * 20_000
-    example = Example(
-        inputs={}, reference=[{"type": "levenshtein", "value": text, "threshold": 2}]
-    )
+    example = Example(inputs={}, reference=[{"type": "levenshtein", "value": text, "threshold": 2}])
     assert Assertions().score(example, text[:-2] + "bb").value == 1
     assert Assertions().score(example, text[:-3] + "bbb").value == 0
 
@@ -159,7 +175,7 @@ def test_sets_count_as_one_and_named_parts_are_counted(tmp_path):
 
     assert score.value == pytest.approx((2 * 0.25 + 0.5) / 3)
     assert score.parts == {"named": {"length": 0.5}}
-    with pytest.raises(MetricError, match="in none of the files of metric.options.functions"):
+    with pytest.raises(MetricError, match=r"in none of the files of metric\.options\.functions"):
         Assertions(root=tmp_path).score(Example(inputs={}, reference=reference), "x")
     (tmp_path / "own.py").write_text("def check(output, context):\n    return True\n")
     assert Assertions(functions=["own.py"], root=tmp_path).id != metric.id

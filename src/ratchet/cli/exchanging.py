@@ -1,5 +1,6 @@
 """Commands between Ratchet and other programs: `export` a candidate, `import-promptfoo` and
-`import-evals` a test suite, `import-dspy` a program."""
+`import-evals` a test suite, `import-dspy` a program.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal

@@ -32,11 +32,11 @@ _TYPES: tuple[tuple[str, str, list[str]], ...] = (
 class _CoreLoader(yaml.SafeLoader):
     """PyYAML's safe loader with the types of the core schema alone."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own attribute
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
     aliases = True
 
-    def compose_node(self, parent: Any, index: Any) -> Any:  # noqa: ANN401 - PyYAML's own signature
+    def compose_node(self, parent: Any, index: Any) -> Any:
         """Return the next node; an alias only where they are allowed."""
         if not self.aliases and self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("an alias")

@@ -102,7 +102,7 @@ def load_signature(text: str) -> Any:
         return dspy.Signature(text)
     except Exception as error:  # DSPy parses it as Python, and raises what that raises
         raise UsageError(
-            f"--signature is as 'message -> label: Literal[\"a\", \"b\"]', or file.py:Class; got {text!r} ({error})"
+            f'--signature is as \'message -> label: Literal["a", "b"]\', or file.py:Class; got {text!r} ({error})'
         ) from error
 
 
@@ -163,7 +163,7 @@ def _refuse_typed_demonstrations(program: Program, *, where: str) -> None:
             is_field = name in program.inputs or name in program.outputs
             if is_field and value is not None and not isinstance(value, str):
                 raise CandidateError(
-                    f"{where}: the field {name!r} is no text, as a demonstration has {value!r}, and DSPy saves no types; say them with --signature \"{', '.join(program.inputs)} -> {', '.join(program.outputs)}\", each as {name}: {type(value).__name__}"
+                    f'{where}: the field {name!r} is no text, as a demonstration has {value!r}, and DSPy saves no types; say them with --signature "{", ".join(program.inputs)} -> {", ".join(program.outputs)}", each as {name}: {type(value).__name__}'
                 )
 
 

@@ -19,7 +19,7 @@ _FIELD = re.compile(r"\{\{\s*(item|sample)\.(\w+(?:\.\w+)*)\s*\}\}")
 _ANY_FIELD = re.compile(r"\{\{(.*?)\}\}")
 _OUTPUT = "output_text"
 _STRINGS = {"eq": "equals", "ne": "not-equals", "like": "contains", "ilike": "icontains"}
-_LIKENESS = {
+_LIKENESS: dict[str, dict[str, Json]] = {
     "fuzzy_match": {"type": "fuzzy-match"},
     "bleu": {"type": "bleu"},
     "gleu": {"type": "gleu"},
@@ -40,7 +40,9 @@ def _fill_items(text: str, item: Mapping[str, Json]) -> str:
         space, path = match[1], match[2]
         if space == "sample":
             if path != _OUTPUT:
-                raise DataError(f"{{{{sample.{path}}}}} is not read, {{{{sample.{_OUTPUT}}}}} alone")
+                raise DataError(
+                    f"{{{{sample.{path}}}}} is not read, {{{{sample.{_OUTPUT}}}}} alone"
+                )
             return "{{answer}}"
         value: Json = item
         for part in path.split("."):
@@ -163,7 +165,11 @@ class Criteria:
             for m in given["input"]
         ]
         for message in messages:
-            if any(path != _OUTPUT for space, path in _FIELD.findall(message["content"]) if space == "sample"):
+            if any(
+                path != _OUTPUT
+                for space, path in _FIELD.findall(message["content"])
+                if space == "sample"
+            ):
                 raise DataError(f"its messages use more of the sample than {_OUTPUT}")
         options: dict[str, Json] = {"model": f"openai/{given['model']}"}
         if kind == "label_model":
@@ -195,7 +201,9 @@ class Criteria:
             raise DataError("its Python has no function grade(sample, item)")
         if given.get("image_tag"):
             self._losses.add("image_tag of a grader (its Python runs here)", where)
-        stem = re.sub(r"\W+", "_", str(given.get("name") or "grader")).strip("_").lower() or "grader"
+        stem = (
+            re.sub(r"\W+", "_", str(given.get("name") or "grader")).strip("_").lower() or "grader"
+        )
         while f"{self._home}/{stem}.py" in self.files:
             stem += "_"
         self.files[f"{self._home}/{stem}.py"] = source if source.endswith("\n") else f"{source}\n"

@@ -198,7 +198,9 @@ class _EvalReader:
             for number, row in enumerate(source.get("content") or [], start=1):
                 put(row.get("item"), f"{label}, item {number}")
                 if row.get("sample"):
-                    self._losses.add("a ready answer (sample) of an item", f"{label}, item {number}")
+                    self._losses.add(
+                        "a ready answer (sample) of an item", f"{label}, item {number}"
+                    )
         for output in self._outputs:
             put(output.get("datasource_item"), f"output item {output.get('datasource_item_id')}")
         return list(items.values())
@@ -213,7 +215,11 @@ class _EvalReader:
                 continue
             messages = source.get("input_messages") or {}
             if messages.get("type") != "template" or not source.get("model"):
-                what = "its messages stand in the items" if messages.get("type") == "item_reference" else "it names no messages or no model"
+                what = (
+                    "its messages stand in the items"
+                    if messages.get("type") == "item_reference"
+                    else "it names no messages or no model"
+                )
                 self._losses.add(f"prompt of a run: {what}", where)
                 continue
             try:
@@ -287,7 +293,9 @@ def _message(message: Json) -> dict[str, str]:
     """
     role = _ROLES.get(str(message.get("role"))) if isinstance(message, dict) else None
     if role is None:
-        raise DataError(f"a message of {message.get('role') if isinstance(message, dict) else message!r} has no equal")
+        raise DataError(
+            f"a message of {message.get('role') if isinstance(message, dict) else message!r} has no equal"
+        )
     return {"role": role, "content": text_content(message.get("content"))}
 
 

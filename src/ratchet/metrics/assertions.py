@@ -14,6 +14,7 @@ Regular expressions are JavaScript's, schemas draft 7 with formats: a suite mean
 
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -147,7 +148,9 @@ def outcome_score(outcome: object, place: str) -> float:
     if isinstance(outcome, str):
         outcome = float(outcome)
     if outcome is None or not hasattr(outcome, "__float__"):
-        raise ValueError(f"{place!r} returned {outcome!r}, and not a bool, a number or an object with score")
+        raise ValueError(
+            f"{place!r} returned {outcome!r}, and not a bool, a number or an object with score"
+        )
     return float(outcome)
 
 
@@ -156,7 +159,7 @@ def graded(assertion: dict[str, Json], value: float) -> float:
 
     Raises: ValueError if the value is not a number.
     """
-    if value != value:
+    if math.isnan(value):
         raise ValueError("the score is not a number")
     limit = assertion.get("pass_at")
     if limit is not None:
@@ -198,7 +201,7 @@ def _weighted(assertions: Sequence[dict[str, Json]], scores: Iterator[float]) ->
 
 def flat_assertions(example: Example) -> list[dict[str, Json]]:
     """Return an example's assertions in order, those of sets among them."""
-    flat = []
+    flat: list[dict[str, Json]] = []
     for assertion in assertions_of(example):
         flat += assertion["assert"] if assertion["type"] == SET else [assertion]
     return flat

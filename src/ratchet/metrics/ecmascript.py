@@ -3,6 +3,7 @@
 Regular expressions are translated to Python's; what has no equal there is refused, never matched in another way.
 """
 
+import math
 import re
 import sys
 import unicodedata
@@ -47,7 +48,7 @@ def text_of_value(value: Json) -> str:
 
 
 def _number_text(number: float) -> str:
-    if number != number:
+    if math.isnan(number):
         return "NaN"
     if number in (float("inf"), float("-inf")):
         return "Infinity" if number > 0 else "-Infinity"
@@ -178,7 +179,7 @@ class _Translation:
     def _property(self, letter: str, rest: str, *, in_class: bool) -> str:
         name = _PROPERTY.match(rest)
         category = _LONG_NAMES.get(name[1], name[1]) if name else ""
-        if name is None or len(category) > 2 or (in_class and letter == "P"):  # noqa: PLR2004 - Lu, Nd: two letters
+        if name is None or len(category) > 2 or (in_class and letter == "P"):
             raise ValueError(f"the pattern {self._pattern!r} has \\{letter}{rest[:12]}…")
         self._place += name.end()
         members = _category_ranges(category)

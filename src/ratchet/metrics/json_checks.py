@@ -5,13 +5,19 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from jsonschema import Draft7Validator, FormatChecker, ValidationError, validators
+from jsonschema import (
+    Draft7Validator,
+    Draft202012Validator,
+    FormatChecker,
+    ValidationError,
+    validators,
+)
 from jsonschema.exceptions import SchemaError
 
 from ratchet.core import Json
@@ -97,29 +103,38 @@ def _schema_validator(schema: Json) -> _Validator | None:
     if body is None or body is False or body == "":
         return None
     if not isinstance(body, dict):
-        raise ValueError(f"a schema is an object, got {body!r}")
+        raise TypeError(f"a schema is an object, got {body!r}")
     return _built_validator(canonical_json(body))
 
 
 @lru_cache(maxsize=64)
 def _built_validator(text: str) -> _Validator:
     schema = json.loads(text)
-    dialect = str(schema.get("$schema", "http://json-schema.org/draft-07/schema")).rstrip("#")
-    if dialect not in ("http://json-schema.org/draft-07/schema",):
-        raise ValueError(f"the schema is written in {dialect}, and draft 7 is read here")
+    dialect = str(schema.get("$schema", _DRAFT_SEVEN)).rstrip("#")
+    if dialect not in _DIALECTS:
+        raise ValueError(
+            f"the schema is written in {dialect!r}; what is read is {', '.join(_DIALECTS)}"
+        )
+    own, checker = _DIALECTS[dialect]
     try:
-        Draft7Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
+        own.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
-        raise ValueError(f"not a JSON Schema at {error.json_path}: {error.message[:200]}") from error
+        raise ValueError(
+            f"not a JSON Schema at {error.json_path}: {error.message[:200]}"
+        ) from error
     for place, part in _parts_of(schema, "$"):
         wanted = part.get("format")
+        if own is Draft7Validator and (later := sorted(_LATER_WORDS & part.keys())):
+            raise ValueError(
+                f"{later[0]!r} at {place} has no meaning in draft 7; name draft 2020-12 in $schema"
+            )
         if isinstance(wanted, str) and wanted not in _FORMATS:
             raise ValueError(f"the schema has the unknown format {wanted!r} at {place}")
         if isinstance(part.get("pattern"), str):
             compile_pattern(part["pattern"], unicode=True)
         if not str(part.get("$ref", "#")).startswith("#"):
             raise ValueError(f"the schema refers to {part['$ref']!r}, which is outside of it")
-    return _DraftSeven(schema, format_checker=_format_checker())
+    return checker(schema, format_checker=_format_checker())
 
 
 def _parts_of(schema: Json, place: str) -> Iterator[tuple[str, dict[str, Json]]]:
@@ -146,21 +161,38 @@ def _check_pattern(
 
 
 def _is_number(_checker: object, value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_integer(_checker: object, value: object) -> bool:
     return _is_number(None, value) and float(value) == int(value)  # type: ignore[arg-type,call-overload]
 
 
-_DraftSeven: _Validator = validators.extend(
-    Draft7Validator,
-    {"pattern": _check_pattern},
-    type_checker=Draft7Validator.TYPE_CHECKER.redefine("number", _is_number).redefine(
-        "integer", _is_integer
+def _asserting(base: _Validator) -> _Validator:
+    """Return a validator with JavaScript's patterns and numbers that are finite."""
+    types = base.TYPE_CHECKER.redefine("number", _is_number).redefine("integer", _is_integer)
+    return validators.extend(base, {"pattern": _check_pattern}, type_checker=types)  # type: ignore[no-untyped-call]  # jsonschema has no types for it
+
+
+_DRAFT_SEVEN = "http://json-schema.org/draft-07/schema"
+_DIALECTS: dict[str, tuple[_Validator, _Validator]] = {
+    _DRAFT_SEVEN: (Draft7Validator, _asserting(Draft7Validator)),
+    "https://json-schema.org/draft/2020-12/schema": (
+        Draft202012Validator,
+        _asserting(Draft202012Validator),
     ),
+}
+"""By the name in `$schema`: what checks schemas, and what checks values."""
+_LATER_WORDS = frozenset(
+    (
+        "prefixItems",
+        "dependentRequired",
+        "dependentSchemas",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "minContains",
+        "maxContains",
+    )
 )
 
 
@@ -211,9 +243,7 @@ _FORMATS: dict[str, Callable[[str], bool]] = {
     "iso-date-time": _parses(datetime.fromisoformat),
     "time": _parses(_read_time),
     "iso-time": _parses(time.fromisoformat),
-    "duration": _matches(
-        r"P(?!$)((\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?|(\d+W)?)"
-    ),
+    "duration": _matches(r"P(?!$)((\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?|(\d+W)?)"),
     "uri": _is_uri,
     "uri-reference": _matches(r"[^\s<>\"{}|\\^`]*"),
     "uri-template": _matches(r"([^\s<>\"'{}|\\^`]|\{[^{}\s]+\})*"),
@@ -223,7 +253,7 @@ _FORMATS: dict[str, Callable[[str], bool]] = {
     "ipv4": _parses(IPv4Address),
     "ipv6": _parses(IPv6Address),
     "regex": _parses(lambda text: compile_pattern(text, unicode=True)),
-    "uuid": lambda text: len(text.removeprefix("urn:uuid:")) == 36 and _parses(UUID)(text),  # noqa: PLR2004 - with its hyphens
+    "uuid": lambda text: len(text.removeprefix("urn:uuid:")) == 36 and _parses(UUID)(text),
     "json-pointer": _matches(r"(/([^~/]|~[01])*)*"),
     "relative-json-pointer": _matches(r"(0|[1-9]\d*)(#|(/([^~/]|~[01])*)*)"),
     "byte": _matches(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"),
@@ -231,12 +261,13 @@ _FORMATS: dict[str, Callable[[str], bool]] = {
 }
 
 
+def _fits_format(check: Callable[[str], bool], value: object) -> bool:
+    return not isinstance(value, str) or check(value)
+
+
 @lru_cache(maxsize=1)
 def _format_checker() -> FormatChecker:
     checker = FormatChecker(formats=())
     for name, check in _FORMATS.items():
-        checker.checkers[name] = (
-            lambda value, check=check: not isinstance(value, str) or check(value),
-            (),
-        )
+        checker.checkers[name] = (partial(_fits_format, check), ())
     return checker

@@ -114,7 +114,7 @@ class JudgedAssertions:
         answer: Json,
         ask: Ask,
         *,
-        passages: Sequence[Passage] = (),
+        passages: Sequence[Passage] = (),  # noqa: ARG002 - other metrics that ask models look at them
         pool: ModelPool | None = None,
     ) -> Score:
         """Return the score of an answer; models are asked after all other assertions were tried.
@@ -169,7 +169,9 @@ class JudgedAssertions:
 
     async def _likeness(self, wanted: str, text: str, pool: ModelPool | None) -> float:
         if pool is None or self._embedding is None:
-            raise MetricError("metric 'assertions': similar compares texts, and no embedder is at hand")
+            raise MetricError(
+                "metric 'assertions': similar compares texts, and no embedder is at hand"
+            )
         rows, _ = await pool.embedder(self._embedding).embed([wanted, text])
         return min(1.0, max(0.0, float(rows[0] @ rows[1])))
 
@@ -188,7 +190,7 @@ class _Grader:
         self._labels = [str(label) for label in options.get("labels") or ()]
         self._passing = {str(label) for label in options.get("passing_labels") or ()}
         bounds = options.get("range") or [0, 1]
-        if len(bounds) != 2 or not float(bounds[0]) < float(bounds[1]):  # noqa: PLR2004 - both ends
+        if len(bounds) != 2 or not float(bounds[0]) < float(bounds[1]):
             raise MetricError(f"{where}: range is the lowest and the highest score; got {bounds!r}")
         self._low, self._high = float(bounds[0]), float(bounds[1])
         said = (
@@ -203,7 +205,11 @@ class _Grader:
         )
         schema = _reasoned(said)
         form = judge_form(
-            "grader", _GRADER.format(what=what), ("system", "user"), schema, model=str(options["model"])
+            "grader",
+            _GRADER.format(what=what),
+            ("system", "user"),
+            schema,
+            model=str(options["model"]),
         )
         candidate = form.candidate.changed(
             system="{{#if system}}{{system}}\n\n{{/if}}{{instructions}}", user="{{user}}"

@@ -77,19 +77,19 @@ def _needles(value: Json) -> list[str]:
 
 def _starts_with(text: str, value: Json, _: dict[str, Json]) -> bool:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"its value is a text, got {value!r}")
+        raise TypeError(f"its value is a text, got {value!r}")
     return text.startswith(value)
 
 
 def _matches(text: str, value: Json, _: dict[str, Json]) -> bool:
     if not isinstance(value, str):
-        raise ValueError(f"its value is a pattern, got {value!r}")
+        raise TypeError(f"its value is a pattern, got {value!r}")
     return compile_pattern(value).search(text) is not None
 
 
 def _is_near(text: str, value: Json, assertion: dict[str, Json]) -> bool:
     if not isinstance(value, str):
-        raise ValueError(f"its value is a text, got {value!r}")
+        raise TypeError(f"its value is a text, got {value!r}")
     limit = float(assertion.get("threshold", _USUAL_EDITS))
     return _edits_within(_units(text), _units(value), math.floor(limit)) is not None
 
@@ -199,12 +199,8 @@ CHECKS: dict[str, Check] = {
     "icontains": lambda text, value, _: _needle(value).lower() in text.lower(),
     "contains-all": lambda text, value, _: all(v in text for v in _needles(value)),
     "contains-any": lambda text, value, _: any(v in text for v in _needles(value)),
-    "icontains-all": lambda text, value, _: all(
-        v.lower() in text.lower() for v in _needles(value)
-    ),
-    "icontains-any": lambda text, value, _: any(
-        v.lower() in text.lower() for v in _needles(value)
-    ),
+    "icontains-all": lambda text, value, _: all(v.lower() in text.lower() for v in _needles(value)),
+    "icontains-any": lambda text, value, _: any(v.lower() in text.lower() for v in _needles(value)),
     "starts-with": _starts_with,
     "regex": _matches,
     "is-json": lambda text, value, _: is_json_text(text, value),

@@ -152,7 +152,9 @@ class AssertionReader:
         if given.get("threshold") is not None and plain == "levenshtein":
             converted["threshold"] = given["threshold"]
         elif given.get("threshold") is not None and plain in ("rouge-n", "gleu"):
-            self._losses.add(f"threshold of {kind} (the score counts, not whether it passes)", where)
+            self._losses.add(
+                f"threshold of {kind} (the score counts, not whether it passes)", where
+            )
         return converted
 
     def _filled(self, value: Json, values: Mapping[str, Json], where: str) -> Json:
@@ -199,13 +201,22 @@ class AssertionReader:
         if not isinstance(value, str) or not value.strip():
             raise DataError(f"its value is code, got {value!r}")
         named = value.removeprefix("file://")
-        if value.startswith("file://") or (named.partition(":")[0].endswith(".py") and " " not in named):
+        if value.startswith("file://") or (
+            named.partition(":")[0].endswith(".py") and " " not in named
+        ):
             return self._copy(named)
         code = fill_fields(value, values).strip()
         body = code if "\n" in code else f"return {code}"
         source = f"def {{name}}(output, context):\n{textwrap.indent(body, '    ')}"
         name = f"check_{len(self._inline) + 1}"
-        key = next((text for text, known in self._inline.items() if text == source.replace("{name}", known)), None)
+        key = next(
+            (
+                text
+                for text, known in self._inline.items()
+                if text == source.replace("{name}", known)
+            ),
+            None,
+        )
         if key is None:
             key = source.replace("{name}", name)
             _parse(key, code)

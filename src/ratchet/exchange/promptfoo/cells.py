@@ -11,18 +11,86 @@ from ratchet.exchange.promptfoo.files import CODE, csv_rows
 __all__ = ["KNOWN_KINDS", "assertion_of_cell", "csv_tests"]
 
 KNOWN_KINDS = frozenset(
-    """answer-relevance assert-set bleu classifier contains contains-all contains-any contains-html contains-json contains-sql
-    contains-xml context-faithfulness context-recall context-relevance conversation-relevance cost equals factuality
-    finish-reason g-eval gleu guardrails icontains icontains-all icontains-any is-html is-json is-refusal is-sql
-    is-valid-function-call is-valid-openai-function-call is-valid-openai-tools-call is-xml javascript latency levenshtein
-    llm-rubric meteor model-graded-closedqa model-graded-factuality moderation perplexity perplexity-score pi python regex
-    rouge-n ruby search-rubric similar similar:cosine similar:dot similar:euclidean starts-with tool-call-f1
-    trace-error-spans trace-span-count trace-span-duration webhook word-count""".split()
+    [
+        "answer-relevance",
+        "assert-set",
+        "bleu",
+        "classifier",
+        "contains",
+        "contains-all",
+        "contains-any",
+        "contains-html",
+        "contains-json",
+        "contains-sql",
+        "contains-xml",
+        "context-faithfulness",
+        "context-recall",
+        "context-relevance",
+        "conversation-relevance",
+        "cost",
+        "equals",
+        "factuality",
+        "finish-reason",
+        "g-eval",
+        "gleu",
+        "guardrails",
+        "icontains",
+        "icontains-all",
+        "icontains-any",
+        "is-html",
+        "is-json",
+        "is-refusal",
+        "is-sql",
+        "is-valid-function-call",
+        "is-valid-openai-function-call",
+        "is-valid-openai-tools-call",
+        "is-xml",
+        "javascript",
+        "latency",
+        "levenshtein",
+        "llm-rubric",
+        "meteor",
+        "model-graded-closedqa",
+        "model-graded-factuality",
+        "moderation",
+        "perplexity",
+        "perplexity-score",
+        "pi",
+        "python",
+        "regex",
+        "rouge-n",
+        "ruby",
+        "search-rubric",
+        "similar",
+        "similar:cosine",
+        "similar:dot",
+        "similar:euclidean",
+        "starts-with",
+        "tool-call-f1",
+        "trace-error-spans",
+        "trace-span-count",
+        "trace-span-duration",
+        "webhook",
+        "word-count",
+    ]
 )
 """The types of promptfoo 0.121; a cell that begins with another word and a colon is a text."""
 _WITH_THRESHOLD = frozenset(
-    """answer-relevance classifier context-faithfulness context-recall context-relevance cost latency levenshtein perplexity
-    perplexity-score rouge-n similar starts-with""".split()
+    [
+        "answer-relevance",
+        "classifier",
+        "context-faithfulness",
+        "context-recall",
+        "context-relevance",
+        "cost",
+        "latency",
+        "levenshtein",
+        "perplexity",
+        "perplexity-score",
+        "rouge-n",
+        "similar",
+        "starts-with",
+    ]
 )
 _CELL = re.compile(r"(not-)?([a-z0-9:-]+?)(?:\((\d+(?:\.\d+)?)\))?(?::(.*))?", re.DOTALL)
 _CELL_THRESHOLD, _SIMILAR_THRESHOLD = 0.75, 0.8
@@ -94,7 +162,9 @@ def assertion_of_cell(cell: str) -> dict[str, Json]:
             return {"type": "llm-rubric", "value": cell.removeprefix(mark).strip()}
     if cell.startswith("python:"):
         return {"type": "python", "value": cell.removeprefix("python:").strip()}
-    if cell.startswith("file://") and re.search(rf"({'|'.join(map(re.escape, CODE))})(:\w+)?$", cell):
+    if cell.startswith("file://") and re.search(
+        rf"({'|'.join(map(re.escape, CODE))})(:\w+)?$", cell
+    ):
         return {"type": "python" if ".py" in cell else "javascript", "value": cell}
     found = _CELL.fullmatch(cell)
     if not found or found[2] not in KNOWN_KINDS:

@@ -36,7 +36,9 @@ def promptfoo_files(
     encoded = any(_is_encoded(_text(v)) for e in examples for v in e.inputs.values())
     decoded = f' | replace("{_OPEN}", "{{") | replace("{_CLOSE}", "}}") | replace("{_START}", "")'
     decoded = decoded if encoded else ""
-    messages, rest = field_messages(task, candidate, lambda name: f"{{{{ {name}{decoded} }}}}", _raw)
+    messages, rest = field_messages(
+        task, candidate, lambda name: f"{{{{ {name}{decoded} }}}}", _raw
+    )
     if any("tool_calls" in message for message in messages):
         raise CandidateError(
             f"candidate {candidate.id} shows tool calls, which promptfoo's prompts cannot hold; export --to openai"
@@ -78,7 +80,9 @@ def _encode(text: str) -> str:
 def _provider(candidate: Candidate, rest: dict[str, Json]) -> dict[str, Json]:
     """Return the provider with its settings; a local model is asked through Ratchet's own gateway."""
     endpoint, _, model = candidate.model.partition("/")
-    config = {name: rest[name] for name in ("temperature", "top_p", "max_tokens") if name in rest}
+    config: dict[str, Json] = {
+        name: rest[name] for name in ("temperature", "top_p", "max_tokens") if name in rest
+    }
     for name in ("tools", "response_format"):
         if name in rest:
             config[name] = rest[name]
@@ -129,9 +133,7 @@ def _assertions(task: Task, example: Example, where: str, losses: Losses) -> lis
     return [{"type": kind or "equals", "value": value}]
 
 
-def _exported(
-    assertion: dict[str, Json], where: str, losses: Losses
-) -> list[dict[str, Json]]:
+def _exported(assertion: dict[str, Json], where: str, losses: Losses) -> list[dict[str, Json]]:
     kind = str(assertion["type"])
     if kind == "assert-set":
         inner = [kept for one in assertion["assert"] for kept in _exported(one, where, losses)]
@@ -139,7 +141,11 @@ def _exported(
     if kind.removeprefix("not-") in _OURS_ALONE or "input" in assertion:
         losses.add(f"assertion {kind}", where)
         return []
-    return [{**assertion, "value": _raw_parts(assertion["value"])} if "value" in assertion else assertion]
+    return [
+        {**assertion, "value": _raw_parts(assertion["value"])}
+        if "value" in assertion
+        else assertion
+    ]
 
 
 def _raw_parts(value: Json) -> Json:

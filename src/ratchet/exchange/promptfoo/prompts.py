@@ -148,7 +148,7 @@ def messages_in(text: str) -> tuple[Messages, bool]:
         elif start.startswith("- role:"):
             chat = parse_yaml(text)
     except (ValueError, RecursionError):
-        if start.startswith("- role:") or re.match(r'[\[{]\s*[{"]', start) and '"role"' in start:
+        if start.startswith("- role:") or (re.match(r'[\[{]\s*[{"]', start) and '"role"' in start):
             raise DataError("it is a chat, and no JSON before its fields are filled in") from None
     if isinstance(chat, dict) and isinstance(chat.get("messages"), list):
         chat = chat["messages"]

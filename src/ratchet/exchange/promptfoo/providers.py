@@ -91,7 +91,8 @@ def read_provider(given: Json, losses: Losses) -> Provider | None:
         given = {"id": name, **settings} if isinstance(settings, dict) else {"id": name}
     body = given if isinstance(given, dict) else {"id": given}
     name = str(body.get("id"))
-    config = body.get("config") if isinstance(body.get("config"), dict) else {}
+    given_config = body.get("config")
+    config: dict[str, Json] = given_config if isinstance(given_config, dict) else {}
     for part in sorted(set(body) - set(_PARTS)):
         losses.add(f"{part} of a provider", f"provider {name!r}")
     platform, *rest = name.split(":")

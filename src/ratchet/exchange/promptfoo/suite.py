@@ -35,7 +35,16 @@ from ratchet.exchange.promptfoo.tests import SuiteTest, read_tests
 __all__ = ["Suite", "read_suite"]
 
 _READ = ("prompts", "providers", "targets", "tests", "scenarios", "defaultTest", "description")
-_HARMLESS = ("outputPath", "sharing", "tags", "metadata", "commandLineOptions", "$schema", "assertionTemplates", "writeLatestResults")  # fmt: skip
+_HARMLESS = (
+    "outputPath",
+    "sharing",
+    "tags",
+    "metadata",
+    "commandLineOptions",
+    "$schema",
+    "assertionTemplates",
+    "writeLatestResults",
+)
 """Parts that change nothing of what is asked and scored."""
 _RESERVED = ("instructions", "labels", "schema", "absent", "passages", "this")
 """Names that templates of ours have for themselves."""
@@ -256,9 +265,9 @@ def _is_plain_text(reference: list[dict[str, Json]]) -> bool:
 
 def _input_names(prompts: list[SuitePrompt], tests: list[SuiteTest]) -> dict[str, str]:
     """Return our names of the variables that prompts use; of all, where they use none."""
-    used = [
-        name for p in prompts for m in p.messages for name in field_names(m["content"])
-    ] or [name for test in tests for name in test.values]
+    used = [name for p in prompts for m in p.messages for name in field_names(m["content"])] or [
+        name for test in tests for name in test.values
+    ]
     names: dict[str, str] = {}
     for name in dict.fromkeys(used or ["input"]):
         ours = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
@@ -284,7 +293,8 @@ def _candidate(
     user = our_template(last, names)
     if not prompt.is_chat:
         before, behind = (
-            f"{{{{{affixes[which]}}}}}" if which in affixes else "" for which in ("prefix", "suffix")
+            f"{{{{{affixes[which]}}}}}" if which in affixes else ""
+            for which in ("prefix", "suffix")
         )
         user = f"{before}{user}{behind}"
     demonstrations = tuple(

@@ -182,7 +182,10 @@ def _scenario_tests(given: Json, folder: Path, losses: Losses) -> Iterator[Place
         ):
             merged = {**data, **test}
             for name in ("vars", "options"):
-                merged[name] = {**object_of(data.get(name), base), **object_of(test.get(name), base)}
+                merged[name] = {
+                    **object_of(data.get(name), base),
+                    **object_of(test.get(name), base),
+                }
             merged["assert"] = [*_listed(data.get("assert")), *_listed(test.get("assert"))]
             yield f"{inner} ({place})", merged, base
 
