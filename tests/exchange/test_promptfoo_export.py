@@ -1,4 +1,4 @@
-"""Candidates as promptfoo's suites; what promptfoo 0.121.20 sent of one was written down by `observe_promptfoo.py`."""
+"""Candidates as promptfoo's suites; what promptfoo 0.121.20 and 0.123.1 sent of one was written down by `observe_promptfoo.py`."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Suites against what promptfoo 0.121.20 made of them: `promptfoo_suites.json`, written down by `observe_promptfoo.py`."""
+"""Suites against what promptfoo 0.121.20 and 0.123.1 made of them: `promptfoo_suites.json`, written down by `observe_promptfoo.py`."""
 
 import json
 from pathlib import Path

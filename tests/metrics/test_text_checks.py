@@ -1,4 +1,4 @@
-"""Checks of a text against what promptfoo 0.121.20 said of the same text: `tests/exchange/promptfoo_assertions.json`."""
+"""Checks of a text against what promptfoo 0.121.20 and 0.123.1 said of the same text: `tests/exchange/promptfoo_assertions.json`."""
 
 import json
 from pathlib import Path
