@@ -5,15 +5,17 @@ The service does not publish how it cuts texts into words: likeness by words is 
 
 import ast
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ratchet.core import Json, MetricSpec
 from ratchet.core.errors import DataError
 from ratchet.exchange.losses import Losses
 from ratchet.metrics.assertions import explain_problem
+from ratchet.metrics.judged_assertions import explain_grader
 
-__all__ = ["Criteria", "names_of_items", "text_content"]
+__all__ = ["Criteria", "as_list", "as_object", "names_of_items", "text_content"]
 
 _FIELD = re.compile(r"\{\{\s*(item|sample)\.(\w+(?:\.\w+)*)\s*\}\}")
 _ANY_FIELD = re.compile(r"\{\{(.*?)\}\}")
@@ -59,6 +61,16 @@ def _fill_items(text: str, item: Mapping[str, Json]) -> str:
     return _FIELD.sub(fill, text)
 
 
+def as_object(value: Json) -> dict[str, Json]:
+    """Return an object; what is none has no parts."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Json) -> list[Json]:
+    """Return a list; what is none has no items."""
+    return value if isinstance(value, list) else []
+
+
 def names_of_items(text: str) -> list[str]:
     """Return the fields of the item that a template names."""
     return [path.partition(".")[0] for space, path in _FIELD.findall(text) if space == "item"]
@@ -73,7 +85,7 @@ class Criteria:
         losses: Takes what is not kept.
     """
 
-    def __init__(self, given: Sequence[Json], task: str, losses: Losses) -> None:
+    def __init__(self, given: Json, task: str, losses: Losses) -> None:
         self._losses, self._home = losses, f"tasks/{task}"
         self.files: dict[str, str] = {}
         """Functions, by their path from the workspace's folder."""
@@ -81,12 +93,12 @@ class Criteria:
         """Options of the models that grade, by name."""
         self._templates: list[dict[str, Json]] = []
         """Assertions whose texts are still templates."""
-        for number, criterion in enumerate(given, start=1):
+        for number, criterion in enumerate(as_list(given), start=1):
             name = str(criterion.get("name") or number) if isinstance(criterion, dict) else number
             where = f"criterion {name}"
             try:
                 self._templates.append(self._read(criterion, where))
-            except (DataError, KeyError, TypeError, AttributeError) as error:
+            except (DataError, KeyError, TypeError, AttributeError, ValueError) as error:
                 what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
                 self._losses.add(f"criterion {name!r}: {what}", where)
 
@@ -143,7 +155,7 @@ class Criteria:
         kind = given.get("type")
         base: dict[str, Json] = {"metric": str(given.get("name") or kind)}
         if given.get("pass_threshold") is not None:
-            base["pass_at"] = float(given["pass_threshold"])
+            base["pass_at"] = _finite(given["pass_threshold"])
         if kind == "string_check":
             if given["operation"] not in _STRINGS:
                 raise DataError(f"the operation {given['operation']!r} is not known")
@@ -176,9 +188,11 @@ class Criteria:
             options |= {"labels": given["labels"], "passing_labels": given["passing_labels"]}
         elif given.get("range"):
             options["range"] = given["range"]
+        if problem := explain_grader(str(given.get("name") or kind), options):
+            raise DataError(problem)
         if kind == "score_model" and given.get("pass_threshold") is not None:
-            low, high = (given.get("range") or [0, 1])[:2]
-            options_threshold = (float(given["pass_threshold"]) - low) / (high - low)
+            low, high = map(float, (given.get("range") or [0, 1])[:2])
+            options_threshold = (_finite(given["pass_threshold"]) - low) / (high - low)
         else:
             options_threshold = None
         for name in sorted(given.get("sampling_params") or {}):
@@ -224,6 +238,17 @@ def text_content(content: Json) -> str:
             raise DataError(f"a message has a part of type {kind!r}, and only text is read")
         texts.append(text)
     return "\n".join(texts)
+
+
+def _finite(value: Json) -> float:
+    """Return a number.
+
+    Raises: ValueError if it is none, or not finite.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not finite")
+    return number
 
 
 def _compared(given: dict[str, Json]) -> dict[str, Json]:

@@ -24,10 +24,17 @@ from ratchet.core import (
     Task,
 )
 from ratchet.core.errors import DataError
-from ratchet.exchange.evals_criteria import Criteria, names_of_items, text_content
+from ratchet.exchange.evals_criteria import (
+    Criteria,
+    as_list,
+    as_object,
+    names_of_items,
+    text_content,
+)
 from ratchet.exchange.losses import Losses
 from ratchet.exchange.promptfoo.providers import Endpoint
 from ratchet.exchange.promptfoo.suite import Suite
+from ratchet.metrics.ecmascript import value_as_json, with_whole_texts
 
 __all__ = ["read_evals"]
 
@@ -78,7 +85,7 @@ def _objects_of(path: Path) -> Iterator[tuple[str, dict[str, Json]]]:
             values = [json.loads(line) for line in text.split("\n") if line.strip()]
         except (ValueError, RecursionError):
             raise DataError(f"{path} is not valid JSON, nor JSON line by line: {whole}") from whole
-    for value in values:
+    for value in map(with_whole_texts, map(value_as_json, values)):
         for part in _unpacked(value):
             if not isinstance(part, dict):
                 raise DataError(f"{path} holds {str(part)[:60]!r}, and objects are wanted")
@@ -115,7 +122,7 @@ class _EvalReader:
                 self._outputs.append(thing)
             else:
                 self._losses.add(f"object of type {kind!r}", where)
-        self._criteria = Criteria(body.get("testing_criteria") or [], name, self._losses)
+        self._criteria = Criteria(body.get("testing_criteria"), name, self._losses)
 
     def read(self) -> Suite:
         """Return the suite.
@@ -188,14 +195,14 @@ class _EvalReader:
 
         for run in self._runs:
             label = f"run {run.get('name') or run.get('id')}"
-            source = (run.get("data_source") or {}).get("source") or {}
+            source = as_object(as_object(run.get("data_source")).get("source"))
             if source.get("type") != "file_content":
                 self._losses.add(
                     f"items in {source.get('type')} (export them as file_content, or as output items)",
                     label,
                 )
                 continue
-            for number, row in enumerate(source.get("content") or [], start=1):
+            for number, row in enumerate(map(as_object, as_list(source.get("content"))), start=1):
                 put(row.get("item"), f"{label}, item {number}")
                 if row.get("sample"):
                     self._losses.add(
@@ -210,10 +217,10 @@ class _EvalReader:
         prompts = []
         for run in self._runs:
             where = f"run {run.get('name') or run.get('id')}"
-            source = run.get("data_source") or {}
+            source = as_object(run.get("data_source"))
             if source.get("type") == "jsonl":
                 continue
-            messages = source.get("input_messages") or {}
+            messages = as_object(source.get("input_messages"))
             if messages.get("type") != "template" or not source.get("model"):
                 what = (
                     "its messages stand in the items"
@@ -223,7 +230,7 @@ class _EvalReader:
                 self._losses.add(f"prompt of a run: {what}", where)
                 continue
             try:
-                chat = [_message(message) for message in messages.get("template") or []]
+                chat = [_message(message) for message in as_list(messages.get("template"))]
                 _check_chat(chat)
             except DataError as error:
                 self._losses.add(f"prompt of a run: {error}", where)
@@ -269,7 +276,7 @@ class _EvalReader:
                 )
                 for asked, said in zip(turns[::2], turns[1::2], strict=True)
             ),
-            decoding=self._decoding(source.get("sampling_params") or {}, f"run {label}"),
+            decoding=self._decoding(as_object(source.get("sampling_params")), f"run {label}"),
             note=label,
         )
 

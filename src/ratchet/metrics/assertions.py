@@ -110,7 +110,7 @@ class Assertions:
                 value = self._call(assertion, text, example)
             else:
                 value = float(CHECKS[plain](text, assertion.get("value"), assertion))
-        except (TypeError, ValueError, RecursionError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise MetricError(f"{where}: {kind} cannot be read: {error}") from error
         return graded(assertion, value)
 
@@ -236,11 +236,11 @@ def _is_list_of_assertions(value: Json) -> bool:
 def explain_problem(assertion: dict[str, Json]) -> str | None:
     """Return why an assertion can never be tried; None where it can."""
     plain = str(assertion.get("type")).removeprefix("not-")
-    if plain not in CHECKS:
-        return None
     try:
         float(assertion.get("weight", 1))
+        if plain not in CHECKS:
+            return None
         CHECKS[plain]("x", assertion.get("value"), assertion)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return str(error)
     return None

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from ratchet.core import Json
 
-__all__ = ["compile_pattern", "text_of_value"]
+__all__ = ["compile_pattern", "text_of_value", "value_as_json", "with_whole_texts"]
 
 _SPACES = r"\t\n\x0b\x0c\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": _SPACES}
@@ -45,6 +45,28 @@ def text_of_value(value: Json) -> str:
     if isinstance(value, list | tuple):
         return ",".join("" if part is None else text_of_value(part) for part in value)
     return "[object Object]"
+
+
+def value_as_json(value: Json) -> Json:
+    """Return a value as `JSON.stringify` keeps it: numbers that are not finite are null."""
+    if isinstance(value, dict):
+        return {name: value_as_json(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [value_as_json(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def with_whole_texts(value: Json) -> Json:
+    """Return a value whose texts can be written in UTF-8: half of a pair of surrogates is U+FFFD."""
+    if isinstance(value, dict):
+        return {_whole_text(name): with_whole_texts(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [with_whole_texts(part) for part in value]
+    return _whole_text(value) if isinstance(value, str) else value
+
+
+def _whole_text(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _number_text(number: float) -> str:

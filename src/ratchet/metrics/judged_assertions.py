@@ -12,10 +12,12 @@ Every vote is a trial of a grading task, kept and paid for once.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from ratchet.answer import Prompt
 from ratchet.answer.grounding import judge_form
 from ratchet.core import Candidate, Example, FailureKind, Json, Passage, Score, Task
-from ratchet.core.errors import MetricError, ReplyError, did_you_mean
+from ratchet.core.errors import MetricError, ReplyError, TaskError, did_you_mean
 from ratchet.core.records import canonical_json
 from ratchet.metrics.assertions import (
     MODEL_KINDS,
@@ -28,7 +30,7 @@ from ratchet.metrics.judge import Ask
 from ratchet.metrics.metric import Aggregate, metric_id
 from ratchet.models import ModelPool
 
-__all__ = ["JudgedAssertions"]
+__all__ = ["JudgedAssertions", "explain_grader"]
 
 _REASON = {"type": "string", "maxLength": 400}
 _RUBRIC = (
@@ -237,6 +239,15 @@ class _Grader:
         if self._labels:
             return float(reply["label"] in self._passing)
         return (float(reply["score"]) - self._low) / (self._high - self._low)
+
+
+def explain_grader(name: str, options: Mapping[str, Json]) -> str | None:
+    """Return why a grader cannot be asked with these options; None where it can."""
+    try:
+        _Grader(name, options)
+    except (TaskError, ValidationError, TypeError, ValueError) as error:
+        return str(error)
+    return None
 
 
 async def _reply_of(ask: Ask, prompt: Prompt, about: Example, graded_example: Example) -> Any:

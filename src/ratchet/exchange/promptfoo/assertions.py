@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ratchet.core import Json
 from ratchet.core.errors import DataError
+from ratchet.core.records import canonical_json
 from ratchet.exchange.losses import Losses
 from ratchet.exchange.promptfoo.files import CODE, find_files, load_structure, read_text
 from ratchet.exchange.promptfoo.nunjucks import fill_fields, has_more_than_fields
@@ -80,7 +81,7 @@ class AssertionReader:
         for name in ("weight", "metric"):
             if given.get(name) is not None:
                 converted[name] = given[name]
-        if problem := explain_problem(converted):
+        if problem := explain_problem(converted) or _explain_unkept(converted):
             self._losses.add(f"assertion {kind}: {problem}", where)
             return []
         return [converted]
@@ -89,7 +90,8 @@ class AssertionReader:
         self, given: dict[str, Json], values: Mapping[str, Json], where: str
     ) -> list[dict[str, Json]]:
         inner: list[dict[str, Json]] = []
-        for part in given.get("assert") or []:
+        parts = given.get("assert")
+        for part in parts if isinstance(parts, list) else []:
             if isinstance(part, dict) and part.get("type") == "assert-set":
                 self._losses.add("assertion assert-set inside another", where)
                 continue
@@ -100,7 +102,11 @@ class AssertionReader:
             self._losses.add("assertion assert-set without an assertion that can be read", where)
             return []
         kept = {name: given[name] for name in ("weight", "metric") if given.get(name) is not None}
-        return [{"type": "assert-set", "assert": inner, **kept}]
+        whole = {"type": "assert-set", "assert": inner, **kept}
+        if problem := explain_problem({"type": "assert-set", **kept}) or _explain_unkept(whole):
+            self._losses.add(f"assertion assert-set: {problem}", where)
+            return []
+        return [whole]
 
     def _convert_one(
         self, kind: str, given: dict[str, Json], values: Mapping[str, Json], where: str
@@ -237,6 +243,15 @@ class AssertionReader:
             target = f"{target.removesuffix('.py')}_.py"
         self._copied[target] = text
         return f"{target}:{wanted}"
+
+
+def _explain_unkept(assertion: dict[str, Json]) -> str | None:
+    """Return why an assertion cannot be stored; None where it can."""
+    try:
+        canonical_json(assertion)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _parse(source: str, shown: str) -> ast.Module:

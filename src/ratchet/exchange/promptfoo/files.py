@@ -9,6 +9,7 @@ from pathlib import Path
 from ratchet.core import Json
 from ratchet.core.errors import DataError
 from ratchet.data.yaml12 import parse_yaml
+from ratchet.metrics.ecmascript import with_whole_texts
 
 __all__ = [
     "CODE",
@@ -46,14 +47,14 @@ def find_files(folder: Path, pattern: str) -> list[Path]:
     """
     named = Path(pattern.removeprefix("file://"))
     whole = named if named.is_absolute() else folder / named
-    if whole.is_file():
-        return [whole]
     try:
+        if whole.is_file():
+            return [whole]
         root = Path(whole.anchor) if named.is_absolute() else folder
         parts = str(whole.relative_to(root)) if named.is_absolute() else str(named)
         paths = sorted(path for path in root.glob(parts) if path.is_file())
-    except (ValueError, NotImplementedError, IndexError):
-        paths = []
+    except (OSError, ValueError, NotImplementedError, IndexError):
+        paths = []  # what is no name of a file names none
     if not paths:
         raise DataError(f"there is no file {whole}")
     return paths
@@ -66,7 +67,7 @@ def load_structure(path: Path) -> Json:
     """
     text = read_text(path)
     try:
-        return json.loads(text) if path.suffix == ".json" else parse_yaml(text)
+        return with_whole_texts(json.loads(text) if path.suffix == ".json" else parse_yaml(text))
     except (ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         raise DataError(f"{path} is not valid {kind}: {error}") from error
@@ -80,7 +81,7 @@ def json_lines(path: Path) -> Iterator[tuple[int, Json]]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
+                yield number, with_whole_texts(json.loads(line))
             except (ValueError, RecursionError) as error:
                 raise DataError(f"{path}, line {number}, is not valid JSON: {error}") from error
 

@@ -1,12 +1,13 @@
 """Nunjucks templates, as far as fields go: read as ours, or filled in."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 
 from ratchet.core import Json
 from ratchet.core.errors import DataError
-from ratchet.metrics.ecmascript import text_of_value
+from ratchet.metrics.ecmascript import text_of_value, value_as_json
 
 __all__ = ["field_names", "fill_fields", "has_more_than_fields", "our_template", "plain_value"]
 
@@ -89,11 +90,11 @@ def plain_value(value: Json) -> Json:
     if isinstance(value, float):
         written = text_of_value(value)
         return int(written) if written.lstrip("-").isdecimal() else _number_or_text(value, written)
-    return value
+    return value_as_json(value)
 
 
 def _number_or_text(value: float, written: str) -> float | str:
-    return value if json.dumps(value) == written else written
+    return value if math.isfinite(value) and json.dumps(value) == written else written
 
 
 def _holds_object(value: list[Json]) -> bool:
