@@ -66,3 +66,45 @@ def test_nothing_is_written_over(ratchet, names):
     ratchet("import-promptfoo", "config.yaml", "--task", "names", "--json")
     refused = ratchet("import-promptfoo", "config.yaml", "--task", "names", code=2)
     assert "choose another name" in " ".join(refused.stderr.split())
+
+
+def test_an_eval_of_openai_comes_in(ratchet, tmp_path):
+    """As a task with its criteria's code beside it; what is lost is listed with its place, and it can be measured."""
+    ratchet("init", ".")
+    items = [
+        {"text": f"call of {name}", "name": name} for name in ("Ann", "Bob", "Cy", "Di", "Eve")
+    ]
+    answer = "{{sample.output_text}}"
+    criteria = [
+        {
+            "type": "string_check",
+            "name": "said",
+            "operation": "ilike",
+            "input": answer,
+            "reference": "{{item.name}}",
+        },
+        {"type": "python", "name": "own", "source": "def grade(sample, item):\n    return 1.0\n"},
+        {"type": "multi", "name": "several"},
+    ]
+    body = {"object": "eval", "id": "e", "name": "Names", "testing_criteria": criteria}
+    source = {"type": "file_content", "content": [{"item": item} for item in items]}
+    run = {
+        "object": "eval.run",
+        "eval_id": "e",
+        "name": "r",
+        "data_source": {"type": "jsonl", "source": source},
+    }
+    (tmp_path / "eval.jsonl").write_text(f"{json.dumps(body)}\n{json.dumps(run)}\n")
+
+    told = json.loads(ratchet("import-evals", "eval.jsonl", "--task", "names", "--json").stdout)
+
+    assert told["rows"] == 5
+    assert told["functions"] == ["tasks/names/own.py"]
+    assert told["losses"] == [
+        {
+            "where": "criterion several",
+            "what": "criterion 'several': criteria of type 'multi' have no equal",
+        }
+    ]
+    assert (tmp_path / "tasks/names/own.py").read_text() == criteria[1]["source"]
+    assert "5 × " not in ratchet("check", "names").stdout
