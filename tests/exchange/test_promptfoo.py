@@ -232,7 +232,10 @@ SIMPLE = (
         ("{type: llm-rubric}", "assertion llm-rubric: it has no value"),
         ("{type: similar, value: [a, b]}", "assertion similar: its value is one text"),
         ("{type: assert-set, assert: []}", "assert-set without an assertion"),
-        ("{type: contains, value: x, weight: heavy}", "assertion contains: could not convert"),
+        (
+            "{type: contains, value: x, weight: heavy}",
+            "assertion contains: metric 'assertions': weight is a number",
+        ),
         ("5", "assertion without a type: 5"),
         ("{value: x}", "assertion without a type"),
         ("[]", "assertion without a type"),

@@ -32,6 +32,10 @@ KNOWN = (
         }
         for kind in ("is-json", "contains-json")
     ),
+    *(  # Ajv divides floats
+        {"type": kind, "value": {"type": "number", "multipleOf": 0.01}}
+        for kind in ("is-json", "contains-json")
+    ),
     {"type": "bleu", "value": "a b c d"},  # smoothed in another way
 )
 """Where the two differ on purpose."""
@@ -136,6 +140,25 @@ def test_likeness_by_words(kind, text, score):
     """By the definitions: F1 of the subsequence and the words, shared n-grams of all of both."""
     example = Example(inputs={}, reference=[{"type": kind, "value": "the cat was sat"}])
     assert Assertions().score(example, text).value == pytest.approx(score)
+
+
+@pytest.mark.parametrize("weight", ["much", -1, [1]])
+def test_a_weight_is_a_number_of_at_least_zero(weight):
+    """Else the assertion that has it is named."""
+    reference = [{"type": "contains", "value": "x", "weight": weight}]
+    with pytest.raises(MetricError, match="weight is a number"):
+        Assertions().score(Example(inputs={}, reference=reference), "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("19.99", 1), ("0.29", 1), ("19.999", 0), ("4", 1), ("1e-3", 0), ("1e300", 1)],
+)
+def test_multiples_are_those_of_decimal_arithmetic(text, fits):
+    """Prices in cents are multiples of a cent."""
+    schema = {"type": "number", "multipleOf": 0.01}
+    example = Example(inputs={}, reference=[{"type": "is-json", "value": schema}])
+    assert Assertions().score(example, text).value == fits
 
 
 def test_a_pass_mark_makes_a_score_yes_or_no():

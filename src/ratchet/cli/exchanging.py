@@ -141,11 +141,11 @@ def store_suite(read: "Callable[[], Suite]", task: str, *, source: str, json: bo
         if (workspace.root / name).exists():
             raise UsageError(f"{name} is there already; remove it, or choose another --task")
     with workspace.held():
-        for name, text in suite.files.items():
-            write_text(workspace.root / name, text)
         added = add_examples(
             workspace.database, suite.task, lambda: suite.examples, source=source, afresh=True
         )
+        for name, text in suite.files.items():
+            write_text(workspace.root / name, text)
         workspace.save_task(suite.task)
         written = [
             write_candidate(path.with_suffix(""), f"{number:02d}-{candidate.note}", candidate)

@@ -177,7 +177,7 @@ def combine_scores(example: Example, checked: Sequence[Checked]) -> Score:
     for assertion, score in checked:
         if assertion.get("metric"):
             named[str(assertion["metric"])].append(score)
-        if score < 1 and float(assertion.get("weight", 1)) > 0:
+        if score < 1 and weight_of(assertion) > 0:
             wrong.append(f"{assertion['type']} {canonical_json(assertion.get('value'))[:_SHOWN]}")
     parts: dict[str, Json] = {name: sum(all_) / len(all_) for name, all_ in named.items()}
     return Score(
@@ -187,11 +187,28 @@ def combine_scores(example: Example, checked: Sequence[Checked]) -> Score:
     )
 
 
+def weight_of(assertion: dict[str, Json]) -> float:
+    """Return how much an assertion counts.
+
+    Raises: MetricError if that is no number of at least 0.
+    """
+    weight = assertion.get("weight", 1)
+    try:
+        number = float(weight)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise MetricError(
+            f"metric 'assertions': weight is a number, at least 0; got {weight!r} in {str(assertion)[:_SHOWN]}"
+        )
+    return number
+
+
 def _weighted(assertions: Sequence[dict[str, Json]], scores: Iterator[float]) -> float:
     """Return the mean by weight; a set counts as one. Where all weights are 0 nothing counts, and the score is 0."""
     total = whole = 0.0
     for assertion in assertions:
-        weight = float(assertion.get("weight", 1))
+        weight = weight_of(assertion)
         is_set = assertion["type"] == SET
         value = _weighted(assertion["assert"], scores) if is_set else next(scores)
         total += weight * value
@@ -237,10 +254,10 @@ def explain_problem(assertion: dict[str, Json]) -> str | None:
     """Return why an assertion can never be tried; None where it can."""
     plain = str(assertion.get("type")).removeprefix("not-")
     try:
-        float(assertion.get("weight", 1))
+        weight_of(assertion)
         if plain not in CHECKS:
             return None
         CHECKS[plain]("x", assertion.get("value"), assertion)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, MetricError) as error:
         return str(error)
     return None

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
+from fractions import Fraction
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -133,7 +134,7 @@ def _built_validator(text: str) -> _Validator:
         if isinstance(part.get("pattern"), str):
             compile_pattern(part["pattern"], unicode=True)
         if not str(part.get("$ref", "#")).startswith("#"):
-            raise ValueError(f"the schema refers to {part['$ref']!r}, which is outside of it")
+            raise ValueError(f"the schema refers to {part['$ref']!r}, which is not in the schema")
     return checker(schema, format_checker=_format_checker())
 
 
@@ -160,6 +161,14 @@ def _check_pattern(
         yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
+def _check_multiple(
+    _validator: object, step: float, value: Json, _schema: Json
+) -> Iterator[ValidationError]:
+    """Refuse what is no multiple in decimal arithmetic: 19.99 is one of 0.01, though division of floats says otherwise."""
+    if _is_number(None, value) and Fraction(repr(value)) % Fraction(repr(step)):
+        yield ValidationError(f"{value!r} is not a multiple of {step!r}")
+
+
 def _is_number(_checker: object, value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -171,7 +180,9 @@ def _is_integer(_checker: object, value: object) -> bool:
 def _asserting(base: _Validator) -> _Validator:
     """Return a validator with JavaScript's patterns and numbers that are finite."""
     types = base.TYPE_CHECKER.redefine("number", _is_number).redefine("integer", _is_integer)
-    return validators.extend(base, {"pattern": _check_pattern}, type_checker=types)  # type: ignore[no-untyped-call]  # jsonschema has no types for it
+    return validators.extend(
+        base, {"pattern": _check_pattern, "multipleOf": _check_multiple}, type_checker=types
+    )  # type: ignore[no-untyped-call]  # jsonschema has no types for it
 
 
 _DRAFT_SEVEN = "http://json-schema.org/draft-07/schema"
