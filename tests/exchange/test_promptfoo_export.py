@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 import ratchet
 from ratchet.answer import Prompt
 from ratchet.core.errors import CandidateError
-from ratchet.exchange import Losses, promptfoo_files, read_suite
+from ratchet.exchange import Endpoint, Losses, promptfoo_files, read_suite
 
 SEEN = Path(__file__).with_name("promptfoo_export.json")
 TASK = ratchet.Task(
@@ -118,6 +119,26 @@ def test_a_metric_is_written_as_the_assertion_that_is_nearest(metric, reference,
 
     assert json.loads(files["tests.json"])[0]["assert"] == [assertion]
     assert bool(losses.items) == (metric == "match" or "grader" in str(reference))
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint", "provider", "base_url"),
+    [
+        ("openai/x", None, "openai:chat:x", None),
+        ("openai/x", Endpoint("https://api.openai.com/v1", "K"), "openai:chat:x", None),
+        ("openai/x", Endpoint("http://my:1/v1"), "openai:chat:x", "http://my:1/v1"),
+        ("groq/a/b", None, "groq:a/b", None),
+        ("mine/x", Endpoint("http://my:1/v1"), "openai:chat:x", "http://my:1/v1"),
+        ("local:nano", None, "openai:chat:local:nano", "http://127.0.0.1:8100/v1"),
+    ],
+)
+def test_a_model_is_a_provider(model, endpoint, provider, base_url):
+    """By promptfoo's name where the address is that of the maker, else by the address."""
+    candidate = CANDIDATE.changed(model=model)
+    files = promptfoo_files(TASK, candidate, examples(["a"]), endpoint=endpoint)
+    (written,) = yaml.safe_load(files["promptfooconfig.yaml"])["providers"]
+    assert written["id"] == provider
+    assert written["config"].get("apiBaseUrl") == base_url
 
 
 def test_what_depends_on_the_input_otherwise_is_refused():

@@ -50,7 +50,14 @@ def export(
     import shutil
 
     from ratchet.cli import show
-    from ratchet.exchange import Losses, dspy_program, promptfoo_files, unsaid, written_prompt
+    from ratchet.exchange import (
+        Endpoint,
+        Losses,
+        dspy_program,
+        promptfoo_files,
+        unsaid,
+        written_prompt,
+    )
     from ratchet.store import candidate_text, find_workspace, write_text
     from ratchet.workbench import Workbench
 
@@ -61,7 +68,9 @@ def export(
         files = dspy_program(bench.task, chosen, example)
     elif to == "promptfoo":
         losses = Losses()
-        files = promptfoo_files(bench.task, chosen, bench.split("dev"), losses)
+        found = find_workspace(Path()).settings.endpoints.get(chosen.model.partition("/")[0])
+        endpoint = Endpoint(found.base_url, found.key_env) if found else None
+        files = promptfoo_files(bench.task, chosen, bench.split("dev"), losses, endpoint=endpoint)
         show_losses(losses)
     elif to == "files":
         request = bench.request(chosen, example)

@@ -8,12 +8,17 @@ import yaml
 from ratchet.core import Candidate, Example, Json, Task
 from ratchet.core.errors import CandidateError
 from ratchet.exchange.losses import Losses
+from ratchet.exchange.promptfoo.providers import Endpoint, known_base_url
 from ratchet.exchange.prompts import field_messages
 
 __all__ = ["promptfoo_files"]
 
 _COMPARED = {"exact": "equals", "match": "icontains", "label": "icontains"}
 """Metrics with an assertion that says about the same."""
+_CALLS = {"openai": "chat:", "anthropic": "messages:", "ollama": "chat:", "localai": "chat:"}
+"""What stands between a platform and a model."""
+_GATEWAY = "http://127.0.0.1:8100/v1"
+"""Where `ratchet serve` listens."""
 _OURS_ALONE = ("python", "grader", "rouge-l", "fuzzy-match")
 _OPEN, _CLOSE, _START = "\ue000", "\ue001", "\ue002"
 """Stand for braces in a value, and before one that would be read as a file: promptfoo fills in fields of values again and again."""
@@ -21,7 +26,12 @@ _MARKS = ("{{", "{%", "{#")
 
 
 def promptfoo_files(
-    task: Task, candidate: Candidate, examples: Sequence[Example], losses: Losses | None = None
+    task: Task,
+    candidate: Candidate,
+    examples: Sequence[Example],
+    losses: Losses | None = None,
+    *,
+    endpoint: Endpoint | None = None,
 ) -> dict[str, str]:
     """Return the files of a configuration: prompts, provider and, in a file of their own, tests.
 
@@ -30,6 +40,7 @@ def promptfoo_files(
         candidate: What is sent.
         examples: The tests, in this order.
         losses: Takes what promptfoo has no equal for.
+        endpoint: Where the candidate's model is asked, as `ratchet.toml` has it.
     Raises: CandidateError if what is sent depends on the input in another way than by its text, or shows tool calls.
     """
     noted = losses if losses is not None else Losses()
@@ -46,7 +57,7 @@ def promptfoo_files(
     config: dict[str, Json] = {
         "description": task.instructions,
         "prompts": ["file://prompt.json"],
-        "providers": [_provider(candidate, rest)],
+        "providers": [_provider(candidate, rest, endpoint)],
         "tests": "file://tests.json",
     }
     tests = [_test(task, example, noted) for example in examples]
@@ -77,21 +88,26 @@ def _encode(text: str) -> str:
     return f"{text}\n" if text.endswith("\n") else text
 
 
-def _provider(candidate: Candidate, rest: dict[str, Json]) -> dict[str, Json]:
-    """Return the provider with its settings; a local model is asked through Ratchet's own gateway."""
-    endpoint, _, model = candidate.model.partition("/")
-    config: dict[str, Json] = {
-        name: rest[name] for name in ("temperature", "top_p", "max_tokens") if name in rest
-    }
-    for name in ("tools", "response_format"):
-        if name in rest:
-            config[name] = rest[name]
-    if candidate.model.startswith("local:"):
-        config["apiBaseUrl"] = "http://127.0.0.1:8000/v1"
-        return {"id": f"openai:chat:{candidate.model}", "config": config}
-    if endpoint in ("openai", "anthropic", "openrouter", "ollama", "mistral", "groq"):
-        kind = {"openai": "chat:", "anthropic": "messages:", "ollama": "chat:"}.get(endpoint, "")
-        return {"id": f"{endpoint}:{kind}{model}", "config": config}
+def _provider(
+    candidate: Candidate, rest: dict[str, Json], endpoint: Endpoint | None
+) -> dict[str, Json]:
+    """Return the provider with its settings: by promptfoo's own name, or by the address of the endpoint."""
+    names = ("temperature", "top_p", "max_tokens", "tools", "response_format")
+    config: dict[str, Json] = {name: rest[name] for name in names if name in rest}
+    if candidate.model.startswith("local:"):  # asked through Ratchet's own gateway
+        return {
+            "id": f"openai:chat:{candidate.model}",
+            "config": {**config, "apiBaseUrl": _GATEWAY},
+        }
+    platform, _, model = candidate.model.partition("/")
+    own = known_base_url(platform)
+    if own is not None and (endpoint is None or endpoint.base_url == own):
+        kind = _CALLS.get(platform, "")
+        return {"id": f"{platform}:{kind}{model}", "config": config}
+    if endpoint is not None:
+        config["apiBaseUrl"] = endpoint.base_url
+        if endpoint.key_env:
+            config["apiKeyEnvar"] = endpoint.key_env
     return {"id": f"openai:chat:{model}", "config": config}
 
 

@@ -14,7 +14,7 @@ from ratchet.core.errors import DataError
 from ratchet.exchange.losses import Losses
 from ratchet.exchange.promptfoo.files import find_files, load_structure
 
-__all__ = ["Endpoint", "Provider", "read_provider", "read_providers"]
+__all__ = ["Endpoint", "Provider", "known_base_url", "read_provider", "read_providers"]
 
 _TABLE = Path(__file__).with_name("providers.toml")
 _CALLS = ("chat", "completion", "completions", "messages", "responses", "embedding", "embeddings")
@@ -110,6 +110,12 @@ def read_provider(given: Json, losses: Losses) -> Provider | None:
         endpoint=endpoint,
         decoding=_decoding(config, name, losses),
     )
+
+
+def known_base_url(platform: str) -> str | None:
+    """Return the address of a platform that promptfoo knows by name; None where it has none, or one that settings make."""
+    base_url = _platforms().get(platform, {}).get("base_url")
+    return None if base_url is None or "{" in base_url else base_url
 
 
 @cache

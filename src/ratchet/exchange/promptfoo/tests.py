@@ -12,6 +12,7 @@ from ratchet.exchange.losses import Losses
 from ratchet.exchange.promptfoo.cells import csv_tests
 from ratchet.exchange.promptfoo.files import CODE, find_files, json_lines, load_structure, read_text
 from ratchet.exchange.promptfoo.nunjucks import fill_fields, plain_value
+from ratchet.metrics.ecmascript import text_of_value
 
 __all__ = ["SuiteTest", "object_of", "read_tests"]
 
@@ -244,7 +245,7 @@ def _spread(
             continue
         yield SuiteTest(
             where=place,
-            description=str(merged["description"]),
+            description=text_of_value(merged["description"]),
             values=_filled(values, place, losses),
             assertions=merged["assert"],
             prefix=str(options.get("prefix") or ""),
