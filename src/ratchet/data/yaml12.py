@@ -42,6 +42,17 @@ class _CoreLoader(yaml.SafeLoader):
             raise yaml.YAMLError("an alias")
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping by texts: as Python's keys, 1 and true would be one."""
+        self.flatten_mapping(node)
+        mapping = {}
+        for key_node, value_node in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, dict | list):
+                raise yaml.YAMLError(f"a key is a list or an object: {str(key)[:60]}")
+            mapping[_key_text(key)] = self.construct_object(value_node, deep=deep)
+        return mapping
+
     def construct_core_int(self, node: yaml.ScalarNode) -> int:
         """Return a whole number; a leading zero is no octal mark."""
         text = str(self.construct_scalar(node))
@@ -77,28 +88,27 @@ def parse_yaml(text: str, *, aliases: bool = True) -> Json:
     """
     try:
         value: Any = yaml.load(text, Loader=_CoreLoader if aliases else _PlainLoader)  # noqa: S506 - derived from the safe loader
-        return _with_text_keys(value, count())
+        return _copied(value, count())
     except yaml.YAMLError as error:
-        raise ValueError(f"not valid YAML: {error}") from error
+        raise ValueError(str(error)) from error
     except RecursionError as error:
-        raise ValueError("not valid YAML: it nests too deeply") from error
+        raise ValueError("it nests too deeply") from error
 
 
-def _with_text_keys(value: Json, seen: "count[int]") -> Json:
-    """Return a value whose keys are texts, as JSON has them."""
+def _copied(value: Json, seen: "count[int]") -> Json:
+    """Return a value of JSON's types, aliases written out."""
     if next(seen) > _MAX_NODES:
         raise ValueError(f"the document has more than {_MAX_NODES:,} values")
     if isinstance(value, dict):
-        return {
-            key if isinstance(key, str) else _key_text(key): _with_text_keys(part, seen)
-            for key, part in value.items()
-        }
+        return {key: _copied(part, seen) for key, part in value.items()}
     if isinstance(value, list):
-        return [_with_text_keys(part, seen) for part in value]
+        return [_copied(part, seen) for part in value]
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _key_text(key: object) -> str:
+    if isinstance(key, str):
+        return key
     if isinstance(key, bool) or key is None:
         return {True: "true", False: "false", None: "null"}[key]
     return str(key)

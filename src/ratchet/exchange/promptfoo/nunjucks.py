@@ -9,11 +9,18 @@ from ratchet.core import Json
 from ratchet.core.errors import DataError
 from ratchet.metrics.ecmascript import text_of_value, value_as_json
 
-__all__ = ["field_names", "fill_fields", "has_more_than_fields", "our_template", "plain_value"]
+__all__ = [
+    "field_names",
+    "fill_fields",
+    "has_more_than_fields",
+    "look_up",
+    "our_template",
+    "plain_value",
+]
 
 _FIELD = re.compile(r"\{\{-?\s*([^{}]*?)\s*-?\}\}")
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)
-_PATH = re.compile(r"[A-Za-z_$][\w$]*(?:\.\w+)*")
+_PATH = re.compile(r"[A-Za-z_$][\w$]*(?:\.[\w$]+|\[\d+\])*")
 
 
 def our_template(text: str, names: Mapping[str, str]) -> str:
@@ -21,7 +28,7 @@ def our_template(text: str, names: Mapping[str, str]) -> str:
 
     Args:
         text: The template.
-        names: Our names of variables that cannot keep theirs.
+        names: Our fields, by what `field_names` returns.
     Raises: DataError if it has more than fields.
     """
     text = _COMMENT.sub("", text)
@@ -34,16 +41,25 @@ def our_template(text: str, names: Mapping[str, str]) -> str:
     if "{{" in _FIELD.sub("", text):
         raise DataError("it has {{ that no }} closes")
 
-    def rewrite(match: re.Match[str]) -> str:
-        root, dot, rest = match[1].partition(".")
-        return f"{{{{{names.get(root, root)}{dot}{rest}}}}}"
-
-    return _FIELD.sub(rewrite, text)
+    return _FIELD.sub(lambda match: f"{{{{{names.get(match[1], match[1])}}}}}", text)
 
 
 def field_names(text: str) -> list[str]:
-    """Return the variables that a template's fields name, the first part of `a.b`."""
-    return [name.partition(".")[0] for name in _FIELD.findall(text) if _PATH.fullmatch(name)]
+    """Return the ways to values that a template's fields name, as `a`, `a.b` or `a[0]`."""
+    return [path for path in _FIELD.findall(text) if _PATH.fullmatch(path)]
+
+
+def look_up(values: Mapping[str, Json], path: str) -> Json:
+    """Return the value at `a`, `a.b` or `a[0]`; None where there is none."""
+    value: Json = values
+    for part in re.findall(r"[\w$]+", path):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
 
 
 def has_more_than_fields(text: str) -> bool:
@@ -63,17 +79,12 @@ def fill_fields(text: str, values: Mapping[str, Json], *, unknown: str | None = 
     def fill(match: re.Match[str]) -> str:
         if not _PATH.fullmatch(match[1]):
             return match[0]
-        value: Json = values
-        for part in match[1].split("."):
-            if isinstance(value, Mapping) and part in value:
-                value = value[part]
-            elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-                value = value[int(part)]
-            else:
-                return match[0] if unknown is None else unknown
+        value = look_up(values, match[1])
+        if value is None and unknown is None:
+            return match[0]
         if isinstance(value, dict) or (isinstance(value, list) and _holds_object(value)):
             return json.dumps(value, ensure_ascii=False)
-        return "" if value is None else text_of_value(value)
+        return unknown or "" if value is None else text_of_value(value)
 
     return _FIELD.sub(fill, text)
 

@@ -4,6 +4,7 @@ What has no equal here is named with its place and left out: assertions in JavaS
 more of Nunjucks than fields. Rubrics ask a judge, `similar` an embedding, and Python is written as functions beside the task.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,13 @@ from ratchet.core.errors import DataError
 from ratchet.exchange.losses import Losses
 from ratchet.exchange.promptfoo.assertions import AssertionReader
 from ratchet.exchange.promptfoo.files import CODE, load_structure, resolve_references
-from ratchet.exchange.promptfoo.nunjucks import field_names, fill_fields, our_template
+from ratchet.exchange.promptfoo.nunjucks import (
+    field_names,
+    fill_fields,
+    look_up,
+    our_template,
+    plain_value,
+)
 from ratchet.exchange.promptfoo.prompts import SuitePrompt, read_prompts
 from ratchet.exchange.promptfoo.providers import Endpoint, Provider, read_provider, read_providers
 from ratchet.exchange.promptfoo.tests import SuiteTest, read_tests
@@ -160,7 +167,7 @@ class _SuiteReader:
         examples = [
             Example(
                 inputs={
-                    **{ours: test.values.get(theirs, "") for theirs, ours in names.items()},
+                    **{ours: self._input(test, theirs) for theirs, ours in names.items()},
                     **{
                         ours: fill_fields(getattr(test, which), test.values)
                         for which, ours in affixes.items()
@@ -195,6 +202,18 @@ class _SuiteReader:
             files=self._assertions.files,
             needs_judge=self._assertions.asks_judge and judge is None,
         )
+
+    def _input(self, test: SuiteTest, path: str) -> Json:
+        """Return what a test gives a field of a prompt; nothing where it gives nothing."""
+        value = look_up(test.values, path)
+        if not isinstance(value, str):
+            value = plain_value(value)
+        if isinstance(value, dict | list):
+            self._losses.add(
+                f"an object as the value of {path!r} (here its JSON is sent; promptfoo writes [object Object] of it)",
+                test.where,
+            )
+        return "" if value is None else value
 
     def _instructions(self, description: Json) -> str:
         text = str(description or "Answer the message.")
@@ -270,7 +289,7 @@ def _input_names(prompts: list[SuitePrompt], tests: list[SuiteTest]) -> dict[str
     ]
     names: dict[str, str] = {}
     for name in dict.fromkeys(used or ["input"]):
-        ours = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
+        ours = re.sub(r"\W+", "_", name).rstrip("_") or "_"
         if not (ours[:1].isalpha() or ours.startswith("_")) or not ours.isidentifier():
             ours = f"_{ours}"
         while ours in _RESERVED or ours in names.values():

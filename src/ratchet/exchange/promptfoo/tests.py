@@ -11,13 +11,14 @@ from ratchet.core.errors import DataError
 from ratchet.exchange.losses import Losses
 from ratchet.exchange.promptfoo.cells import csv_tests
 from ratchet.exchange.promptfoo.files import CODE, find_files, json_lines, load_structure, read_text
-from ratchet.exchange.promptfoo.nunjucks import fill_fields, plain_value
+from ratchet.exchange.promptfoo.nunjucks import fill_fields, has_more_than_fields, plain_value
 from ratchet.metrics.ecmascript import text_of_value
 
 __all__ = ["SuiteTest", "object_of", "read_tests"]
 
 _MAX_TESTS = 100_000
 """Tests that lists of values may be spread into."""
+_MAX_FILLS = 5
 _OPTIONS = ("prefix", "suffix", "disableVarExpansion", "disableDefaultAsserts", "provider")
 _PARTS = ("vars", "assert", "description", "options", "threshold")
 _REMOTE = ("http://", "https://", "huggingface://", "az://")
@@ -276,13 +277,13 @@ def _filled(values: dict[str, Json], where: str, losses: Losses) -> dict[str, Js
     written: dict[str, Json] = {}
     for name, value in values.items():
         plain = plain_value(value)
-        if isinstance(plain, str) and "{{" in plain:
-            plain = fill_fields(plain, values, unknown=None)
-        if isinstance(plain, dict | list):
-            losses.add(
-                "an object as a value (here its JSON is sent; promptfoo writes [object Object] of it)",
-                where,
-            )
+        if isinstance(plain, str) and has_more_than_fields(plain):
+            losses.add("more of Nunjucks than fields in a value", where)
+        for _ in range(_MAX_FILLS):  # a value may hold one that holds another
+            filled = fill_fields(plain, values, unknown=None) if isinstance(plain, str) else plain
+            if filled == plain:
+                break
+            plain = filled
         written[name] = plain
     return written
 
