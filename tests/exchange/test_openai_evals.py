@@ -296,8 +296,10 @@ def test_odd_forms_are_lost_by_name_alone(write):
     picture = run_object(
         [{"role": "user", "content": [{"type": "input_image", "image_url": "u"}]}], name="p"
     )
-    suite = read_evals([write("x.jsonl", eval_object(odd), broken, picture)], "t")
+    unclosed = run_object([{"role": "user", "content": "{{item.ticket"}], name="u")
+    suite = read_evals([write("x.jsonl", eval_object(odd), broken, picture, unclosed)], "t")
     assert len(suite.examples) == 4
     assert not suite.candidates
     assert any("has no equal" in what for what in suite.left_out)
+    assert any("that no }} closes" in what for what in suite.left_out)
     assert any("'input_image'" in what for what in suite.left_out)

@@ -318,6 +318,8 @@ def _check_chat(chat: list[dict[str, str]]) -> None:
             "turns before the last must be the user's and the assistant's in turn, without fields"
         )
     for message in chat:
+        if "{{" in re.sub(r"\{\{.*?\}\}", "", message["content"]):
+            raise DataError("it has {{ that no }} closes")
         for field in re.findall(r"\{\{(.*?)\}\}", message["content"]):
             if not re.fullmatch(r"\s*item\.\w+(\.\w+)*\s*", field):
                 raise DataError(f"{{{{{field}}}}} is no field of the item")
