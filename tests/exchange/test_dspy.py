@@ -122,3 +122,82 @@ def test_what_a_program_cannot_be_is_told(tmp_path):
         dspy_program(TASK, nearest, EXAMPLE)
     with pytest.raises(CandidateError, match="inputs in its system text"):
         dspy_program(TASK, START.changed(system="{{message}}"), EXAMPLE)
+
+
+TYPED = "text, names: list[str] -> reasoning, label: Literal['a', 'b']"
+TYPED_TASK = TASK.model_copy(
+    update={"inputs": (ratchet.InputField(name="text"), ratchet.InputField(name="names"))}
+)
+
+
+def typed_program(tmp_path):
+    """Save a program whose fields are typed, with a demonstration that is a list."""
+    program = dspy.Predict(dspy.Signature(TYPED, "Do it."))
+    program.demos = [dspy.Example(text="x", names=["Ann", "Bob"], reasoning="r", label="a")]
+    program.save(str(tmp_path / "typed.json"))
+    return tmp_path / "typed.json", program
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_typed_program_sends_what_it_sent(tmp_path, monkeypatch, from_file):
+    """With the signature, as a text or as a class, message by message: lists and notes of types too."""
+    path, program = typed_program(tmp_path)
+    signature = TYPED
+    if from_file:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "own.py").write_text(f'import dspy\nSig = dspy.Signature("{TYPED}")\n')
+        signature = "own.py:Sig"
+
+    found = program_candidate(
+        read_program(path, TYPED_TASK, signature=signature), TYPED_TASK, START, note="typed"
+    )
+
+    example = ratchet.Example(inputs={"text": "T", "names": ["Cy"]}, reference="a")
+    theirs = dspy.ChatAdapter().format(program.signature, program.demos, example.inputs)
+    ours = Prompt(TYPED_TASK, found).request(example).messages
+    assert [(m["role"], m["content"].strip()) for m in ours] == [
+        (m["role"], m["content"].strip()) for m in theirs
+    ]
+    assert "must exactly match" in ours[0]["content"]
+
+
+def test_a_demonstration_that_is_no_text_wants_the_types(tmp_path):
+    """As DSPy saves none, and writes values by their types; the field is named."""
+    path, _ = typed_program(tmp_path)
+    with pytest.raises(CandidateError, match=r"the field 'names' is no text.*--signature"):
+        read_program(path, TYPED_TASK)
+
+
+def test_an_input_that_the_task_lacks_is_refused(tmp_path):
+    """An agent's trajectory, and one that DSPy's own words or the signature name: never taken for an output."""
+
+    def tool(a: str) -> str:
+        return a
+
+    question = TASK.model_copy(update={"inputs": (ratchet.InputField(name="question"),)})
+    dspy.ReAct("question -> answer", tools=[tool]).save(str(tmp_path / "react.json"))
+    for predictor in ("react", "extract.predict"):
+        with pytest.raises(CandidateError, match="the program's input 'trajectory' is none"):
+            read_program(tmp_path / "react.json", question, predictor=predictor)
+    dspy.Predict("message, tone -> label").save(str(tmp_path / "two.json"))
+    with pytest.raises(CandidateError, match="the program's input 'tone' is none"):
+        read_program(tmp_path / "two.json", TASK)
+    dspy.Predict(dspy.Signature("message, tone -> label", "Do it.")).save(str(tmp_path / "o.json"))
+    with pytest.raises(CandidateError, match="the program's input 'tone' is none"):
+        read_program(tmp_path / "o.json", TASK, signature="message, tone -> label")
+
+
+@pytest.mark.parametrize(
+    ("signature", "error", "message"),
+    [
+        ("message -> other", CandidateError, "the signature has the field 'other'"),
+        ("message -> label", CandidateError, "the program has the field 'reasoning'"),
+        ("message", UsageError, "--signature is as"),
+        ("gone.py:Sig", ratchet.core.errors.TaskError, "--signature is file.py:function"),
+    ],
+)
+def test_a_signature_that_does_not_fit_is_refused(tmp_path, signature, error, message):
+    """With the field that differs."""
+    path, _ = saved(tmp_path)
+    with pytest.raises(error, match=message):
+        read_program(path, TASK, signature=signature)

@@ -44,7 +44,7 @@ def score(answer, *assertions):
         ("regex", r"^\d+$", "12", "12a"),
         ("is-json", None, "[1]", "so: [1]"),
         ("is-json", JSON_SCHEMA, '{"a": 1}', '{"b": 1}'),
-        ("contains-json", JSON_SCHEMA, 'so: {"a": 1}.', "so: {a}."),
+        ("contains-json", JSON_SCHEMA, 'so: {"a": 1}.', "so: {b}."),
         ("levenshtein", "kitten", "sitting", "something else"),
         ("word-count", 2, "two words", "one"),
         ("word-count", {"min": 2, "max": 3}, "two words", "one"),

@@ -1,4 +1,6 @@
-"""Commands between Ratchet and other programs: `export` a candidate, `import-promptfoo` a test suite, `import-dspy` a program."""
+"""Commands between Ratchet and other programs: `export` a candidate, `import-promptfoo` and
+`import-evals` a test suite, `import-dspy` a program.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,18 +10,23 @@ import typer
 from ratchet.cli.measuring import Json, only_task, the_example
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ratchet.core import Candidate
-    from ratchet.exchange import Suite
+    from ratchet.data import Added
+    from ratchet.exchange import Endpoint, Losses, Suite
 
 __all__ = ["add_to"]
 
-SHOWN = 20
+SHOWN = 40
+PLACES = 5
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(export)
     app.command("import-promptfoo")(import_promptfoo)
+    app.command("import-evals")(import_evals)
     app.command("import-dspy")(import_dspy)
 
 
@@ -29,9 +36,9 @@ def export(
         str | None, typer.Option(help="The task; needed where the workspace has several.")
     ] = None,
     to: Annotated[
-        Literal["files", "openai", "langchain", "text", "dspy"],
+        Literal["files", "openai", "langchain", "text", "dspy", "promptfoo"],
         typer.Option(
-            help="files: candidate.yaml, the messages for one example, and the adapter. openai, langchain, text: the prompt with its fields. dspy: a program."
+            help="files: candidate.yaml, the messages for one example, and the adapter. openai, langchain, text: the prompt with its fields. dspy: a program. promptfoo: a configuration with the dev examples as tests."
         ),
     ] = "files",
     out: Annotated[
@@ -43,7 +50,14 @@ def export(
     import shutil
 
     from ratchet.cli import show
-    from ratchet.exchange import dspy_program, unsaid, written_prompt
+    from ratchet.exchange import (
+        Endpoint,
+        Losses,
+        dspy_program,
+        promptfoo_files,
+        unsaid,
+        written_prompt,
+    )
     from ratchet.store import candidate_text, find_workspace, write_text
     from ratchet.workbench import Workbench
 
@@ -52,6 +66,12 @@ def export(
     folder, example = out or Path(chosen.id), the_example(bench, None)
     if to == "dspy":
         files = dspy_program(bench.task, chosen, example)
+    elif to == "promptfoo":
+        losses = Losses()
+        found = find_workspace(Path()).settings.endpoints.get(chosen.model.partition("/")[0])
+        endpoint = Endpoint(found.base_url, found.key_env) if found else None
+        files = promptfoo_files(bench.task, chosen, bench.split("dev"), losses, endpoint=endpoint)
+        show_losses(losses)
     elif to == "files":
         request = bench.request(chosen, example)
         sent = {
@@ -83,14 +103,41 @@ def export(
 def import_promptfoo(
     file: Annotated[Path, typer.Argument(help="A promptfooconfig.yaml.")],
     task: Annotated[str, typer.Option(help="The task's name.")],
+    judge: Annotated[
+        str | None,
+        typer.Option(help="The model that reads rubrics; by default the one that the file names."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a task of a promptfoo configuration: its tests become examples, its prompts candidates in tasks/<task>/."""
-    from ratchet.cli import show
+    from ratchet.exchange import read_suite
+
+    store_suite(lambda: read_suite(file, task, judge=judge), task, source=str(file), json=json)
+
+
+def import_evals(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="JSON or JSONL of eval, run and output item objects of OpenAI's."),
+    ],
+    task: Annotated[str, typer.Option(help="The task's name.")],
+    json: Json = False,
+) -> None:
+    """Make a task of an eval of OpenAI's: items of runs become examples, criteria the metric, prompts of runs candidates."""
+    from ratchet.exchange import read_evals
+
+    source = ", ".join(map(str, files))
+    store_suite(lambda: read_evals(files, task), task, source=source, json=json)
+
+
+def store_suite(read: "Callable[[], Suite]", task: str, *, source: str, json: bool) -> None:
+    """Store a suite of another program as a task with examples, candidates and functions, and say what is lost.
+
+    Raises: UsageError if there is such a task, or one of its files.
+    """
     from ratchet.core.errors import UsageError
     from ratchet.data import add_examples
-    from ratchet.exchange import read_suite
-    from ratchet.store import find_workspace
+    from ratchet.store import find_workspace, write_text
 
     workspace = find_workspace(Path())
     path = workspace.task_path(task)
@@ -98,55 +145,107 @@ def import_promptfoo(
         raise UsageError(
             f"there is a task {task!r} already ({path}); choose another name with --task"
         )
-    suite = read_suite(file, task)
+    suite = read()
+    for name in suite.files:
+        if (workspace.root / name).exists():
+            raise UsageError(f"{name} is there already; remove it, or choose another --task")
     with workspace.held():
         added = add_examples(
-            workspace.database, suite.task, lambda: suite.examples, source=str(file), afresh=True
+            workspace.database, suite.task, lambda: suite.examples, source=source, afresh=True
         )
+        for name, text in suite.files.items():
+            write_text(workspace.root / name, text)
         workspace.save_task(suite.task)
         written = [
-            write_candidate(path.with_suffix(""), f"{number:02d}-{one.note}", one)
-            for number, one in enumerate(suite.candidates, start=1)
+            write_candidate(path.with_suffix(""), f"{number:02d}-{candidate.note}", candidate)
+            for number, candidate in enumerate(suite.candidates, start=1)
         ]
+    known = workspace.settings.endpoints
+    missing = {name: one for name, one in suite.endpoints.items() if name not in known}
+    report_suite(suite, path, written, added, missing, json=json)
+
+
+def report_suite(
+    suite: "Suite",
+    path: Path,
+    written: list[Path],
+    added: "Added",
+    missing: "dict[str, Endpoint]",
+    *,
+    json: bool,
+) -> None:
+    """Print what came in, and what did not."""
+    from ratchet.cli import show
+
+    task = suite.task
     if json:
         show.print_json(
             {
-                "task": task,
+                "task": task.name,
                 "file": str(path),
                 "rows": added.dataset.rows,
                 "splits": added.splits,
-                "metric": suite.task.metric.name,
+                "metric": task.metric.name,
                 "candidates": [str(one) for one in written],
+                "functions": sorted(suite.files),
                 "models": suite.models,
+                "endpoints": {
+                    name: {"base_url": one.base_url, "key_env": one.key_env}
+                    for name, one in missing.items()
+                },
+                "needs_judge": suite.needs_judge,
                 "left_out": dict(suite.left_out),
+                "losses": [{"where": x.where, "what": x.what} for x in suite.losses.items],
             }
         )
         return
-    show_suite(suite, written)
+    show.out.print(
+        f"inputs {', '.join(task.input_names)}; metric {task.metric.name}; models {', '.join(suite.models)}"
+    )
+    for one in written:
+        show.out.print(f"  {one}")
+    show_losses(suite.losses)
+    show_needs(suite, missing)
     show.out.print(
         f"dataset version {added.dataset.version}: {added.dataset.rows} examples; "
         + ", ".join(f"{n} {split}" for split, n in added.splits.items())
     )
-    show.out.print(f"written: {path}\nnext: ratchet try prompt {task}")
+    show.out.print(f"written: {path}\nnext: ratchet try prompt {task.name}")
 
 
-def show_suite(suite: "Suite", written: list[Path]) -> None:
+def show_losses(losses: "Losses") -> None:
+    """Print what has no equal here: how often, and where."""
     from rich.text import Text
 
     from ratchet.cli.show import out
 
-    task = suite.task
-    out.print(
-        f"inputs {', '.join(task.input_names)}; metric {task.metric.name}; models {', '.join(suite.models)}"
-    )
-    for path in written:
-        out.print(f"  {path}")
-    if suite.left_out:
-        out.print("[yellow]left out[/], as it has no equal here:")
-        for what, count in list(suite.left_out.most_common())[:SHOWN]:
-            out.print(Text(f"  {count} × {what}"))
-    if any("rubric" in what for what in suite.left_out):
-        out.print(f"for rubrics: ratchet judge {task.name} --rubric TEXT --model MODEL")
+    if not losses.items:
+        return
+    counted = losses.count().most_common()
+    out.print("[yellow]left out[/], as it has no equal here:")
+    for what, count in counted[:SHOWN]:
+        places = losses.places(what)
+        more = f" and {len(places) - PLACES} more" if len(places) > PLACES else ""
+        named = f" ({', '.join(places[:PLACES])}{more})" if places else ""
+        out.print(Text(f"  {count} × {what}{named}"))
+    if len(counted) > SHOWN:
+        out.print(f"  and {len(counted) - SHOWN} other things; --json names them all")
+
+
+def show_needs(suite: "Suite", missing: "dict[str, Endpoint]") -> None:
+    """Print what is still to be done by hand: endpoints, and a judge."""
+    from rich.text import Text
+
+    from ratchet.cli.show import out
+
+    if missing:
+        out.print("endpoints that ratchet.toml lacks; add what you use:")
+        for name, endpoint in missing.items():
+            out.print(Text(endpoint.as_toml(name)))
+    if suite.needs_judge:
+        out.print(
+            f"rubrics wait for a judge: name a model under models.teacher in tasks/{suite.task.name}.yaml, or import with --judge"
+        )
 
 
 def import_dspy(
@@ -160,6 +259,12 @@ def import_dspy(
     name: Annotated[
         str | None, typer.Option(help="The candidate's; by default the file's.")
     ] = None,
+    signature: Annotated[
+        str | None,
+        typer.Option(
+            help="The types of the fields, which DSPy does not save: \"text -> label: Literal['a', 'b']\", or file.py:Class."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write a DSPy program as a candidate in tasks/<task>/ that sends the very messages that the program sends."""
@@ -170,7 +275,7 @@ def import_dspy(
 
     workspace = find_workspace(Path())
     bench = Workbench.open(only_task(workspace.task_names(), task))
-    program = read_program(file, bench.task, predictor=predictor)
+    program = read_program(file, bench.task, predictor=predictor, signature=signature)
     found = program_candidate(program, bench.task, bench.start(), note=name or file.stem)
     bench.prompt(found)
     folder = workspace.task_path(bench.task.name).with_suffix("")
@@ -181,10 +286,11 @@ def import_dspy(
     show.out.print(
         f"written: {path} ({len(found.demonstrations)} demonstrations, fields {', '.join((*program.inputs, *program.outputs))})"
     )
-    show.out.print(
-        "DSPy saves no types: where a field was a Literal, a number or the like, the words that its adapter says of that are not in the file, and not in the candidate",
-        style="dim",
-    )
+    if signature is None:
+        show.out.print(
+            "DSPy saves no types: where a field was a Literal, a number or the like, say so with --signature, else the words that its adapter says of that are not in the candidate",
+            style="dim",
+        )
     show.out.print(f"next: ratchet ab {bench.task.name} --a start --b {path}")
 
 

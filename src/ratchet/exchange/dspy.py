@@ -7,13 +7,14 @@ left as fields, so that the candidate sends what the program sent. The extra `ds
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import Field, ValidationError
 
 from ratchet.answer import Prompt, Template
 from ratchet.core import Candidate, Decoding, Demonstration, Example, Json, Record, Task
 from ratchet.core.errors import CandidateError, DataError, UsageError
+from ratchet.core.functions import load_function
 from ratchet.exchange.prompts import CLOSE, OPEN, PLACE
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 ANSWER = "answer"
+_AGENT_INPUTS = ("trajectory",)
+"""Inputs that DSPy's agents fill in on the way; their words do not name them."""
 REASONED = 1024
 """Tokens of an answer that is reasoned first, at least."""
 
@@ -40,17 +43,22 @@ class Program(Record):
     """Output fields in order; the last one is the answer, those before it are the way to it."""
     demos: tuple[dict[str, Json], ...] = Field(default=())
     """Shown examples: fields to values."""
+    types: dict[str, Any] = Field(default={})
+    """Python types of fields, where they are known; the others are texts."""
 
 
-def read_program(path: Path, task: Task, *, predictor: str | None = None) -> Program:
+def read_program(
+    path: Path, task: Task, *, predictor: str | None = None, signature: str | None = None
+) -> Program:
     """Return a program from the file that DSPy saved it to.
 
     Args:
         path: The JSON file.
         task: Tells which fields are inputs.
         predictor: Which one, of a program that has several.
+        signature: Says the types, which DSPy does not save: `message -> label: Literal['a', 'b']`, or `file.py:Class`.
     Raises: DataError if the file holds no program; UsageError if it holds several predictors and none is named; CandidateError if
-        its fields are not the task's.
+        its fields are not the task's, or its demonstrations show that a field is no text and no signature says of what type it is.
     """
     try:
         body = json.loads(path.read_text("utf-8"))
@@ -74,7 +82,89 @@ def read_program(path: Path, task: Task, *, predictor: str | None = None) -> Pro
     name = predictor or next(iter(found))
     if name not in found:
         raise UsageError(f"{path} has no predictor {name!r}; there are {', '.join(found)}")
-    return program_of(found[name], task, where=str(path))
+    program = program_of(found[name], task, where=str(path))
+    if signature is not None:
+        return _with_types(program, task, load_signature(signature), where=str(path))
+    _refuse_unknown_inputs(program, task, where=str(path))
+    _refuse_typed_demonstrations(program, where=str(path))
+    return program
+
+
+def load_signature(text: str) -> Any:
+    """Return DSPy's signature of a text, or of a class in a file.
+
+    Raises: UsageError if it is none, or DSPy is not there.
+    """
+    dspy = need_dspy()
+    if ".py:" in text:
+        return load_function(text, Path(), setting="--signature")
+    try:
+        return dspy.Signature(text)
+    except Exception as error:  # DSPy parses it as Python, and raises what that raises
+        raise UsageError(
+            f'--signature is as \'message -> label: Literal["a", "b"]\', or file.py:Class; got {text!r} ({error})'
+        ) from error
+
+
+def _with_types(program: Program, task: Task, signature: Any, *, where: str) -> Program:
+    """Return a program whose fields have the roles and the types of a signature.
+
+    Raises: CandidateError if the two have other fields, or an input is none of the task's.
+    """
+    saved = {bare(name): name for name in (*program.inputs, *program.outputs)}
+    described = {**program.inputs, **program.outputs}
+    roles: list[dict[str, str]] = [{}, {}]
+    types: dict[str, Any] = {}
+    for role, fields in zip(roles, (signature.input_fields, signature.output_fields), strict=True):
+        for name, field in fields.items():
+            own = saved.pop(bare(name), None)
+            if own is None:
+                raise CandidateError(
+                    f"{where}: the signature has the field {name!r}, and the program has {', '.join(described)}; give the signature that it was made with"
+                )
+            role[own], types[own] = described[own], field.annotation
+    if saved:
+        raise CandidateError(
+            f"{where}: the program has the field {next(iter(saved.values()))!r}, and the signature does not; give the signature that it was made with"
+        )
+    if unknown := [name for name in roles[0] if name not in task.input_names]:
+        _refuse_input(unknown[0], task, where)
+    inputs, outputs = roles
+    return program.model_copy(update={"inputs": inputs, "outputs": outputs, "types": types})
+
+
+def _refuse_unknown_inputs(program: Program, task: Task, *, where: str) -> None:
+    """Refuse a program with an input that the task lacks, as far as the file shows which fields are inputs.
+
+    DSPy saves fields without their roles, inputs first: the words of its own instructions tell, and ReAct's name for what it did so far.
+
+    Raises: CandidateError.
+    """
+    said = re.search(r"[Gg]iven the fields (.+?), produce the fields", program.instructions)
+    named = {bare(name) for name in re.findall(r"`(\w+)`", said[1])} if said else set()
+    for name in program.outputs:
+        if bare(name) in named or name in _AGENT_INPUTS:
+            _refuse_input(name, task, where)
+
+
+def _refuse_input(name: str, task: Task, where: str) -> NoReturn:
+    raise CandidateError(
+        f"{where}: the program's input {name!r} is none of the inputs of task {task.name!r} ({', '.join(task.input_names)}); a candidate is one call with these, so a program that fills it in on the way cannot be one. Name another predictor, or add the input to the task"
+    )
+
+
+def _refuse_typed_demonstrations(program: Program, *, where: str) -> None:
+    """Refuse demonstrations with values that are no texts: what DSPy writes of them depends on a type that it did not save.
+
+    Raises: CandidateError.
+    """
+    for demo in program.demos:
+        for name, value in demo.items():
+            is_field = name in program.inputs or name in program.outputs
+            if is_field and value is not None and not isinstance(value, str):
+                raise CandidateError(
+                    f'{where}: the field {name!r} is no text, as a demonstration has {value!r}, and DSPy saves no types; say them with --signature "{", ".join(program.inputs)} -> {", ".join(program.outputs)}", each as {name}: {type(value).__name__}'
+                )
 
 
 def predictors(body: Json) -> dict[str, dict[str, Json]]:
@@ -159,7 +249,7 @@ def program_candidate(program: Program, task: Task, start: Candidate, *, note: s
     fields: dict[str, Any] = {}
     for names, make in ((program.inputs, dspy.InputField), (program.outputs, dspy.OutputField)):
         for name, told in names.items():
-            fields[name] = (str, make(desc=told))
+            fields[name] = (program.types.get(name, str), make(desc=told))
     signature = dspy.Signature(fields, program.instructions)
     adapter = dspy.ChatAdapter()
     marks = {name: f"{OPEN}{name}{CLOSE}" for name in program.inputs}

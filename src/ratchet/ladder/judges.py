@@ -8,19 +8,23 @@ from ratchet.core import Candidate, Json, Task
 from ratchet.core.errors import MetricError, did_you_mean
 from ratchet.metrics import (
     RAG_METRICS,
+    Assertions,
     Judged,
+    JudgedAssertions,
     JudgeMetric,
     Metric,
     RagMetric,
     grading_task,
     make_metric,
 )
-from ratchet.metrics.registry import JUDGED
+from ratchet.metrics.registry import ASSERTIONS, JUDGED, max_failed_share
 from ratchet.models import start_temperature
 from ratchet.store import Workspace, find_candidate, load_candidate, load_steps
 
 __all__ = ["judge_metric", "judge_named", "judge_names", "metric_of", "rag_metric"]
 
+ASKING = ("judge", "graders", "embedding")
+"""Options of the metric `assertions` that name models."""
 OPTIONS = ("rubric", "scale", "reference", "task", "judges", "repeats")
 
 
@@ -110,6 +114,34 @@ def rag_metric(task: Task, name: str, options: Mapping[str, Json]) -> RagMetric:
     return RagMetric(name, str(judge), embedding=str(options.get("embedding", "local:minilm")))
 
 
+def _judged_assertions(task: Task, workspace: Workspace | None) -> JudgedAssertions:
+    """Return the metric of a task some of whose assertions ask models; `judge: teacher` is the task's teacher.
+
+    Without a teacher the task can be looked at and exported; nothing is asked before a judge is named.
+
+    Raises: MetricError if an option is unknown.
+    """
+    options = dict(task.metric.options)
+    known = ("functions", "max_failed_share", *ASKING)
+    for option in sorted(options.keys() - set(known)):
+        raise MetricError(
+            f"metric 'assertions' has no option {option!r}; its options are {', '.join(known)}.{did_you_mean(option, known)}"
+        )
+    judge = options.get("judge")
+    if judge == "teacher":
+        judge = task.models.teacher or ""
+    graders = options.get("graders") or {}
+    if not isinstance(graders, dict) or not all(isinstance(one, dict) for one in graders.values()):
+        raise MetricError(f"metric 'assertions': graders are objects by name; got {graders!r}")
+    root = workspace.root if workspace else None
+    plain = Assertions(functions=options.get("functions") or (), root=root)
+    metric = JudgedAssertions(
+        plain, task, judge=judge, graders=graders, embedding=options.get("embedding")
+    )
+    metric.max_failed_share = max_failed_share(task.metric)
+    return metric
+
+
 def champion(grading: Task, start: Candidate, workspace: Workspace | None) -> Candidate:
     kept: Sequence[str] = []
     if workspace is not None:
@@ -123,6 +155,8 @@ def metric_of(task: Task, workspace: Workspace | None) -> Metric | Judged:
     """Return the metric that a task names, with its judges where it has some."""
     if task.metric.name == JUDGED:
         return judge_metric(task, workspace)
+    if task.metric.name == ASSERTIONS and set(ASKING) & task.metric.options.keys():
+        return _judged_assertions(task, workspace)
     if task.metric.name in RAG_METRICS:
         return rag_metric(task, task.metric.name, task.metric.options)
     return make_metric(task.metric, root=workspace.root if workspace else None, form=task.answer)

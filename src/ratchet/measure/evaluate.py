@@ -75,7 +75,8 @@ def plan(
     answers = [
         len(str(written_answer(bench.task, example.reference, 0))) / 4
         if bench.task.is_labelled(example)
-        else (candidate.decoding.max_tokens or USUAL_TOKENS) / 2  # nothing tells how long an answer is
+        else (candidate.decoding.max_tokens or USUAL_TOKENS)
+        / 2  # nothing tells how long an answer is
         for example in sample
     ]
     least, most = candidate.calls  # of those on the way each counts as one of the answer's own

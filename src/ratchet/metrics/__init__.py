@@ -1,9 +1,11 @@
 """How an answer is scored."""
 
+from ratchet.metrics.assertions import Assertions
 from ratchet.metrics.fields import FieldScores
 from ratchet.metrics.function import FunctionMetric
 from ratchet.metrics.judge import JudgeMetric, grading_task, pairing_task
 from ratchet.metrics.judged import Judged
+from ratchet.metrics.judged_assertions import JudgedAssertions
 from ratchet.metrics.match import ExactMatch, LabelMatch, NormalisedMatch
 from ratchet.metrics.metric import Aggregate, Metric, metric_id
 from ratchet.metrics.numbers import NumberError
@@ -15,11 +17,13 @@ __all__ = [
     "METRICS",
     "RAG_METRICS",
     "Aggregate",
+    "Assertions",
     "ExactMatch",
     "FieldScores",
     "FunctionMetric",
     "JudgeMetric",
     "Judged",
+    "JudgedAssertions",
     "LabelMatch",
     "Metric",
     "NormalisedMatch",

@@ -1,215 +1,263 @@
-"""Assertions about an answer: the share, by weight, that holds. A reference is a list of them, as promptfoo writes its tests.
+"""Assertions about an answer: the mean of what they say, by weight. A reference is a list of them, as promptfoo writes its tests.
 
     {type: contains, value: Paris}   {type: not-regex, value: "sorry"}   {type: is-json, value: {…a schema…}, weight: 2}
+    {type: assert-set, assert: [{type: contains, value: a}, {type: contains, value: b}]}
 
 Types: equals, contains, icontains, contains-all, contains-any, icontains-all, icontains-any, starts-with, regex, is-json,
 contains-json, levenshtein (at most `threshold` edits), word-count (a number, or `min` and `max`); each also with `not-` before it.
+rouge-n, rouge-l, gleu, bleu and fuzzy-match are scores in [0, 1]; with `pass_at` they are 1 from there on, else 0. `python` calls
+a function of a file that the task names in `metric.options.functions`. `llm-rubric`, `grader` and `similar` ask models: see
+`judged_assertions`. `metric` names a part of the score, and `input` is what is looked at in place of the answer, `{{answer}}` in it.
+
+Regular expressions are JavaScript's, schemas draft 7 with formats: a suite means here what it means there.
 """
 
-import csv
 import json
-import re
-from collections.abc import Callable
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from jsonschema import Draft202012Validator
-
-from ratchet.answer.json_values import (
-    MAX_DEPTH,
-    depth,
-    json_candidates,
-    parse_json,
-    schema_validator,
-)
 from ratchet.core import Example, FailureKind, Json, Score
 from ratchet.core.errors import MetricError, did_you_mean
-from ratchet.core.numerals import parse_number
+from ratchet.core.functions import hash_sources, load_function
 from ratchet.core.records import canonical_json
-from ratchet.core.schemas import schema_problem, standard_types
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
+from ratchet.metrics.text_checks import CHECKS
 
-__all__ = ["KINDS", "Assertions"]
+__all__ = ["KINDS", "MODEL_KINDS", "Assertions", "explain_problem", "flat_assertions"]
 
-EDITS = 5
-"""Edits that `levenshtein` allows where no threshold is given."""
-LONGEST = 2000
-"""Characters of a text that edits are counted in."""
+KINDS = (*CHECKS, "python")
+MODEL_KINDS = ("llm-rubric", "grader", "similar")
+"""Those that ask models."""
+SET = "assert-set"
+_SHOWN = 120
+Checked = tuple[dict[str, Json], float]
+"""An assertion, and its score."""
 
 
 class Assertions:
-    """The share of an example's assertions that hold."""
+    """The weighted mean of an example's assertions.
+
+    Args:
+        functions: Files, from the workspace's folder, whose functions an assertion of type `python` may call.
+        root: The workspace's folder.
+    Raises: MetricError if a file is missing.
+    """
 
     aggregates: tuple[Aggregate, ...] = ()
     references_are_answers = False
 
-    def __init__(self) -> None:
-        self.id = metric_id("assertions", 2, {})
+    def __init__(self, *, functions: Sequence[str] = (), root: Path | None = None) -> None:
+        self._root = root or Path.cwd()
+        self._files = (functions,) if isinstance(functions, str) else tuple(functions)
+        self._loaded: dict[str, Callable[..., Any]] = {}
+        self.id = metric_id("assertions", 2, self.identity())
+
+    def identity(self) -> dict[str, Json]:
+        """Return what a change of the functions changes; nothing where there are none."""
+        digests: dict[str, Json] = {}
+        for name in self._files:
+            path = self._root / name
+            try:
+                path.read_bytes()
+                digests[name] = hash_sources(path, self._root)
+            except OSError as error:
+                raise MetricError(
+                    f"metric 'assertions': metric.options.functions names {name!r}, and {path} cannot be read: {error}"
+                ) from error
+        return {"functions": digests} if digests else {}
 
     def score(self, example: Example, answer: Json) -> Score:
         """Try each assertion.
 
-        Raises: MetricError if the reference holds none, or one of an unknown type.
+        Raises: MetricError if the reference holds none, one of an unknown type, or one that asks a model.
         """
         text = answer if isinstance(answer, str) else canonical_json(answer)
-        held, whole, wrong = 0.0, 0.0, []
-        for one in assertions_of(example):
-            weight = weight_of(one, example)
-            whole += weight
-            if holds(one, text, example):
-                held += weight
-            else:
-                wrong.append(f"{one['type']} {canonical_json(one.get('value'))[:120]}")
-        value = held / whole if whole else 1.0
-        return Score(
-            value=value, feedback=f"Does not hold: {'; '.join(wrong)}." if wrong else "All hold."
-        )
+        checked = [
+            (assertion, self.check(assertion, text, example))
+            for assertion in flat_assertions(example)
+        ]
+        return combine_scores(example, checked)
 
     def failed(self, _example: Example, failure: FailureKind) -> Score:
         """Score 0."""
         return Score(value=0.0, feedback=failure_sentence(failure))
 
+    def check(self, assertion: dict[str, Json], text: str, example: Example) -> float:
+        """Return the score of one assertion, in [0, 1].
 
-def assertions_of(example: Example) -> list[dict[str, Json]]:
-    found = example.reference
-    if isinstance(found, str):  # as a column of a file holds it
+        Raises: MetricError if it cannot be tried.
+        """
+        kind = str(assertion["type"])
+        plain = kind.removeprefix("not-")
+        where = f"metric 'assertions', example {example.id} ({example.source})"
+        if plain in MODEL_KINDS:
+            raise MetricError(
+                f"{where}: {kind} asks a model; name one in metric.options.judge of the task"
+                if plain != "similar"
+                else f"{where}: similar compares embeddings; name them in metric.options.embedding, as local:minilm"
+            )
+        if plain not in KINDS:
+            raise MetricError(
+                f"{where}: there is no type {kind!r}; there are {', '.join((*KINDS, *MODEL_KINDS))}, also with not- before them.{did_you_mean(plain, KINDS)}"
+            )
+        if "input" in assertion:
+            text = str(assertion["input"]).replace("{{answer}}", text)
         try:
-            found = json.loads(found)
-        except ValueError:
-            found = None
-    if not isinstance(found, list) or not all(
-        isinstance(one, dict) and "type" in one for one in found
-    ):
-        raise MetricError(
-            f"metric 'assertions': the reference of example {example.id} ({example.source}) is a list as [{{type: contains, value: …}}]; got {str(example.reference)[:100]!r}"
+            if plain == "python":
+                value = self._call(assertion, text, example)
+            else:
+                value = float(CHECKS[plain](text, assertion.get("value"), assertion))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise MetricError(f"{where}: {kind} cannot be read: {error}") from error
+        return graded(assertion, value)
+
+    def _call(self, assertion: dict[str, Json], text: str, example: Example) -> float:
+        """Return what a function of the user says of an answer."""
+        place = str(assertion.get("value"))
+        if place.partition(":")[0] not in self._files:
+            raise MetricError(
+                f"metric 'assertions', example {example.id} ({example.source}): {place!r} is in none of the files of metric.options.functions ({', '.join(self._files) or 'none are named'})"
+            )
+        if place not in self._loaded:
+            self._loaded[place] = load_function(
+                place, self._root, setting="an assertion of type python", error=MetricError
+            )
+        function = self._loaded[place]
+        try:
+            if "item" in assertion:  # as a grader of OpenAI's is called
+                outcome = function({"output_text": text}, assertion["item"])
+            else:
+                outcome = function(text, {"vars": dict(example.inputs)})
+        except Exception as error:
+            raise MetricError(
+                f"the function {place!r} failed on example {example.id} ({example.source}): {error!r}"
+            ) from error
+        return outcome_score(outcome, place)
+
+
+def outcome_score(outcome: object, place: str) -> float:
+    """Return what a function returned as a score: a bool, a number, or an object with pass and score.
+
+    Raises: ValueError if it is none of these.
+    """
+    if isinstance(outcome, dict):
+        outcome = outcome.get("score", outcome.get("pass", outcome.get("pass_")))
+    if isinstance(outcome, str):
+        outcome = float(outcome)
+    if outcome is None or not hasattr(outcome, "__float__"):
+        raise ValueError(
+            f"{place!r} returned {outcome!r}, and not a bool, a number or an object with score"
         )
-    return found
+    return float(outcome)
 
 
-def weight_of(one: dict[str, Json], example: Example) -> float:
+def graded(assertion: dict[str, Json], value: float) -> float:
+    """Return a score in [0, 1], 1 or 0 where the assertion says from where on it passes, turned around by `not-`.
+
+    Raises: ValueError if the value is not a number.
+    """
+    if math.isnan(value):
+        raise ValueError("the score is not a number")
+    limit = assertion.get("pass_at")
+    if limit is not None:
+        value = float(value >= float(limit))
+    value = min(1.0, max(0.0, value))
+    return 1 - value if str(assertion["type"]).startswith("not-") else value
+
+
+def combine_scores(example: Example, checked: Sequence[Checked]) -> Score:
+    """Return the weighted mean of the scores, with the named parts and what does not hold."""
+    scores = iter([value for _, value in checked])
+    value = _weighted(assertions_of(example), scores)
+    named: dict[str, list[float]] = defaultdict(list)
+    wrong = []
+    for assertion, score in checked:
+        if assertion.get("metric"):
+            named[str(assertion["metric"])].append(score)
+        if score < 1 and weight_of(assertion) > 0:
+            wrong.append(f"{assertion['type']} {canonical_json(assertion.get('value'))[:_SHOWN]}")
+    parts: dict[str, Json] = {name: sum(all_) / len(all_) for name, all_ in named.items()}
+    return Score(
+        value=value,
+        parts={"named": parts} if parts else {},
+        feedback=f"Does not hold: {'; '.join(wrong)}." if wrong else "All hold.",
+    )
+
+
+def weight_of(assertion: dict[str, Json]) -> float:
     """Return how much an assertion counts.
 
     Raises: MetricError if that is no number of at least 0.
     """
-    weight = parse_number(one.get("weight", 1))
-    if weight is None or weight < 0:
-        raise MetricError(
-            f"metric 'assertions', example {example.id} ({example.source}): weight is a number, at least 0; got {one['weight']!r}"
-        )
-    return float(weight)
-
-
-def holds(one: dict[str, Json], text: str, example: Example) -> bool:
-    """Return whether an assertion holds of a text."""
-    kind = str(one["type"])
-    plain = kind.removeprefix("not-")
-    if plain not in KINDS:
-        raise MetricError(
-            f"metric 'assertions', example {example.id} ({example.source}): there is no type {kind!r}; there are {', '.join(KINDS)}, also with not- before them.{did_you_mean(plain, KINDS)}"
-        )
+    weight = assertion.get("weight", 1)
     try:
-        is_so = KINDS[plain](text, one.get("value"), one)
-    except (TypeError, ValueError, re.error) as error:
+        number = float(weight)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
         raise MetricError(
-            f"metric 'assertions', example {example.id} ({example.source}): {kind} cannot be read: {error}"
-        ) from error
-    return is_so != kind.startswith("not-")
-
-
-def several(value: Json) -> list[str]:
-    """Return the words of a list, or of a text with commas; commas between quotation marks part nothing, and no word is empty."""
-    if isinstance(value, list):
-        return [v if isinstance(v, str) else canonical_json(v) for v in value]
-    words = next(csv.reader([" ".join(str(value).split("\n"))], skipinitialspace=True), [])
-    return [word.strip() for word in words if word.strip()]
-
-
-def equals(text: str, value: Json, _: dict[str, Json]) -> bool:
-    """Return whether a text is a text, or is JSON of the same value: true is not 1, and 1 is 1.0."""
-    if isinstance(value, str):
-        return text == value
-    try:
-        return canonical_json(_plain_numbers(parse_json(text))) == canonical_json(
-            _plain_numbers(value)
+            f"metric 'assertions': weight is a number, at least 0; got {weight!r} in {str(assertion)[:_SHOWN]}"
         )
-    except ValueError:
-        return False
+    return number
 
 
-def _plain_numbers(value: Json) -> Json:
-    """Return a JSON value with whole numbers written as integers."""
-    if isinstance(value, dict):
-        return {name: _plain_numbers(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain_numbers(part) for part in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _weighted(assertions: Sequence[dict[str, Json]], scores: Iterator[float]) -> float:
+    """Return the mean by weight; a set counts as one. Where all weights are 0 nothing counts, and the score is 0."""
+    total = whole = 0.0
+    for assertion in assertions:
+        weight = weight_of(assertion)
+        is_set = assertion["type"] == SET
+        value = _weighted(assertion["assert"], scores) if is_set else next(scores)
+        total += weight * value
+        whole += weight
+    return total / whole if whole else 0.0
 
 
-def is_json(text: str, schema: Json, _: dict[str, Json]) -> bool:
-    known = checker(schema)
-    try:
-        return known.is_valid(parse_json(text))
-    except (ValueError, RecursionError):
-        return False
+def flat_assertions(example: Example) -> list[dict[str, Json]]:
+    """Return an example's assertions in order, those of sets among them."""
+    flat: list[dict[str, Json]] = []
+    for assertion in assertions_of(example):
+        flat += assertion["assert"] if assertion["type"] == SET else [assertion]
+    return flat
 
 
-def contains_json(text: str, schema: Json, _: dict[str, Json]) -> bool:
-    """Return whether any object or list of a text fits."""
-    known = checker(schema)
-    return any(
-        known.is_valid(value)
-        for value in json_candidates(text)
-        if isinstance(value, dict | list) and depth(value) <= MAX_DEPTH
+def assertions_of(example: Example) -> list[dict[str, Json]]:
+    """Return the list that a reference is; a set holds no sets.
+
+    Raises: MetricError if it is none.
+    """
+    reference = example.reference
+    if isinstance(reference, str):  # as a column of a file holds it
+        try:
+            reference = json.loads(reference)
+        except ValueError:
+            reference = None
+    if not _is_list_of_assertions(reference) or not all(
+        _is_list_of_assertions(part.get("assert")) for part in reference if part["type"] == SET
+    ):
+        raise MetricError(
+            f"metric 'assertions': the reference of example {example.id} ({example.source}) is a list as [{{type: contains, value: …}}]; got {str(example.reference)[:100]!r}"
+        )
+    return list(reference)
+
+
+def _is_list_of_assertions(value: Json) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(part, dict) and isinstance(part.get("type"), str) for part in value
     )
 
 
-def checker(schema: Json) -> Draft202012Validator:
-    """Return what checks a schema, given as it is or as text; without one anything fits.
-
-    Raises: ValueError if it is no schema.
-    """
-    body = json.loads(schema) if isinstance(schema, str) else schema
-    if body is None:
-        body = {}
-    if not isinstance(body, dict | bool):
-        raise TypeError(f"a JSON Schema is an object; got {str(body)[:100]!r}")
-    if isinstance(body, dict) and (problem := schema_problem(standard_types(body))):
-        raise ValueError(f"no JSON Schema {problem}")
-    return schema_validator(canonical_json(body))
-
-
-def near(text: str, value: Json, one: dict[str, Json]) -> bool:
-    return edits(text[:LONGEST], str(value)[:LONGEST]) <= float(one.get("threshold", EDITS))
-
-
-def edits(a: str, b: str) -> int:
-    """Return Levenshtein's distance."""
-    before = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        row = [i]
-        for j, y in enumerate(b, start=1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (x != y)))
-        before = row
-    return before[-1]
-
-
-def word_count(text: str, value: Json, _: dict[str, Json]) -> bool:
-    count = len(text.split())
-    if isinstance(value, dict):
-        return float(value.get("min", 0)) <= count <= float(value.get("max", "inf"))
-    return count == int(value)
-
-
-KINDS: dict[str, Callable[[str, Json, dict[str, Json]], bool]] = {
-    "equals": equals,
-    "contains": lambda text, value, _: str(value) in text,
-    "icontains": lambda text, value, _: str(value).lower() in text.lower(),
-    "contains-all": lambda text, value, _: all(v in text for v in several(value)),
-    "contains-any": lambda text, value, _: any(v in text for v in several(value)),
-    "icontains-all": lambda text, value, _: all(v.lower() in text.lower() for v in several(value)),
-    "icontains-any": lambda text, value, _: any(v.lower() in text.lower() for v in several(value)),
-    "starts-with": lambda text, value, _: text.startswith(str(value)),
-    "regex": lambda text, value, _: re.search(str(value), text) is not None,
-    "is-json": is_json,
-    "contains-json": contains_json,
-    "levenshtein": near,
-    "word-count": word_count,
-}
+def explain_problem(assertion: dict[str, Json]) -> str | None:
+    """Return why an assertion can never be tried; None where it can."""
+    plain = str(assertion.get("type")).removeprefix("not-")
+    try:
+        weight_of(assertion)
+        if plain not in CHECKS:
+            return None
+        CHECKS[plain]("x", assertion.get("value"), assertion)
+    except (TypeError, ValueError, OverflowError, RecursionError, MetricError) as error:
+        return str(error)
+    return None

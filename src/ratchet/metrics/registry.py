@@ -31,6 +31,8 @@ METRICS: dict[str, Callable[..., Metric]] = {
 
 JUDGED = "judge"
 """The metric that needs models; it is made by the workbench, which knows them."""
+ASSERTIONS = "assertions"
+"""The metric that may call functions of the workspace, and ask models."""
 EXECUTION = "execution"
 """The metric that needs the task's database."""
 
@@ -71,6 +73,13 @@ def _make(spec: MetricSpec, root: Path, form: AnswerForm | None) -> Metric:
             )
         options = {**spec.options, "database": str(database)}
         return made(spec.name, lambda: ExecutionAccuracy(root=root, **options))
+    if spec.name == ASSERTIONS:
+        models = {"judge", "graders", "embedding"} & spec.options.keys()
+        if models:
+            raise MetricError(
+                f"metric 'assertions' with the option {min(models)!r} asks models; it is made by a workbench, which knows them"
+            )
+        return made(spec.name, lambda: Assertions(root=root, **spec.options))
     if spec.name not in METRICS:
         known = [*METRICS, EXECUTION, JUDGED, *RAG_METRICS, "function"]
         raise MetricError(
