@@ -138,7 +138,7 @@ def test_a_model_is_a_provider(model, endpoint, provider, base_url):
     files = promptfoo_files(TASK, candidate, examples(["a"]), endpoint=endpoint)
     (written,) = yaml.safe_load(files["promptfooconfig.yaml"])["providers"]
     assert written["id"] == provider
-    assert written["config"].get("apiBaseUrl") == base_url
+    assert written.get("config", {}).get("apiBaseUrl") == base_url
 
 
 def test_what_depends_on_the_input_otherwise_is_refused():

@@ -103,12 +103,16 @@ def _provider(
     own = known_base_url(platform)
     if own is not None and (endpoint is None or endpoint.base_url == own):
         kind = _CALLS.get(platform, "")
-        return {"id": f"{platform}:{kind}{model}", "config": config}
+        return _with_config(f"{platform}:{kind}{model}", config)
     if endpoint is not None:
         config["apiBaseUrl"] = endpoint.base_url
         if endpoint.key_env:
             config["apiKeyEnvar"] = endpoint.key_env
-    return {"id": f"openai:chat:{model}", "config": config}
+    return _with_config(f"openai:chat:{model}", config)
+
+
+def _with_config(name: str, config: dict[str, Json]) -> dict[str, Json]:
+    return {"id": name, **({"config": config} if config else {})}
 
 
 def _test(task: Task, example: Example, losses: Losses) -> dict[str, Json]:
