@@ -20,18 +20,19 @@ from scipy.stats import binom, norm
 from ratchet.core import Interval
 from ratchet.ladder import level_of
 from ratchet.measure.calibrate import corrected_mean
-from ratchet.measure.compare import (
-    bonett_price_interval,
-    holm,
-    mcnemar_p,
-    mcnemar_power,
-    paired_t_p,
-)
+from ratchet.measure.compare import holm
 from ratchet.measure.intervals import (
     bootstrap_interval,
     mean_interval,
     t_interval,
 )
+from ratchet.measure.paired import (
+    mcnemar_interval,
+    mcnemar_p,
+    paired_t_interval,
+    paired_t_p,
+)
+from ratchet.measure.power import mcnemar_power
 from ratchet.measure.race import AT_ONCE, batch_size
 from ratchet.measure.ratings import Bout, bradley_terry, rank, won
 from ratchet.measure.selection import Selection
@@ -184,9 +185,16 @@ def coverage(rng: Rng, size: float) -> list[Outcome]:
         )
     for n in (30, 200):
         draws = (rng.choice([1.0, -1.0, 0.0], size=n, p=[0.15, 0.05, 0.8]) for _ in range(runs))
-        held = [i.low <= 0.1 <= i.high for i in map(bonett_price_interval, draws)]
-        found.append(Outcome(f"Bonett-Price, n = {n}", float(np.mean(held)), runs, 0.94, 0.985))
+        held = [i.low <= 0.1 <= i.high for i in map(mcnemar_interval, draws)]
+        what = f"exact McNemar, inverted, n = {n}"
+        found.append(Outcome(what, float(np.mean(held)), runs, 0.95, 0.99))
     few = runs_of(2000, size)
+    for n in (10, 30):
+        pairs = ((rng.beta(0.5, 1.5, n), rng.beta(0.8, 1.2, n)) for _ in range(few))
+        intervals = (paired_t_interval(b - a) for a, b in pairs)
+        held = [i.low <= 0.15 <= i.high for i in intervals]
+        what = f"paired t and flipped signs, inverted, skewed scores, n = {n}"
+        found.append(Outcome(what, float(np.mean(held)), few, 0.94, 0.975))
     for make, name, groups in (
         (t_interval, "t", 15),
         (t_interval, "t", 60),

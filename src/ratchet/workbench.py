@@ -310,19 +310,22 @@ class Workbench:
 
         return self.with_pool(work)
 
-    def compare(self, a: Candidate, b: Candidate, *, budget: Budget | None = None) -> Verdict:
-        """Return the paired verdict of `b` against `a` on dev."""
-        return self.compare_all(a, [b], budget=budget)[0][0]
+    def compare(
+        self, a: Candidate, b: Candidate, *, repeats: int = 1, budget: Budget | None = None
+    ) -> Verdict:
+        """Return the paired verdict of `b` against `a` on dev; answers that are stored beyond `repeats` count too."""
+        return self.compare_all(a, [b], repeats=repeats, budget=budget)[0][0]
 
     def compare_all(
         self,
         champion: Candidate,
         challengers: Sequence[Candidate],
         *,
+        repeats: int = 1,
         budget: Budget | None = None,
     ) -> tuple[list[Verdict], list[Measurement]]:
         """Return each challenger's verdict against `champion` on dev, adjusted for their number, and all measurements, its first."""
-        measured = self.measure_all([champion, *challengers], budget=budget)
+        measured = self.measure_all([champion, *challengers], repeats=repeats, budget=budget)
         return compare_all(measured[0], measured[1:], margin=self.task.margin), measured
 
     def check(self) -> list[Finding]:
@@ -347,6 +350,7 @@ class Workbench:
         a: Candidate,
         b: Candidate,
         *,
+        repeats: int = 1,
         budget: Budget | None = None,
         watch: Callable[[Contest], None] | None = None,
     ) -> Contest:
@@ -355,7 +359,15 @@ class Workbench:
         async def work(pool: ModelPool) -> Contest:
             bench = self.bench(budget, pool)
             first, second = ((c, pool.model(c.model)) for c in (a, b))
-            return await settle(bench, first, second, self.split("dev"), split="dev", watch=watch)
+            return await settle(
+                bench,
+                first,
+                second,
+                self.split("dev"),
+                split="dev",
+                repeats=repeats,
+                watch=watch,
+            )
 
         return self.with_pool(work)
 

@@ -32,6 +32,12 @@ def ab(
             "--sequential", help="Look all along, and stop as soon as the verdict stands."
         ),
     ] = False,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Answers to each example, of each side; more that are stored count."
+        ),
+    ] = 1,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     json: Json = False,
@@ -51,11 +57,11 @@ def ab(
     limit = budget_of(budget, max_calls)
     with find_workspace(Path()).held():
         if sequential:
-            watched(bench, (first, others[0]), (a, b[0]), limit, json=json)
+            watched(bench, (first, others[0]), (a, b[0]), limit, repeats=repeats, json=json)
         elif len(others) == 1:
-            one_to_one(bench, (first, others[0]), (a, b[0]), limit, json=json)
+            one_to_one(bench, (first, others[0]), (a, b[0]), limit, repeats=repeats, json=json)
         else:
-            one_to_many(bench, first, others, [a, *b], limit, json=json)
+            one_to_many(bench, [first, *others], [a, *b], limit, repeats=repeats, json=json)
     warn(bench.warnings([first, *others]))
 
 
@@ -65,6 +71,7 @@ def one_to_one(
     names: tuple[str, str],
     budget: "Budget",
     *,
+    repeats: int,
     json: bool,
 ) -> None:
     from ratchet.cli.figures import show_changes, show_verdict, verdict_plain
@@ -72,7 +79,7 @@ def one_to_one(
     from ratchet.measure import compare
 
     with bars() as bench.watching:
-        measured = bench.measure_all(pair, budget=budget)
+        measured = bench.measure_all(pair, repeats=repeats, budget=budget)
     verdict = compare(*measured, margin=bench.task.margin)
     changes = bench.differences(verdict)
     if json:
@@ -85,18 +92,20 @@ def one_to_one(
 
 def one_to_many(
     bench: "Workbench",
-    first: "Candidate",
-    others: "list[Candidate]",
+    candidates: "list[Candidate]",
     names: list[str],
     budget: "Budget",
     *,
+    repeats: int,
     json: bool,
 ) -> None:
     from ratchet.cli.figures import standings_plain, standings_table, verdicts_table
     from ratchet.cli.show import bars, out, print_json, warn_stopped
 
     with bars() as bench.watching:
-        verdicts, measured = bench.compare_all(first, others, budget=budget)
+        verdicts, measured = bench.compare_all(
+            candidates[0], candidates[1:], repeats=repeats, budget=budget
+        )
     called = {m.candidate.id: name for m, name in zip(measured, names, strict=True)}
     if json:
         adjusted = [verdict.model_dump(mode="json") for verdict in verdicts]
@@ -113,6 +122,7 @@ def watched(
     names: tuple[str, str],
     budget: "Budget",
     *,
+    repeats: int,
     json: bool,
 ) -> None:
     from ratchet.cli.figures import contest_line, show_changes, show_verdict, verdict_plain
@@ -122,7 +132,7 @@ def watched(
     def look(contest: Contest) -> None:
         err.print(contest_line(contest))
 
-    contest = bench.settle(*pair, budget=budget, watch=look)
+    contest = bench.settle(*pair, repeats=repeats, budget=budget, watch=look)
     verdict = contest.verdict()
     changes = bench.differences(verdict)
     if json:

@@ -67,11 +67,7 @@ def show_verdict(verdict: Verdict, a: str, b: str) -> None:
 
 def verdict_plain(verdict: Verdict, changes: Sequence[Changed]) -> dict[str, Json]:
     """Return a verdict as JSON values, with its sentence and the ids of examples that each side wins."""
-    gains = {
-        c.example.id: c.after.score.value - c.before.score.value
-        for c in changes
-        if c.after.score and c.before.score
-    }
+    gains = {change.example.id: change.gain for change in changes}
     return {
         **verdict.model_dump(mode="json"),
         "sentence": verdict.sentence,

@@ -116,18 +116,32 @@ class Asking:
         self.last_error: ReplyError | None = None
         self.metric_error: Exception | None = None
 
-    def reuse(self, wanted: dict[TrialKey, Example]) -> None:
+    def reuse(
+        self, wanted: dict[TrialKey, Example], examples: Sequence[Example] = ()
+    ) -> list[TrialKey]:
+        """Take the stored trials that are wanted, and all further repeats of `examples` that cost nothing more.
+
+        Returns: the keys of the further repeats.
+        """
         self.total = len(wanted)
+        repeated = {example.id: example for example in examples}
+        further: list[TrialKey] = []
         for trial in stored(self.bench, self.candidate):
-            example = wanted.get((trial.example_id, trial.repeat))
+            key = (trial.example_id, trial.repeat)
+            example = wanted.get(key)
             if example is None:
-                continue
+                example = repeated.get(trial.example_id)
+                if example is None or (trial.score is None and self.votes):
+                    continue  # a vote on it would have to be paid for
+                further.append(key)
+                self.total += 1
             if trial.score:
                 self.record(trial, is_new=False, answered=False)
             elif self.votes:
                 self.unscored[trial.example_id, trial.repeat] = trial
             else:
                 self.record(self.scored(trial, example), is_new=True, answered=False)
+        return further
 
     def scored(self, trial: Trial, example: Example) -> Trial:
         metric = self.bench.metric

@@ -11,7 +11,7 @@ from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
 from ratchet.core.errors import TaskError
 from ratchet.data import find_leaks, near_duplicates
 from ratchet.data.splits import text_of
-from ratchet.measure.compare import mcnemar_n, mcnemar_visible
+from ratchet.measure.power import mcnemar_n, mcnemar_visible
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.metric import references_are_answers
 from ratchet.models import reply_in

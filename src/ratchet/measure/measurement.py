@@ -99,6 +99,20 @@ class Measurement:
         """Return the trials with outputs and feedback; the first use reads them from the database, where there is one."""
         return self.read()
 
+    def first_trials(self) -> dict[str, Trial]:
+        """Return the first repeat's trial of each answered example, by the example's id."""
+        first: dict[str, Trial] = {}
+        for trial in self.trials:
+            known = first.get(trial.example_id)
+            if known is None or trial.repeat < known.repeat:
+                first[trial.example_id] = trial
+        return first
+
+    @cached_property
+    def repeats(self) -> int:
+        """Return how many answers to an example there are, at most; 0 without any."""
+        return max(Counter(outcome.example_id for outcome in self.outcomes).values(), default=0)
+
     @cached_property
     def wanted(self) -> frozenset[str]:
         """Return the ids of the examples that were to be answered."""

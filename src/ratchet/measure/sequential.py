@@ -177,6 +177,7 @@ async def settle(
     examples: Sequence[Example],
     *,
     split: str = "",
+    repeats: int = 1,
     level: float = 0.95,
     watch: Callable[[Contest], None] | None = None,
     seed: int = 0,
@@ -198,8 +199,8 @@ async def settle(
         while units and sum(map(len, look)) < size:
             look.append(units.pop())
         asked += [example for unit in look for example in unit]
-        before = await evaluate(bench, *champion, asked, split=split)
-        after = await evaluate(bench, *challenger, asked, split=split)
+        before = await evaluate(bench, *champion, asked, split=split, repeats=repeats)
+        after = await evaluate(bench, *challenger, asked, split=split, repeats=repeats)
         old, new = before.by_example(), after.by_example()
         for unit in look:
             both = [e.id for e in unit if e.id in old and e.id in new]
