@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ratchet.cli.show import err, out, short, shown, warn
-from ratchet.core import Json, Verdict
+from ratchet.core import Json, Verdict, points_text
 from ratchet.ladder import Changed, cost_text
 from ratchet.measure import (
     Calibration,
@@ -110,10 +110,9 @@ def standings_table(measured: Sequence[Measurement], names: dict[str, str], marg
         table.add_column(name, justify="left" if name in ("candidate", "") else "right")
     for standing in standings(measured):
         one, by = standing.measured, standing.dominated_by
-        half = 50 * (one.interval.high - one.interval.low)
         table.add_row(
             Text(f"{names[one.candidate.id]} ({one.candidate.id})"),
-            f"{100 * one.score:.1f} ± {half:.1f}",
+            points_text(one.score, one.interval),
             cost_text(standing.cost_per_1000),
             f"{one.tokens_a_call:.0f}",
             f"{one.latency(0.5):.3f}",

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.core import Budget, Diagnosis, Json, Opening, Step
+from ratchet.core import Budget, Diagnosis, Json, Opening, Step, points_text
 from ratchet.core.running import PROGRESS
 from ratchet.ladder import (
     COLUMNS,
@@ -182,7 +182,7 @@ class Bars(Watching):
                 "losses": self._losses if kind == "trains" else [],
             }
             if budget := self._budget:
-                told |= {"calls": budget.calls_made, "cost_usd": budget.dollars, "of_calls": budget.calls, "of_usd": budget.cost_usd}  # fmt: skip
+                told |= {"calls": budget.calls_made, "cost_usd": budget.known_dollars, "of_calls": budget.calls, "of_usd": budget.cost_usd}  # fmt: skip
             half = self._file.with_suffix(".part")
             half.write_text(json.dumps(told), "utf-8")
             half.replace(self._file)
@@ -222,9 +222,8 @@ def show_plan(plan: Plan) -> None:
 
 def show_measurement(measured: Measurement) -> None:
     """Print the figures of a measurement."""
-    half = 50 * (measured.interval.high - measured.interval.low)
     out.print(
-        f"[bold]{100 * measured.score:.1f} ± {half:.1f}[/]  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)"
+        f"[bold]{points_text(measured.score, measured.interval)}[/]  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)"
     )
     table = Table.grid(padding=(0, 2))
     prompt, completion = measured.tokens

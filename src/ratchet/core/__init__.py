@@ -30,7 +30,7 @@ from ratchet.core.retrieval import (
 from ratchet.core.step import Entrant, Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
 from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
-from ratchet.core.verdict import Decision, Interval, Verdict
+from ratchet.core.verdict import Decision, Interval, Verdict, points_text
 
 __all__ = [
     "CAUSES",
@@ -81,5 +81,6 @@ __all__ = [
     "Verdict",
     "canonical_json",
     "content_id",
+    "points_text",
     "total",
 ]

@@ -1,10 +1,11 @@
 """Verdict: a comparison of two candidates on the same examples."""
 
+import math
 from typing import Literal
 
 from ratchet.core.records import Record
 
-__all__ = ["Decision", "Interval", "Verdict"]
+__all__ = ["Decision", "Interval", "Verdict", "points_text"]
 
 Decision = Literal["better", "not worse", "worse", "no evidence"]
 
@@ -16,6 +17,22 @@ class Interval(Record):
     high: float
     level: float = 0.95
     method: str = ""
+
+
+def points_text(score: float, interval: Interval) -> str:
+    """Return a score in points of 100 with its interval: "84.2 ± 4.1", or "97.0 (91.5 to 99.4)" where a half-width would mislead.
+
+    That is where the interval is not as wide below the score as above, to a tenth of a point, or ends at 0 or 100.
+    """
+    if math.isnan(score):
+        return "n/a"
+    low, high = interval.low, interval.high
+    if math.isnan(low):
+        return f"{100 * score:.1f} (too few for an interval)"
+    is_even = abs((score - low) - (high - score)) < 0.001
+    if is_even and 0 < low < high < 1:
+        return f"{100 * score:.1f} ± {50 * (high - low):.1f}"
+    return f"{100 * score:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 class Verdict(Record):

@@ -143,7 +143,9 @@ async def diagnose(
             calls=spent.calls - before.calls,
             tokens=spent.tokens - before.tokens,
             seconds=time.monotonic() - started,
-            cost_usd=(spent.cost_usd or 0) - (before.cost_usd or 0),
+            cost_usd=None
+            if evidence.bench.budget.has_unknown_costs
+            else (spent.cost_usd or 0) - (before.cost_usd or 0),
         ),
     )
 

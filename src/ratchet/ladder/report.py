@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ratchet.core import CAUSES, Diagnosis, Example, Step, Trial, Verdict
+from ratchet.core import CAUSES, Diagnosis, Example, Step, Trial, Verdict, points_text
 from ratchet.ladder.edits import Edit
 from ratchet.ladder.story import Story, spend_of, told_diagnoses
 from ratchet.measure.front import Standing
@@ -93,8 +93,8 @@ def typical(trials: Sequence[Trial]) -> tuple[Trial, float]:
 
 
 def score_text(step: Step) -> str:
-    """Return score and half-width in points: "84.2 ± 4.1"."""
-    return f"{100 * step.score:.1f} ± {50 * (step.interval.high - step.interval.low):.1f}"
+    """Return the score of a rung with its interval, in points."""
+    return points_text(step.score, step.interval)
 
 
 def gain_text(step: Step) -> str:

@@ -157,7 +157,7 @@ class TuneLever:
                 score=await self._scorer(plain, evidence, held) if held else None,
             ),
         )
-        budget.charge(tokens=result.tokens)
+        budget.charge(tokens=result.tokens, cost_usd=0.0)
         note = f"{kind} on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
         if self._settings.weights == "full":
             folder = (evidence.files / "adapters" / result.adapter).relative_to(evidence.root)

@@ -184,7 +184,7 @@ class Asking:
                     done,
                     self.total,
                     self.score_sum,
-                    self.bench.budget.dollars,
+                    self.bench.budget.known_dollars,
                     self.failures + len(self.missing),
                 )
             )

@@ -126,8 +126,9 @@ def _tails(level: float) -> tuple[Array, Array]:
 
 def _win_share_limits(wins: int, losses: int, tails: Array) -> tuple[Array, Array]:
     """Return Clopper and Pearson's limits of 2θ - 1 at each tail area, each of shape (directions,)."""
-    low = special.betaincinv(wins, losses + 1, tails) if wins else np.zeros_like(tails)
-    high = special.betainccinv(wins + 1, losses, tails) if losses else np.ones_like(tails)
+    none = np.zeros_like(tails)
+    low: Array = special.betaincinv(wins, losses + 1, tails) if wins else none
+    high: Array = special.betainccinv(wins + 1, losses, tails) if losses else none + 1
     return 2 * low - 1, 2 * high - 1
 
 
@@ -135,8 +136,9 @@ def _discordance_limits(discordant: int, n: int, tails: Array) -> tuple[Array, A
     """Return Jeffreys's limits of ψ at each tail area, Clopper and Pearson's for few examples, each of shape (directions,)."""
     rest, more = n - discordant, 1.0 if n < FEW_EXAMPLES else 0.5
     less = 1 - more
-    low = special.betaincinv(discordant + less, rest + more, tails) if discordant else 0 * tails
-    high = special.betainccinv(discordant + more, rest + less, tails) if rest else 0 * tails + 1
+    none = np.zeros_like(tails)
+    low: Array = special.betaincinv(discordant + less, rest + more, tails) if discordant else none
+    high: Array = special.betainccinv(discordant + more, rest + less, tails) if rest else none + 1
     return low, high
 
 
