@@ -6,7 +6,7 @@ import pytest
 
 from ratchet.core import Candidate, Example, Score, Trial, Usage
 from ratchet.measure import Measurement, Missing
-from ratchet.measure.measurement import macro_f1, micro_f1
+from ratchet.measure.pooled import macro_f1, micro_f1
 
 
 def test_macro_f1_worked_by_hand():

@@ -74,18 +74,26 @@ def one_to_one(
     repeats: int,
     json: bool,
 ) -> None:
-    from ratchet.cli.figures import show_changes, show_verdict, verdict_plain
+    from ratchet.cli.figures import (
+        pooled_plain,
+        show_changes,
+        show_pooled,
+        show_verdict,
+        verdict_plain,
+    )
     from ratchet.cli.show import bars, print_json, warn_stopped
-    from ratchet.measure import compare
+    from ratchet.measure import compare, compare_totals
 
     with bars() as bench.watching:
         measured = bench.measure_all(pair, repeats=repeats, budget=budget)
     verdict = compare(*measured, margin=bench.task.margin)
+    totals = compare_totals(*measured)
     changes = bench.differences(verdict)
     if json:
-        print_json(verdict_plain(verdict, changes))
+        print_json({**verdict_plain(verdict, changes), "totals": pooled_plain(totals)})
         return
     show_verdict(verdict, *names)
+    show_pooled(totals)
     show_changes(changes)
     warn_stopped(measured)
 
@@ -99,19 +107,34 @@ def one_to_many(
     repeats: int,
     json: bool,
 ) -> None:
-    from ratchet.cli.figures import standings_plain, standings_table, verdicts_table
+    from ratchet.cli.figures import (
+        pooled_plain,
+        pooled_text,
+        standings_plain,
+        standings_table,
+        verdicts_table,
+    )
     from ratchet.cli.show import bars, out, print_json, warn_stopped
+    from ratchet.measure import compare_totals
 
     with bars() as bench.watching:
         verdicts, measured = bench.compare_all(
             candidates[0], candidates[1:], repeats=repeats, budget=budget
         )
     called = {m.candidate.id: name for m, name in zip(measured, names, strict=True)}
+    share = 0.05 / max(1, len(verdicts))  # so that all of them hold together
+    totals = [compare_totals(measured[0], other, level=1 - share) for other in measured[1:]]
     if json:
-        adjusted = [verdict.model_dump(mode="json") for verdict in verdicts]
+        adjusted = [
+            {**verdict.model_dump(mode="json"), "totals": pooled_plain(own)}
+            for verdict, own in zip(verdicts, totals, strict=True)
+        ]
         print_json({"verdicts": adjusted, **standings_plain(measured, bench.task.margin)})
         return
     out.print(verdicts_table(verdicts, called))
+    for name, own in zip(names[1:], totals, strict=True):
+        for figure in own:
+            out.print(f"B is {name}: {pooled_text(figure)}", markup=False)
     out.print(standings_table(measured, called, bench.task.margin))
     warn_stopped(measured)
 

@@ -15,6 +15,7 @@ from ratchet.measure import (
     Contest,
     Duels,
     Measurement,
+    PooledVerdict,
     Race,
     Rating,
     cheapest_not_worse,
@@ -24,6 +25,8 @@ from ratchet.measure import (
 __all__ = [
     "calibration_plain",
     "contest_line",
+    "pooled_plain",
+    "pooled_text",
     "race_plain",
     "race_table",
     "ratings_plain",
@@ -31,6 +34,7 @@ __all__ = [
     "show_calibration",
     "show_changes",
     "show_duels",
+    "show_pooled",
     "show_verdict",
     "standings_plain",
     "standings_table",
@@ -65,6 +69,38 @@ def show_verdict(verdict: Verdict, a: str, b: str) -> None:
         out.print(Text("; ".join(notes), style="dim"))
 
 
+def show_pooled(verdicts: Sequence[PooledVerdict]) -> None:
+    """Print the verdicts on figures of the whole split, a figure a line."""
+    for verdict in verdicts:
+        out.print(pooled_text(verdict), markup=False)
+
+
+def pooled_text(verdict: PooledVerdict) -> str:
+    """Return the verdict on a figure of the whole split in words."""
+    name = verdict.name.replace("_", " ")
+    text = f"{name}: A {verdict.champion:.3f}, B {verdict.challenger:.3f}, {verdict.effect:+.3f}"
+    interval = verdict.interval
+    if math.isnan(interval.low):
+        return f"{text}; too few examples for an interval"
+    return f"{text} ({interval.low:+.3f} to {interval.high:+.3f}), {verdict.decision}"
+
+
+def pooled_plain(verdicts: Sequence[PooledVerdict]) -> dict[str, Json]:
+    """Return the verdicts on figures of the whole split as JSON values, by the figure's name."""
+    return {
+        verdict.name: {
+            "champion": verdict.champion,
+            "challenger": verdict.challenger,
+            "effect": verdict.effect,
+            "low": verdict.interval.low,
+            "high": verdict.interval.high,
+            "level": verdict.interval.level,
+            "decision": verdict.decision,
+        }
+        for verdict in verdicts
+    }
+
+
 def verdict_plain(verdict: Verdict, changes: Sequence[Changed]) -> dict[str, Json]:
     """Return a verdict as JSON values, with its sentence and the ids of examples that each side wins."""
     gains = {change.example.id: change.gain for change in changes}
@@ -81,7 +117,7 @@ def verdicts_table(verdicts: Sequence[Verdict], names: dict[str, str]) -> Table:
     champion = names[verdicts[0].champion_id]
     table = Table(
         title=f"Against {champion}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        caption="p by Holm's adjustment; the intervals hold together", caption_justify="left",
+        caption="all verdicts hold together at 95 % (Holm); each interval has the level of its verdict", caption_justify="left",
     )  # fmt: skip
     for name in ("challenger", "verdict", "effect", "interval", "won/lost/tied", "p"):
         table.add_column(name, justify="left" if name in ("challenger", "verdict") else "right")

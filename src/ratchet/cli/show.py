@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.core import Budget, Diagnosis, Json, Opening, Step, points_text
+from ratchet.core import Budget, Diagnosis, Interval, Json, Opening, Step, points_text
 from ratchet.core.running import PROGRESS
 from ratchet.ladder import (
     COLUMNS,
@@ -234,7 +234,7 @@ def show_measurement(measured: Measurement) -> None:
         )
     ]
     rows += [
-        (name.replace("_", " "), "n/a" if math.isnan(value) else f"{value:.3f}")
+        (name.replace("_", " "), total_text(value, measured.total_intervals.get(name)))
         for name, value in measured.totals.items()
     ]
     rows.append(
@@ -266,6 +266,15 @@ def show_measurement(measured: Measurement) -> None:
         err.print(
             f"[yellow]stopped: {measured.stopped}[/]; all that was bought is kept, run the same command again to go on"
         )
+
+
+def total_text(value: float, interval: Interval | None) -> str:
+    """Return a figure of a whole split, with its interval where there is one."""
+    if math.isnan(value):
+        return "n/a"
+    if interval is None or math.isnan(interval.low):
+        return f"{value:.3f}"
+    return f"{value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def warn_stopped(measured: Sequence[Measurement]) -> None:

@@ -4,7 +4,7 @@ from ratchet.measure.asking import Bench, Progress, bought, check_priced
 from ratchet.measure.audit import audit, audit_sentence
 from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, own_family
 from ratchet.measure.check import Finding, check_task
-from ratchet.measure.compare import compare, compare_all
+from ratchet.measure.compare import compare, compare_all, compare_totals
 from ratchet.measure.curve import Curve, Point, learning_curve
 from ratchet.measure.drift import Drift, DriftTest
 from ratchet.measure.duels import Duels, judged_bouts, scored_bouts
@@ -25,6 +25,7 @@ from ratchet.measure.intervals import (
     t_interval,
 )
 from ratchet.measure.measurement import Measurement, Missing, trials_frame
+from ratchet.measure.pooled import PooledVerdict
 from ratchet.measure.race import Race, RaceProgress, race
 from ratchet.measure.ratings import Bout, Rating, rank
 from ratchet.measure.sequential import Contest, Sequential, settle
@@ -44,6 +45,7 @@ __all__ = [
     "Missing",
     "Plan",
     "Point",
+    "PooledVerdict",
     "Probe",
     "Progress",
     "Race",
@@ -62,6 +64,7 @@ __all__ = [
     "check_task",
     "compare",
     "compare_all",
+    "compare_totals",
     "corrected_mean",
     "evaluate",
     "forgetting",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ratchet.core import Decision, Interval, Trial, Verdict, canonical_json
 from ratchet.measure.intervals import (
@@ -16,6 +16,7 @@ from ratchet.measure.intervals import (
 )
 from ratchet.measure.measurement import Measurement
 from ratchet.measure.paired import mcnemar_interval, mcnemar_p, paired_t_interval, paired_t_p
+from ratchet.measure.pooled import PooledVerdict, compare_pooled
 from ratchet.measure.power import (
     FEWEST,
     mcnemar_n,
@@ -30,6 +31,7 @@ __all__ = [
     "Pairs",
     "compare",
     "compare_all",
+    "compare_totals",
     "decide",
     "holm",
     "paired",
@@ -105,6 +107,19 @@ def compare(
             "identical": verdict.ties == verdict.n > 0 and is_copy(champion, challenger),
         }
     )
+
+
+def compare_totals(
+    champion: Measurement, challenger: Measurement, *, level: float = 0.95
+) -> list[PooledVerdict]:
+    """Return the verdict on each figure of the whole split that the metric asks for, on the examples that both answered."""
+    common = champion.by_example().keys() & challenger.by_example().keys()
+    if not champion.aggregates or not common:
+        return []
+    shared = {example.id for example in champion.examples} & common
+    sides = (replace(side, examples=champion.examples) for side in (champion, challenger))
+    before, after = (side.parts(shared) for side in sides)
+    return compare_pooled(champion.aggregates, before, after, level=level)
 
 
 def is_copy(champion: Measurement, challenger: Measurement) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -19,12 +19,13 @@ from ratchet.measure.intervals import (
     mean_interval,
     standard_error,
 )
+from ratchet.measure.pooled import Parts, aggregate, pooled_intervals
 from ratchet.metrics import Aggregate
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Measurement", "Missing", "Outcome", "aggregate", "macro_f1", "micro_f1", "trials_frame"]
+__all__ = ["Measurement", "Missing", "Outcome", "trials_frame"]
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,29 @@ class Measurement:
             for name, value in aggregate(kind, parts).items()
         }
 
+    def parts(self, examples: Collection[str] | None = None) -> list[Parts]:
+        """Return the parts of all scores, or of those of some answered examples, each with its unit: a group, or an example.
+
+        Units are numbered in the order of the measurement's examples, so that two measurements of the same ones agree.
+        """
+        chosen = self.by_example().keys() if examples is None else examples
+        numbers: dict[str, int] = {}
+        units: dict[str, int] = {}
+        for example in self.examples:
+            if example.id in chosen:
+                name = f"\0{example.id}" if example.group is None else example.group
+                units[example.id] = numbers.setdefault(name, len(numbers))
+        return [
+            (units[trial.example_id], trial.score.parts)
+            for trial in self.trials
+            if trial.score and trial.example_id in units
+        ]
+
+    @cached_property
+    def total_intervals(self) -> dict[str, Interval]:
+        """Return the 95 % interval of each total that is a figure of quality, by its name."""
+        return pooled_intervals(self.aggregates, self.parts()) if self.aggregates else {}
+
     def plain(self) -> dict[str, Json]:
         """Return every figure as JSON values, NaN as None."""
         prompt, completion = self.tokens
@@ -235,6 +259,11 @@ class Measurement:
             "bought": self.bought,
             "stopped": self.stopped,
             **self.totals,
+            **{
+                f"{name}_{end}": getattr(interval, end)
+                for name, interval in self.total_intervals.items()
+                for end in ("low", "high")
+            },
         }
         return {
             name: None if isinstance(value, float) and math.isnan(value) else value
@@ -270,51 +299,3 @@ def trials_frame(trials: Sequence[Trial], examples: Sequence[Example]) -> "pl.Da
         for t in trials
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]:
-    """Return the figures of one kind from the parts of all scores."""
-    if kind == "macro F1":
-        return {
-            "macro_f1": macro_f1(
-                [(p["expected"], p["predicted"]) for p in parts if "expected" in p]
-            )
-        }
-    if kind == "micro F1":
-        counts = [sum(p.get(name, 0) for p in parts) for name in ("true", "found", "exact")]
-        return dict(
-            zip(("micro_precision", "micro_recall", "micro_f1"), micro_f1(*counts), strict=True)
-        )
-    if kind == "votes":
-        spreads = [p["spread"] for p in parts if "spread" in p]
-        return {
-            "spread_of_votes": float(as_array(spreads).mean()) if spreads else math.nan,
-            "replies_without_vote": float(sum(p.get("without_vote", 0) for p in parts)),
-        }
-    differences = [p["difference"] for p in parts if "difference" in p]
-    return {"mean_absolute_error": float(as_array(differences).mean()) if differences else math.nan}
-
-
-def macro_f1(pairs: list[tuple[Json, Json]]) -> float:
-    """Return the unweighted mean over expected labels of F1, from (expected, predicted); NaN without pairs.
-
-    As scikit-learn's `f1_score(average="macro")` over the labels that occur as references.
-    """
-    labels = {expected for expected, _ in pairs}
-    if not labels:
-        return math.nan
-    return sum(f1_of(label, pairs) for label in labels) / len(labels)
-
-
-def f1_of(label: Json, pairs: list[tuple[Json, Json]]) -> float:
-    right: int = sum(expected == predicted == label for expected, predicted in pairs)
-    expected_count = sum(expected == label for expected, _ in pairs)
-    predicted_count = sum(predicted == label for _, predicted in pairs)
-    return float(2 * right / (expected_count + predicted_count))
-
-
-def micro_f1(true: int, found: int, exact: int) -> tuple[float, float, float]:
-    """Return precision, recall and F1 of exact spans over the whole split; NaN where there is nothing to divide by."""
-    precision = exact / found if found else math.nan
-    recall = exact / true if true else math.nan
-    return precision, recall, 2 * exact / (true + found) if true + found else math.nan

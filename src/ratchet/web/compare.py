@@ -1,6 +1,7 @@
 """Compare: the verdict in words first, then the chart, then the examples that each side wins."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from html import escape
@@ -13,7 +14,7 @@ from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.ladder import Changed, changed_by, cost_text
 from ratchet.levers import files_in, variants_in
-from ratchet.measure import Measurement, Plan, compare, recall
+from ratchet.measure import Measurement, Plan, PooledVerdict, compare, compare_totals, recall
 from ratchet.store import load_trials
 from ratchet.web.frame import BLUE, Page, glossary, hint, points, table, title
 from ratchet.web.playground import choices_of
@@ -82,6 +83,8 @@ class Comparison:
                 return
         verdict = compare(one, other, margin=self._bench.task.margin)
         ui.label(spoken(verdict)).classes("text-xl said").props('role="status"')
+        for figure in compare_totals(one, other):
+            ui.label(figure_text(figure)).classes("soft")
         for line in beside(one, other):
             ui.label(line).classes("text-amber-800")
         path = {c.id: p for p in files_in(self._page.workspace.root / "tasks" / task) for c in variants_in(p, self._bench.task, self._bench.start())}.get(second.id)  # fmt: skip
@@ -119,6 +122,15 @@ def spoken(verdict: Verdict) -> str:
     if verdict.decision == "no evidence" and verdict.visible:
         words += f" With {verdict.n} examples a difference of {100 * verdict.visible:.0f} points would be seen."  # fmt: skip
     return words
+
+
+def figure_text(figure: PooledVerdict) -> str:
+    """Return the verdict on a figure of the whole split, in words for A and B."""
+    name, interval = figure.name.replace("_", " "), figure.interval
+    text = f"{name}: A {figure.champion:.3f}, B {figure.challenger:.3f}"
+    if math.isnan(interval.low):
+        return f"{text}; too few examples for an interval of the difference"
+    return f"{text}; difference {interval.low:+.3f} to {interval.high:+.3f}, {figure.decision}"
 
 
 def beside(one: Measurement, other: Measurement) -> list[str]:
