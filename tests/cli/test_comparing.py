@@ -16,7 +16,9 @@ def test_a_sequential_comparison_stops_early_and_goes_on_for_free(
     calls = server.calls
     again = json.loads(ratchet(*words, "--json").stdout)
 
-    assert "16 examples: +" in shown.words
+    before, _, after = shown.words.partition("At most 40 calls (20 examples, both sides)")
+    assert "looking all along settles a true difference of 10 points about" in before
+    assert "16 examples: +" in after
     assert "evidence" in shown.words
     assert again["method"] == "e-process, looked at all along"
     assert again["n"] == 20 - again["left"]

@@ -152,6 +152,8 @@ def watched(
     from ratchet.cli.show import err, print_json
     from ratchet.measure import Contest
 
+    err.print(price_before(bench, pair, repeats))
+
     def look(contest: Contest) -> None:
         err.print(contest_line(contest))
 
@@ -174,6 +176,22 @@ def watched(
             f"{contest.left} of {contest.left + verdict.n + verdict.missing} examples were not asked: {why}"
         )
     show_changes(changes)
+
+
+def price_before(bench: "Workbench", pair: "tuple[Candidate, Candidate]", repeats: int) -> str:
+    """Return what a sequential comparison may take, in words, before anything is asked."""
+    from ratchet.ladder import cost_text
+    from ratchet.measure import price_of_looking, recall
+    from ratchet.measure.compare import paired
+
+    examples = bench.split("dev")
+    known = [recall(bench.bench(), candidate, examples, split="dev") for candidate in pair]
+    plans = [bench.plan(candidate, repeats=repeats) for candidate in pair]
+    costs = [plan.cost_usd for plan in plans]
+    cost = "unknown cost" if None in costs else cost_text(sum(cost or 0.0 for cost in costs))
+    calls = sum(plan.calls for plan in plans)
+    sentence = price_of_looking(paired(*known).differences).sentence
+    return f"{sentence}. At most {calls:,} calls ({len(examples):,} examples, both sides), {cost}"
 
 
 def front(task: str, json: Json = False) -> None:

@@ -28,7 +28,7 @@ from ratchet.measure.measurement import Measurement, Missing, trials_frame
 from ratchet.measure.pooled import PooledVerdict
 from ratchet.measure.race import Race, RaceProgress, race
 from ratchet.measure.ratings import Bout, Rating, rank
-from ratchet.measure.sequential import Contest, Sequential, settle
+from ratchet.measure.sequential import Contest, Sequential, price_of_looking, settle
 
 __all__ = [
     "Bench",
@@ -75,6 +75,7 @@ __all__ = [
     "mean_score",
     "own_family",
     "plan",
+    "price_of_looking",
     "probes_for",
     "race",
     "rank",

@@ -142,13 +142,11 @@ def _discordance_limits(discordant: int, n: int, tails: Array) -> tuple[Array, A
     return low, high
 
 
-def _combine(
-    share: tuple[Array, Array], discordance: tuple[Array, Array]
-) -> tuple[Array | np.float64, Array | np.float64]:
+def _combine(share: tuple[Array, Array], discordance: tuple[Array, Array]) -> tuple[Array, Array]:
     """Return the least and the largest ψ (2θ - 1) over the directions, which are the last axis of all limits."""
     (least, most), (few, many) = share, discordance
-    low = (least * np.where(least < 0, many, few)).min(axis=-1)
-    high = (most * np.where(most > 0, many, few)).max(axis=-1)
+    low: Array = (least * np.where(least < 0, many, few)).min(axis=-1)
+    high: Array = (most * np.where(most > 0, many, few)).max(axis=-1)
     return low, high
 
 
@@ -160,7 +158,9 @@ def _units(differences: Array, clusters: Clusters | None) -> tuple[Array, Array]
     """Return the sum and the size of each independent unit: of each cluster, or of each difference by itself."""
     if clusters is None:
         return differences, np.ones(len(differences))
-    return np.bincount(clusters, differences) * 1.0, np.bincount(clusters) * 1.0
+    sums: Array = np.bincount(clusters, differences).astype(np.float64)
+    sizes: Array = np.bincount(clusters).astype(np.float64)
+    return sums, sizes
 
 
 def _smallest_p(sums: Array) -> float:
@@ -177,9 +177,10 @@ def _signs(sums: Array) -> Array:
     if len(differing) == len(sums):
         return _drawn_signs(len(sums))
     own = _drawn_signs(len(differing))
-    rest = np.random.default_rng(len(sums)).integers(0, 2, (len(own), len(sums))) * 2.0 - 1
-    rest[:, differing] = own
-    return rest
+    bits = np.random.default_rng(len(sums)).integers(0, 2, (len(own), len(sums)))
+    signs: Array = np.where(bits, 1.0, -1.0)
+    signs[:, differing] = own
+    return signs
 
 
 @lru_cache(maxsize=8)

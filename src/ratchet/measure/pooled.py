@@ -241,7 +241,9 @@ def _count_units(rows: Sequence[Parts]) -> int:
 
 def _ratio(above: Array, below: Array) -> Array:
     """Return quotients; NaN where there is nothing to divide by."""
-    return np.divide(above, below, out=np.full(np.shape(above), math.nan), where=below > 1e-9)
+    unknown = np.full(np.shape(above), math.nan)
+    quotients: Array = np.divide(above, below, out=unknown, where=below > 1e-9)
+    return quotients
 
 
 def _chunks(units: int) -> Iterator[int]:
