@@ -92,9 +92,10 @@ def one_to_one(
     if json:
         print_json({**verdict_plain(verdict, changes), "totals": pooled_plain(totals)})
         return
-    show_verdict(verdict, *names)
+    grades = measured[0].grades
+    show_verdict(verdict, *names, grades=grades)
     show_pooled(totals)
-    show_changes(changes)
+    show_changes(changes, grades=grades)
     warn_stopped(measured)
 
 
@@ -169,13 +170,13 @@ def watched(
             }
         )
         return
-    show_verdict(verdict, *names)
+    show_verdict(verdict, *names, grades=contest.before.grades)
     if contest.left:
         why = "the verdict stands" if contest.evidence.is_settled() else "the budget is spent"
         err.print(
             f"{contest.left} of {contest.left + verdict.n + verdict.missing} examples were not asked: {why}"
         )
-    show_changes(changes)
+    show_changes(changes, grades=contest.before.grades)
 
 
 def price_before(bench: "Workbench", pair: "tuple[Candidate, Candidate]", repeats: int) -> str:

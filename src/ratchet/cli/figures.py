@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ratchet.cli.show import err, out, short, shown, warn
-from ratchet.core import Json, Verdict, points_text
+from ratchet.core import Json, Trial, Verdict, points_text
 from ratchet.ladder import Changed, cost_text
 from ratchet.measure import (
     Calibration,
@@ -19,6 +19,7 @@ from ratchet.measure import (
     Race,
     Rating,
     cheapest_not_worse,
+    grade_text,
     standings,
 )
 
@@ -43,19 +44,18 @@ __all__ = [
 ]
 
 
-def show_verdict(verdict: Verdict, a: str, b: str) -> None:
-    """Print a verdict in words and figures."""
+def show_verdict(verdict: Verdict, a: str, b: str, *, grades: Sequence[Json] = ()) -> None:
+    """Print a verdict in words and figures; with the judges' grades, scores in their own scale too."""
     out.print(f"[bold]{verdict.sentence}[/]")
-    out.print(
-        f"A {100 * verdict.champion_score:.1f} ({a})   B {100 * verdict.challenger_score:.1f} ({b})"
-    )
+    sides = (("A", verdict.champion_score, a), ("B", verdict.challenger_score, b))
+    told = [
+        f"{side} {100 * score:.1f}{graded(score, grades)} ({name})" for side, score, name in sides
+    ]
+    out.print("   ".join(told), markup=False)
     out.print(
         f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.3g}; margin {100 * verdict.margin:.1f} points"
     )
     notes = []
-    if verdict.bootstrap and not math.isnan(verdict.bootstrap.low):
-        low, high = 100 * verdict.bootstrap.low, 100 * verdict.bootstrap.high
-        notes.append(f"{verdict.bootstrap.method} {low:+.1f} to {high:+.1f}")
     if verdict.power is not None:
         notes.append(
             f"a new sample of this size would settle a difference like this with {100 * verdict.power:.0f} % chance"
@@ -67,6 +67,12 @@ def show_verdict(verdict: Verdict, a: str, b: str) -> None:
         )
     if notes:
         out.print(Text("; ".join(notes), style="dim"))
+
+
+def graded(score: float, grades: Sequence[Json]) -> str:
+    """Return what stands beside a score: its grade in the judges' own scale, where there is one."""
+    grade = grade_text(score, grades)
+    return f", {grade}" if grade else ""
 
 
 def show_pooled(verdicts: Sequence[PooledVerdict]) -> None:
@@ -386,19 +392,10 @@ def contest_line(contest: Contest) -> str:
     )
 
 
-def show_changes(changes: Sequence[Changed]) -> None:
-    """Print examples that B wins, and examples that A wins."""
+def show_changes(changes: Sequence[Changed], *, grades: Sequence[Json] = ()) -> None:
+    """Print examples that B wins, and examples that A wins, with both scores and the reasons that the metric gave."""
     for title, sign in (("B wins", 1), ("A wins", -1)):
-        rows = [
-            c
-            for c in changes
-            if sign
-            * (
-                (c.after.score.value if c.after.score else 0)
-                - (c.before.score.value if c.before.score else 0)
-            )
-            > 0
-        ]
+        rows = [change for change in changes if sign * change.gain > 0]
         if not rows:
             continue
         table = Table(title=title, title_justify="left", show_lines=True)
@@ -406,11 +403,21 @@ def show_changes(changes: Sequence[Changed]) -> None:
             table.add_column(name, overflow="fold", max_width=50)
         for changed in rows:
             inputs = "\n".join(str(value) for value in changed.example.inputs.values())
+            (before, after), (first, second) = changed.answers, (changed.before, changed.after)
             cells = [
                 short(inputs),
                 short(str(changed.example.reference)),
-                shown(changed.before.output, changed.before.failure),
-                shown(changed.after.output, changed.after.failure),
+                answer_text(first, changed.before_score, before, grades),
+                answer_text(second, changed.after_score, after, grades),
             ]
             table.add_row(*(Text(cell) for cell in cells))
         out.print(table)
+
+
+def answer_text(trial: Trial, score: float, count: int, grades: Sequence[Json]) -> str:
+    """Return an answer with the score of all answers to its example, and the reason that the metric gave for this one."""
+    mean = f", mean of {count} answers" if count > 1 else ""
+    lines = [f"score {score:.2f}{graded(score, grades)}{mean}", shown(trial.output, trial.failure)]
+    if trial.score and trial.score.feedback:
+        lines.append(f"why: {short(trial.score.feedback)}")
+    return "\n".join(lines)

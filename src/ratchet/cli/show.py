@@ -223,7 +223,7 @@ def show_plan(plan: Plan) -> None:
 def show_measurement(measured: Measurement) -> None:
     """Print the figures of a measurement."""
     out.print(
-        f"[bold]{points_text(measured.score, measured.interval)}[/]  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)"
+        f"[bold]{points_text(measured.score, measured.interval)}[/]{f'  {measured.grade}' if measured.grade else ''}  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)"
     )
     table = Table.grid(padding=(0, 2))
     prompt, completion = measured.tokens

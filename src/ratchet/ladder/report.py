@@ -330,6 +330,11 @@ def change(changed: Changed) -> str:
         ("reference", changed.example.reference),
         (f"before: {before:.2f}", changed.before.output),
         (f"after: {after:.2f}", changed.after.output),
+        *(
+            (f"why, {when}", trial.score.feedback)
+            for when, trial in (("before", changed.before), ("after", changed.after))
+            if trial.score and trial.score.feedback
+        ),
     )
     cells = "".join(
         f"<tr><th>{text(name)}</th><td><pre>{text(value)}</pre></td></tr>" for name, value in rows

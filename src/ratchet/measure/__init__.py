@@ -24,7 +24,7 @@ from ratchet.measure.intervals import (
     mean_interval,
     t_interval,
 )
-from ratchet.measure.measurement import Measurement, Missing, trials_frame
+from ratchet.measure.measurement import Measurement, Missing, grade_text, trials_frame
 from ratchet.measure.pooled import PooledVerdict
 from ratchet.measure.race import Race, RaceProgress, race
 from ratchet.measure.ratings import Bout, Rating, rank
@@ -68,6 +68,7 @@ __all__ = [
     "corrected_mean",
     "evaluate",
     "forgetting",
+    "grade_text",
     "judged_bouts",
     "learning_curve",
     "load_probes",

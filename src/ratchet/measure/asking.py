@@ -293,6 +293,7 @@ class Asking:
             read=self.trials_of([(outcome.example_id, outcome.repeat) for outcome in outcomes]),
             missing=self.missing,
             aggregates=self.bench.metric.aggregates,
+            grades=tuple(getattr(self.bench.metric, "grades", ())),
             bought=self.bought,
             bought_tokens=self.tokens,
             bought_usd=self.dollars,

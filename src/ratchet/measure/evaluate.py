@@ -146,6 +146,7 @@ def recall(
         metric_id=bench.metric.id,
         examples=list(examples),
         aggregates=bench.metric.aggregates,
+        grades=tuple(getattr(bench.metric, "grades", ())),
     )
 
 

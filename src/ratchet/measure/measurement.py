@@ -25,7 +25,7 @@ from ratchet.metrics import Aggregate
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Measurement", "Missing", "Outcome", "trials_frame"]
+__all__ = ["Measurement", "Missing", "Outcome", "grade_text", "trials_frame"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class Measurement:
     """Returns the whole trials, in the order of the outcomes."""
     missing: list[Missing] = field(default_factory=list)
     aggregates: tuple[Aggregate, ...] = ()
+    grades: tuple[Json, ...] = ()
+    """The grades that the metric's judges give, worst first; empty for a metric without judges."""
     bought: int = 0
     """Trials that this run paid for; the others were there."""
     bought_tokens: int = 0
@@ -138,6 +140,11 @@ class Measurement:
         """Return the mean score in [0, 1]; NaN without trials."""
         values, _ = self._values
         return float(values.mean()) if len(values) else math.nan
+
+    @property
+    def grade(self) -> str:
+        """Return the score in its judges' own scale; empty where that says no more than the score."""
+        return grade_text(self.score, self.grades)
 
     @cached_property
     def interval(self) -> Interval:
@@ -246,6 +253,7 @@ class Measurement:
             "metric": self.metric_id,
             "n": self.n,
             "score": self.score,
+            **({"grade": self.grade} if self.grade else {}),
             "low": self.interval.low,
             "high": self.interval.high,
             "level": self.interval.level,
@@ -273,6 +281,19 @@ class Measurement:
     def frame(self) -> "pl.DataFrame":
         """Return one row a trial as a polars data frame."""
         return trials_frame(self.trials, self.examples)
+
+
+def grade_text(score: float, grades: Sequence[Json]) -> str:
+    """Return a score as the mean grade that it stands for: "grade 1.97 of 1 to 5".
+
+    Empty where there are no grades, no numbers among them, or only two, of which the score is the share of the better one.
+    """
+    numbers = [grade for grade in grades if isinstance(grade, int | float)]
+    if len(numbers) < 3 or len(numbers) < len(grades) or math.isnan(score):
+        return ""
+    place = min(max(score, 0.0), 1.0) * (len(numbers) - 1)
+    mean = float(np.interp(place, np.arange(len(numbers)), numbers))
+    return f"grade {mean:.2f} of {numbers[0]:g} to {numbers[-1]:g}"
 
 
 def trials_frame(trials: Sequence[Trial], examples: Sequence[Example]) -> "pl.DataFrame":

@@ -97,7 +97,7 @@ class Comparison:
             with ui.row():
                 ui.button("Write another prompt", on_click=lambda: ui.navigate.to(f"/tasks/{task}/playground"), icon="edit").props("no-caps outline")  # fmt: skip
                 ui.button("See why answers fail", on_click=lambda: ui.navigate.to(f"/tasks/{task}/ladder"), icon="biotech").props("no-caps outline")  # fmt: skip
-        rows = [[label, points(m.score), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, sum(m.failures.values()), f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
+        rows = [[label, points(m.score) + (f", {m.grade}" if m.grade else ""), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, sum(m.failures.values()), f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
         table(["", "score", "95 % interval", "examples", "without an answer", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip
         ui.label(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.2g}").classes("soft")  # fmt: skip
         trials = load_trials(self._bench.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id, task_id=self._bench.task.asking_id)  # fmt: skip
@@ -180,8 +180,8 @@ def show_change(changed: Changed) -> None:
     with ui.column().classes("w-full border-b pb-2 gap-1"):
         ui.label(" ".join(written(v) for v in changed.example.inputs.values())[:600]).classes("said")  # fmt: skip
         ui.label(f"right: {written(changed.example.reference)[:600]}").classes("soft said")
-        for name, trial in (("A", changed.before), ("B", changed.after)):
-            score = trial.score.value if trial.score else 0.0
+        sides = (("A", changed.before, changed.before_score), ("B", changed.after, changed.after_score))  # fmt: skip
+        for name, trial, score in sides:
             why = (trial.score.feedback if trial.score else "") or trial.failure or ""
             look = "text-green-800" if score >= RIGHT else "text-red-700" if score == 0 else ""
             ui.label(f"{name} {'✓' if score >= RIGHT else '✗' if score == 0 else '◐'} {points(score)}: {trial.output[:600]}").classes(f"said mono {look}")  # fmt: skip
