@@ -11,8 +11,10 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+from benchmarks.proof.beside_mlflow import PYTHON, beside_mlflow
 from benchmarks.proof.claim import DATA, Claim, Outcome, Rng, runs_of
 from benchmarks.proof.climbs import equal_levers, worse_levers
+from benchmarks.proof.looking import pooled_figures, price_of_looking
 from benchmarks.proof.worlds import diagnoses, journeys
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
@@ -442,6 +444,9 @@ def rankings(rng: Rng, size: float) -> list[Outcome]:
 CLAIMS = (
     Claim("false verdicts", "two equal candidates are told apart in at most 5 % of comparisons", false_verdicts),
     Claim("peeking", "the same, though one looks all along", peeking),
+    Claim("price of looking", "looking all along at graded scores takes at most 1.5 times the examples of a fixed t-test, and tells equal candidates apart in at most 5 %", price_of_looking),
+    Claim("pooled figures", "macro-F1 tells two equal candidates apart in at most 5 % of comparisons, and its interval holds the truth", pooled_figures),
+    Claim("beside mlflow", "where MLflow's compare_evaluations judges the same worlds, ours names a false winner in at most 5 %, and never contradicts itself", beside_mlflow, peer=PYTHON),
     Claim("best of many", "the same for the best of 32 challengers", best_of_many),
     Claim("long ladders", "a ladder of 100 equal challengers has a false rung in at most 5 % of ladders", long_ladders),
     Claim("levers, equal", "with levers whose candidates are no better than the start, the champion is worse on test in at most 5 % of climbs", equal_levers),
