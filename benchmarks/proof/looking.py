@@ -54,7 +54,7 @@ def said(rng: Rng, true: np.ndarray, right: float) -> list[Parts]:
 def pooled_figures(rng: Rng, size: float) -> list[Outcome]:
     """Return how often equal candidates differ in macro-F1, rare labels included, and how often its interval holds the truth."""
     found = []
-    runs = runs_of(1000, size)
+    runs = runs_of(300, size)
     for n in (40, 150):
         wrong = 0
         for _ in range(runs):

@@ -32,6 +32,7 @@ __all__ = [
     "compare",
     "compare_all",
     "compare_totals",
+    "count_answers",
     "decide",
     "holm",
     "paired",
@@ -96,17 +97,22 @@ def compare(
         margin=margin,
         level=level,
     )
-    common = champion.by_example().keys() & challenger.by_example().keys()
-    counts = [
-        sum(outcome.example_id in common for outcome in measured.outcomes)
-        for measured in (champion, challenger)
-    ]
     return verdict.model_copy(
         update={
-            "answers": (counts[0], counts[1]),
+            "answers": count_answers(champion, challenger),
             "identical": verdict.ties == verdict.n > 0 and is_copy(champion, challenger),
         }
     )
+
+
+def count_answers(champion: Measurement, challenger: Measurement) -> tuple[int, int]:
+    """Return how many answers each side has to the examples that both answered."""
+    common = champion.by_example().keys() & challenger.by_example().keys()
+    before, after = (
+        sum(outcome.example_id in common for outcome in side.outcomes)
+        for side in (champion, challenger)
+    )
+    return before, after
 
 
 def compare_totals(

@@ -22,6 +22,7 @@ from scipy import optimize, special
 from ratchet.core import Candidate, Decision, Example, Interval, Verdict
 from ratchet.core.errors import DataError
 from ratchet.measure.asking import Bench
+from ratchet.measure.compare import count_answers
 from ratchet.measure.evaluate import evaluate
 from ratchet.measure.intervals import Array, as_array, is_binary
 from ratchet.measure.measurement import Measurement
@@ -338,6 +339,7 @@ class Contest:
             ties=int((differences == 0).sum()),
             margin=evidence.margin,
             decision=evidence.decision(),
+            answers=count_answers(self.before, self.after),
         )
 
 
