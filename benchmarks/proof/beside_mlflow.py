@@ -77,7 +77,7 @@ class Ties:
     wants_intervals = True
 
     def __init__(self, rng: Rng, size: float) -> None:
-        self.runs = runs_of(300, size)
+        self.runs = runs_of(200, size)
         self.kinds = ("0/1 scores, n = 30", "graded scores, seven of ten equal, n = 40")
         self.pairs: list[Arms] = []
         for kind in self.kinds:
@@ -119,7 +119,7 @@ class Groups:
     wants_intervals = False
 
     def __init__(self, rng: Rng, size: float) -> None:
-        self.runs = runs_of(500, size)
+        self.runs = runs_of(300, size)
         self.clusters = [np.repeat(np.arange(30), rng.integers(1, 10, 30)) for _ in range(self.runs)]  # fmt: skip
         self.pairs = [(np.zeros(len(c)), np.clip(rng.normal(0, 0.3, 30)[c] + rng.normal(0, 0.3, len(c)), -1, 1)) for c in self.clusters]  # fmt: skip
 
@@ -135,7 +135,7 @@ class BestOfMany:
     wants_intervals = False
 
     def __init__(self, rng: Rng, size: float) -> None:
-        self.runs = runs_of(200, size)
+        self.runs = runs_of(100, size)
         self.pairs = []
         for _ in range(self.runs):
             champion, *others = ((arm > 0.5) * 1.0 for arm in shared(rng, 100, 33))
@@ -155,7 +155,7 @@ class LookingOften:
     wants_intervals = False
 
     def __init__(self, rng: Rng, size: float) -> None:
-        self.runs = runs_of(500, size)
+        self.runs = runs_of(300, size)
         self.whole = [((a > 0.5) * 1.0, (b > 0.5) * 1.0) for a, b in (shared(rng, LOOKS[-1]) for _ in range(self.runs))]  # fmt: skip
         self.pairs = [(a[:n], b[:n]) for a, b in self.whole for n in LOOKS]
 

@@ -446,7 +446,7 @@ CLAIMS = (
     Claim("peeking", "the same, though one looks all along", peeking),
     Claim("price of looking", "looking all along at graded scores takes at most 1.5 times the examples of a fixed t-test, and tells equal candidates apart in at most 5 %", price_of_looking),
     Claim("pooled figures", "macro-F1 tells two equal candidates apart in at most 5 % of comparisons, and its interval holds the truth", pooled_figures),
-    Claim("beside mlflow", "where MLflow's compare_evaluations judges the same worlds, ours names a false winner in at most 5 %, and never contradicts itself", beside_mlflow, peer=PYTHON),
+    Claim("beside mlflow", "where MLflow's compare_evaluations judges the same worlds, ours names a false winner in at most 5 %, and never contradicts itself (MLflow itself promises nothing for groups, for several challengers or for looking often)", beside_mlflow, peer=PYTHON),
     Claim("best of many", "the same for the best of 32 challengers", best_of_many),
     Claim("long ladders", "a ladder of 100 equal challengers has a false rung in at most 5 % of ladders", long_ladders),
     Claim("levers, equal", "with levers whose candidates are no better than the start, the champion is worse on test in at most 5 % of climbs", equal_levers),

@@ -23,7 +23,9 @@ def main() -> None:
         os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = (
             "false"  # rows whose trace is still under way are not paired
         )
-        os.environ["MLFLOW_GENAI_EVAL_MAX_WORKERS"] = "1"  # more wait for the database until their traces are lost
+        os.environ["MLFLOW_GENAI_EVAL_MAX_WORKERS"] = (
+            "1"  # more wait for the database until their traces are lost
+        )
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         os.chdir(folder)
         import mlflow
