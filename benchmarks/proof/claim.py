@@ -1,6 +1,7 @@
 """A claim, the simulation behind it, and what came out."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,11 +58,21 @@ class Claim:
     """It takes minutes at any size: tests look at its parts instead."""
     needs: str | None = None
     """The folder of real data beside the repository that it draws from."""
+    peer: str | None = None
+    """The environment variable that names a Python which has the program that it compares with."""
 
     @property
     def can_run(self) -> bool:
-        """Return whether its data is there."""
-        return self.needs is None or (DATA / self.needs).is_dir()
+        """Return whether its data is there, and its peer."""
+        has_data = self.needs is None or (DATA / self.needs).is_dir()
+        return has_data and (self.peer is None or bool(os.environ.get(self.peer)))
+
+    @property
+    def lacks(self) -> str:
+        """Return what it needs to run, in words."""
+        return (
+            f"`../shared/data/{self.needs}`" if self.needs else f"the peer that {self.peer} names"
+        )
 
     def outcomes(self, size: float = 1.0) -> list[Outcome]:
         """Return what came out; the seed is the checksum of the name."""

@@ -11,9 +11,11 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+from benchmarks.proof.beside_mlflow import PYTHON, beside_mlflow
 from benchmarks.proof.claim import DATA, Claim, Outcome, Rng, runs_of
 from benchmarks.proof.climbs import equal_levers, worse_levers
 from benchmarks.proof.imports import imports
+from benchmarks.proof.looking import pooled_figures, price_of_looking
 from benchmarks.proof.worlds import diagnoses, journeys
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
@@ -21,18 +23,19 @@ from scipy.stats import binom, norm
 from ratchet.core import Interval
 from ratchet.ladder import level_of
 from ratchet.measure.calibrate import corrected_mean
-from ratchet.measure.compare import (
-    bonett_price_interval,
-    holm,
-    mcnemar_p,
-    mcnemar_power,
-    paired_t_p,
-)
+from ratchet.measure.compare import holm
 from ratchet.measure.intervals import (
     bootstrap_interval,
     mean_interval,
     t_interval,
 )
+from ratchet.measure.paired import (
+    mcnemar_interval,
+    mcnemar_p,
+    paired_t_interval,
+    paired_t_p,
+)
+from ratchet.measure.power import mcnemar_power
 from ratchet.measure.race import AT_ONCE, batch_size
 from ratchet.measure.ratings import Bout, bradley_terry, rank, won
 from ratchet.measure.selection import Selection
@@ -185,8 +188,9 @@ def coverage(rng: Rng, size: float) -> list[Outcome]:
         )
     for n in (30, 200):
         draws = (rng.choice([1.0, -1.0, 0.0], size=n, p=[0.15, 0.05, 0.8]) for _ in range(runs))
-        held = [i.low <= 0.1 <= i.high for i in map(bonett_price_interval, draws)]
-        found.append(Outcome(f"Bonett-Price, n = {n}", float(np.mean(held)), runs, 0.94, 0.985))
+        held = [i.low <= 0.1 <= i.high for i in map(mcnemar_interval, draws)]
+        what = f"exact McNemar, inverted, n = {n}"
+        found.append(Outcome(what, float(np.mean(held)), runs, 0.95, 0.99))
     few = runs_of(2000, size)
     for make, name, groups in (
         (t_interval, "t", 15),
@@ -205,6 +209,12 @@ def coverage(rng: Rng, size: float) -> list[Outcome]:
                 f"BCa bootstrap, skewed scores, n = {n}", float(np.mean(held)), few, 0.935, 0.965
             )
         )
+    for n in (10, 30):
+        pairs = ((rng.beta(0.5, 1.5, n), rng.beta(0.8, 1.2, n)) for _ in range(few))
+        intervals = (paired_t_interval(b - a) for a, b in pairs)
+        held = [i.low <= 0.15 <= i.high for i in intervals]
+        what = f"paired t and flipped signs, inverted, skewed scores, n = {n}"
+        found.append(Outcome(what, float(np.mean(held)), few, 0.94, 0.975))
     return found
 
 
@@ -435,6 +445,9 @@ def rankings(rng: Rng, size: float) -> list[Outcome]:
 CLAIMS = (
     Claim("false verdicts", "two equal candidates are told apart in at most 5 % of comparisons", false_verdicts),
     Claim("peeking", "the same, though one looks all along", peeking),
+    Claim("price of looking", "looking all along at graded scores takes at most 1.5 times the examples of a fixed t-test, and tells equal candidates apart in at most 5 %", price_of_looking),
+    Claim("pooled figures", "macro-F1 tells two equal candidates apart in at most 5 % of comparisons, and its interval holds the truth", pooled_figures),
+    Claim("beside mlflow", "where MLflow's compare_evaluations judges the same worlds, ours names a false winner in at most 5 %, and never contradicts itself (MLflow itself promises nothing for groups, for several challengers or for looking often)", beside_mlflow, peer=PYTHON),
     Claim("best of many", "the same for the best of 32 challengers", best_of_many),
     Claim("long ladders", "a ladder of 100 equal challengers has a false rung in at most 5 % of ladders", long_ladders),
     Claim("levers, equal", "with levers whose candidates are no better than the start, the champion is worse on test in at most 5 % of climbs", equal_levers),

@@ -54,7 +54,7 @@ def written(claims: list[Claim], outcomes: list[list[Outcome]], seconds: float) 
         f"Written by `make proof` on {datetime.now(UTC):%Y-%m-%d} in {seconds:.0f} s; each claim's seed is the checksum of its name, so the figures",
         "come out again. A share holds where it lies in its range but for three standard errors of the simulation.",
         *(
-            f"Left out, as the data is not at hand: {claim.name} (`../shared/data/{claim.needs}`)."
+            f"Left out, as what it needs is not at hand: {claim.name} ({claim.lacks})."
             for claim in CLAIMS
             if not claim.can_run
         ),

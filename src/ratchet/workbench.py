@@ -40,7 +40,6 @@ from ratchet.levers import (
     WRITTEN,
     Evidence,
     Lever,
-    Watcher,
     candidate_in,
     files_in,
     forgotten,
@@ -321,34 +320,36 @@ class Workbench(ModelSession):
 
         async def work(pool: ModelPool) -> list[Measurement]:
             bench = self.bench(budget, pool)
+            pairs = [(c, pool.model(c.model)) for c in candidates]
             return [
-                await evaluate(
-                    bench, c, pool.model(c.model), examples, split=split, repeats=repeats
-                )
-                for c in candidates
+                await evaluate(bench, *p, examples, split=split, repeats=repeats) for p in pairs
             ]
 
         return self.with_pool(work)
 
-    def compare(self, a: Candidate, b: Candidate, *, budget: Budget | None = None) -> Verdict:
-        """Return the paired verdict of `b` against `a` on dev."""
-        return self.compare_all(a, [b], budget=budget)[0][0]
+    def compare(
+        self, a: Candidate, b: Candidate, *, repeats: int = 1, budget: Budget | None = None
+    ) -> Verdict:
+        """Return the paired verdict of `b` against `a` on dev; answers that are stored beyond `repeats` count too."""
+        return self.compare_all(a, [b], repeats=repeats, budget=budget)[0][0]
 
     def compare_all(
         self,
         champion: Candidate,
         challengers: Sequence[Candidate],
         *,
+        repeats: int = 1,
         budget: Budget | None = None,
     ) -> tuple[list[Verdict], list[Measurement]]:
         """Return each challenger's verdict against `champion` on dev, adjusted for their number, and all measurements, its first."""
-        measured = self.measure_all([champion, *challengers], budget=budget)
+        measured = self.measure_all([champion, *challengers], repeats=repeats, budget=budget)
         return compare_all(measured[0], measured[1:], margin=self.task.margin), measured
 
     def check(self) -> list[Finding]:
         """Return what is wrong with the task and its examples, found without a call."""
-        candidates = [*self.variants(), self.champion()]
-        return check_task(self.task, self.examples, self.metric, candidates, root=self.root)
+        checked = (self.task, self.examples, self.metric, [*self.variants(), self.champion()])
+        known = recall_all(self.bench(), self.split("dev"), split="dev")
+        return check_task(*checked, root=self.root, measured=known)
 
     def measured(self) -> list[Measurement]:
         """Return what the stored trials say of every candidate that has answered all of dev; nothing is called.
@@ -367,15 +368,16 @@ class Workbench(ModelSession):
         a: Candidate,
         b: Candidate,
         *,
+        repeats: int = 1,
         budget: Budget | None = None,
         watch: Callable[[Contest], None] | None = None,
     ) -> Contest:
         """Compare `b` with `a` on dev, looking all along, and stop as soon as the verdict stands."""
 
         async def work(pool: ModelPool) -> Contest:
-            bench = self.bench(budget, pool)
-            first, second = ((c, pool.model(c.model)) for c in (a, b))
-            return await settle(bench, first, second, self.split("dev"), split="dev", watch=watch)
+            bench, dev = self.bench(budget, pool), self.split("dev")
+            one, other = ((c, pool.model(c.model)) for c in (a, b))
+            return await settle(bench, one, other, dev, split="dev", repeats=repeats, watch=watch)
 
         return self.with_pool(work)
 
@@ -453,7 +455,6 @@ class Workbench(ModelSession):
 
     def ground(self, pool: ModelPool, budget: Budget | None = None) -> Ground:
         """Return what levers and the ladder work on."""
-        watching: Watcher = self.watching
         dataset = content_id(
             "d", sorted((e.id, e.split) for e in self.examples if e.split != "test")
         )
@@ -468,7 +469,7 @@ class Workbench(ModelSession):
                 n for s in self.steps() if s.dataset in ("", dataset) for n in s.tried_ids
             ),
             unlearnt=unlearnt_of(self.split("train")),
-            watch=watching,
+            watch=self.watching,
         )
         return Ground(
             evidence=evidence,

@@ -11,7 +11,7 @@ from benchmarks.proof.claims import CLAIMS, Outcome
 def test_claims_hold(claim):
     """With forty runs and a few more every claim holds, within the wider error of so few."""
     if not claim.can_run:
-        pytest.skip(f"the data is not at hand: {claim.needs}")
+        pytest.skip(f"what it needs is not at hand: {claim.lacks}")
     for outcome in claim.outcomes(0.004):
         assert outcome.holds, outcome
 

@@ -18,11 +18,36 @@ def test_a_sequential_comparison_stops_early_and_goes_on_for_free(
     calls = server.calls
     again = json.loads(ratchet(*words, "--json").stdout)
 
-    assert "16 examples: +" in shown.words
+    before, _, after = shown.words.partition("At most 40 calls (20 examples, both sides)")
+    assert "looking all along settles a true difference of 10 points about" in before
+    assert "16 examples: +" in after
     assert "evidence" in shown.words
     assert again["method"] == "e-process, looked at all along"
     assert again["n"] == 20 - again["left"]
     assert calls == server.calls == 2 * again["n"]
+
+
+def test_repeats_are_bought_and_used_everywhere(
+    ratchet, workspace: Path, server: ScriptedServer
+) -> None:
+    """`ab --repeats 3` buys three answers a side; ab without it, front and measure then show the same scores and counts."""
+    words = ("ab", "tickets", "--a", "start", "--b", "careful.yaml")
+
+    bought = json.loads(ratchet(*words, "--repeats", "3", "--json").stdout)
+    calls = server.calls
+    again = json.loads(ratchet(*words, "--json").stdout)
+    front = json.loads(ratchet("front", "tickets", "--json").stdout)["standings"]
+    alone = json.loads(
+        ratchet("measure", "tickets", "--candidate", "careful.yaml", "--json").stdout
+    )
+
+    assert bought["answers"] == again["answers"] == [60, 60]
+    assert calls == server.calls == 120
+    assert again["sentence"] == bought["sentence"]
+    shown = {row["candidate"]: (row["score"], row["low"], row["high"], row["n"]) for row in front}
+    assert shown[bought["challenger_id"]][0] == bought["challenger_score"] == alone["score"]
+    assert shown[bought["challenger_id"]] == tuple(alone[k] for k in ("score", "low", "high", "n"))
+    assert shown[bought["champion_id"]][0] == bought["champion_score"]
 
 
 def test_several_challengers_share_one_error(ratchet, workspace: Path) -> None:

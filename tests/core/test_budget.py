@@ -91,3 +91,16 @@ def test_calls_under_way_are_expected_to_cost_what_the_others_did() -> None:
     begun = [budget.begin(), budget.begin()]
 
     assert begun == [True, False]
+
+
+def test_an_unknown_price_is_remembered() -> None:
+    """Dollars are known as long as every charge had a price; one without makes the sum unknown, not smaller."""
+    budget = Budget()
+    budget.charge(calls=1, cost_usd=0.5)
+    known = budget.known_dollars
+
+    budget.charge(calls=1, cost_usd=None)
+
+    assert known == 0.5
+    assert budget.known_dollars is None
+    assert budget.dollars == 0.5

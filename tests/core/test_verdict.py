@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from ratchet.core import Decision, Interval, Json, Trial, Verdict
+from ratchet.core import Decision, Interval, Json, Trial, Verdict, points_text
 
 PARTS: dict[str, Json] = {
     "champion_id": "c_1",
@@ -71,3 +71,28 @@ def test_a_trial_is_kept_under_candidate_example_and_repeat() -> None:
     trial = Trial(candidate_id="c_1", example_id="e_1", repeat=2)
 
     assert (trial.candidate_id, trial.example_id, trial.repeat) == ("c_1", "e_1", 2)
+
+
+@pytest.mark.parametrize(
+    ("score", "low", "high", "text"),
+    [
+        (0.842, 0.801, 0.883, "84.2 ± 4.1"),
+        (1.0, 0.929, 1.0, "100.0 (92.9 to 100.0)"),
+        (0.0, 0.0, 0.04, "0.0 (0.0 to 4.0)"),
+        (0.97, 0.91, 0.99, "97.0 (91.0 to 99.0)"),
+        (0.5, math.nan, math.nan, "50.0 (too few for an interval)"),
+        (math.nan, math.nan, math.nan, "n/a"),
+    ],
+)
+def test_no_score_is_shown_with_an_interval_that_cannot_be(
+    score: float, low: float, high: float, text: str
+) -> None:
+    """A half-width is shown where it says the same as both ends; else the ends are, and never beyond 0 or 100."""
+    assert points_text(score, Interval(low=low, high=high)) == text
+
+
+def test_what_is_identical_is_said_to_be() -> None:
+    """Copies are not "not worse by 0.0": the sentence says that they are the same."""
+    verdict = Verdict(**PARTS, decision="not worse", identical=True)
+
+    assert verdict.sentence == "Identical: the same answers to all 200 examples."

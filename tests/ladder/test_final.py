@@ -6,6 +6,7 @@ import pytest
 from ratchet import Example, InputField, MetricSpec, Roles, Task, Workbench
 from ratchet.core.errors import UsageError
 from ratchet.ladder.final import expected_maximum
+from ratchet.levers import PromptLever
 from ratchet.testing import ScriptedModel
 
 TASK = Task(
@@ -38,6 +39,20 @@ def test_a_champion_opens_the_test_split_once():
     assert (first.challengers, first.expected_shrinkage) == (0, 0.0)
     assert first.who
     assert first.sentence.startswith("Test 100.0")
+
+
+def test_a_start_that_nothing_beat_was_not_chosen():
+    """A ladder of challengers that were all dropped explains no loss: nobody chose the start among them."""
+    workbench = bench(ScriptedModel(lambda _: "yes"))
+    others = [workbench.start().changed(system=f"Say yes {k}.") for k in range(4)]
+    workbench.climb([PromptLever(others)])
+
+    opening = workbench.final()
+
+    assert [step.kept for step in workbench.steps()] == [True, False]
+    assert (opening.challengers, opening.expected_shrinkage) == (4, 0.0)
+    assert "Choosing" not in opening.sentence
+    assert "Choosing among 5" in opening.model_copy(update={"expected_shrinkage": 0.01}).sentence
 
 
 def test_another_champion_is_the_second_opening_with_a_wider_interval():

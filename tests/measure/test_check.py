@@ -1,12 +1,15 @@
 """Each check finds the thing that it is for, and says so of sound data too."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ratchet import Candidate, Example, InputField, MetricSpec, Roles, Task
-from ratchet.core import AnswerForm, Demonstration
-from ratchet.measure import check_task
+from ratchet.core import AnswerForm, Demonstration, Score, Trial
+from ratchet.measure import Measurement, check_task, compare
+from ratchet.measure.check import power
 from ratchet.metrics import make_metric
 
 WORDS = [
@@ -158,7 +161,43 @@ def test_power_tells_what_dev_can_show():
     ]
 
     assert small.level == "warning"
-    assert "10 dev examples are too few to see any difference" in small.text
+    assert "10 dev examples you can see only differences of 68 points and more" in small.text
     assert large.level == "warning"
-    assert "150 dev examples you can see differences of 11 points" in large.text
-    assert "10 dev examples in 2 groups" in grouped.text
+    assert "150 dev examples you can see differences of 10.6 points" in large.text
+    assert "10 dev examples in 2 groups are too few for any verdict" in grouped.text
+
+
+@pytest.mark.parametrize("dev", [40, 150, 600, 640, 660, 700, 3000])
+def test_power_tells_two_figures_that_differ(dev):
+    """What dev shows is never what more examples are said to show too."""
+    examples = [e.model_copy(update={"split": "dev"}) for e in sound(dev)]
+
+    said = power(examples).text
+    seen, wanted = (float(x) for x in re.findall(r"([\d.]+) points", said))
+
+    assert wanted < seen
+
+
+def test_power_goes_by_the_scores_that_are_known():
+    """Graded scores that hardly vary show a few points on 30 examples, and a verdict on as much is no contradiction."""
+    examples = [e.model_copy(update={"split": "dev"}) for e in sound(30)]
+    rng = np.random.default_rng(1)
+
+    def measured(name, shift):
+        candidate = Candidate(model="m", user=name)
+        trials = [
+            Trial(candidate_id=candidate.id, example_id=e.id, score=Score(value=0.5 + shift + x))
+            for e, x in zip(examples, rng.normal(0, 0.02, 30), strict=True)
+        ]
+        return Measurement.of(
+            trials, candidate=candidate, split="dev", metric_id="m", examples=examples
+        )
+
+    pair = [measured("a", 0.0), measured("b", 0.1)]
+
+    said = power(examples, pair)
+
+    assert compare(*pair, margin=0.02).decision == "better"
+    assert said.level == "ok"
+    assert float(re.findall(r"differences of ([\d.]+) points", said.text)[0]) < 3
+    assert "2 measured candidates" in said.text

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ratchet.core import AnswerForm, Budget, Candidate, Example, InputField, MetricSpec, Roles, Task
 from ratchet.core.errors import BudgetError, DataError, MetricError, ReplyError
-from ratchet.measure import Bench, Measurement, evaluate, plan
+from ratchet.measure import Bench, Measurement, evaluate, plan, recall
 from ratchet.metrics import ExactMatch, Metric, make_metric
 from ratchet.metrics.function import FunctionMetric
 from ratchet.models import ChatModel, ChatRequest, EndpointModel
@@ -81,6 +81,25 @@ async def test_a_second_run_buys_nothing(engine: sa.Engine) -> None:
     assert silent.requests == []
     assert second.trials == first.trials
     assert (second.bought, second.spend.calls, second.spend.cost_usd) == (0, 0, 0)
+
+
+async def test_stored_repeats_count_wherever_a_score_is_shown(engine: sa.Engine) -> None:
+    """After three repeats a measurement that asks for one, and a recall, have the figures of all three, and buy nothing."""
+    replies = iter(["yes", "no", "yes"] * 10)
+    whole = await measure(
+        bench(engine), ScriptedModel(lambda _: next(replies)), examples(10), repeats=3
+    )
+    silent = ScriptedModel([])
+
+    again = await measure(bench(engine), silent, examples(10))
+    recalled = recall(bench(engine), CANDIDATE, examples(10), split="dev")
+
+    assert silent.requests == []
+    assert len(whole.outcomes) == len(again.outcomes) == len(recalled.outcomes) == 30
+    assert whole.by_example() == again.by_example() == recalled.by_example()
+    assert list(again.by_example()) == [example.id for example in examples(10)]
+    assert (again.score, again.interval, again.n) == (whole.score, whole.interval, whole.n)
+    assert (recalled.score, recalled.interval) == (whole.score, whole.interval)
 
 
 async def test_more_examples_buy_only_the_new_ones(engine: sa.Engine) -> None:

@@ -1,6 +1,8 @@
 """Who dominates whom, and the cheapest that is not worse."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from ratchet.core import Candidate, Example, Score, Trial, Usage
@@ -16,10 +18,14 @@ def measured(name, share, *, cost, latency):
     usage = Usage(prompt_tokens=10, completion_tokens=1, cost_usd=cost)
     trials = [
         Trial(
-            candidate_id=candidate.id, example_id=e.id, usage=usage, latency_s=latency, score=Score(value=float(i < share * 200))
+            candidate_id=candidate.id,
+            example_id=e.id,
+            usage=usage,
+            latency_s=latency,
+            score=Score(value=float(i < share * 200)),
         )
         for i, e in enumerate(EXAMPLES)
-    ]  # fmt: skip
+    ]
     return Measurement.of(
         trials, candidate=candidate, split="dev", metric_id="m", examples=EXAMPLES
     )
@@ -57,9 +63,79 @@ def test_holm_equals_statsmodels():
 
 
 def test_challengers_are_compared_together():
-    """Each verdict has its adjusted p, never below its own, and an interval wider than alone."""
+    """Each verdict has its adjusted p, never below its own, and an interval of the level at which Holm's method reached it."""
     verdicts = compare_all(GOOD, [CHEAP, FAST, BAD], margin=0.02)
 
     assert [v.decision for v in verdicts] == ["not worse", "worse", "worse"]
     assert all(v.adjusted_p >= v.p_value for v in verdicts)
-    assert all(v.interval.level == pytest.approx(1 - 0.05 / 3) for v in verdicts)
+    assert [v.interval.level for v in verdicts] == pytest.approx(
+        [1 - 0.05 / 3, 1 - 0.05 / 2, 1 - 0.05 / 3]
+    )
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=5))
+def test_intervals_agree_with_verdicts_of_many(shares):
+    """Of several challengers each is better or worse exactly where its interval leaves 0 out, and Holm's method rejects."""
+    champion = measured("base", 0.5, cost=1.0, latency=1.0)
+    others = [
+        measured(f"{i}", 0.4 + share / 150, cost=1.0, latency=1.0) for i, share in enumerate(shares)
+    ]
+
+    for verdict in compare_all(champion, others, margin=0.02):
+        is_clear = verdict.interval.low > 0 or verdict.interval.high < 0
+        assert is_clear == (verdict.adjusted_p < 0.05) == (verdict.decision in ("better", "worse"))
+
+
+def tokens(name, share, *, cost=0.001, tokens, latency=0.5):
+    """Return a measurement whose answers take so many prompt tokens."""
+    made = measured(name, share, cost=cost, latency=latency)
+    usage = Usage(prompt_tokens=tokens, completion_tokens=1, cost_usd=cost)
+    trials = [trial.model_copy(update={"usage": usage}) for trial in made.trials]
+    return Measurement.of(
+        trials, candidate=made.candidate, split="dev", metric_id="m", examples=EXAMPLES
+    )
+
+
+@pytest.mark.parametrize("salt", range(6))
+def test_ties_go_to_cost_then_tokens_then_latency(salt):
+    """Whatever the ids are, of equal scores the cheapest is the pick, of equal costs the shortest, of equal lengths the fastest."""
+    dear = tokens(f"dear {salt}", 0.9, cost=0.01, tokens=10)
+    long = tokens(f"long {salt}", 0.9, cost=0.001, tokens=50)
+    slow = tokens(f"slow {salt}", 0.9, cost=0.001, tokens=10, latency=0.9)
+    fast = tokens(f"fast {salt}", 0.9, cost=0.001, tokens=10, latency=0.1)
+
+    for among in ([dear, long, slow, fast], [dear, long, slow], [dear, long]):
+        assert cheapest_not_worse(among, margin=0.02) is among[-1]
+        assert standings(among)[0].measured is among[-1]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.5, 0.9, 0.905, 0.91]),
+            st.sampled_from([0.0, 0.001, None]),
+            st.sampled_from([10, 20]),
+            st.sampled_from([0.1, 0.2]),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_the_pick_is_never_dominated(parts):
+    """Whatever scores, prices, lengths and latencies are, no candidate dominates the pick."""
+    among = [
+        tokens(f"{i}", score, cost=cost, tokens=count, latency=latency)
+        for i, (score, cost, count, latency) in enumerate(parts)
+    ]
+
+    pick = cheapest_not_worse(among, margin=0.02)
+
+    (by,) = [s.dominated_by for s in standings(among) if s.measured is pick]
+    assert by is None
+
+
+def test_an_unknown_price_dominates_nobody():
+    """A candidate whose price is unknown is not taken to be free."""
+    unknown = measured("unknown", 0.9, cost=None, latency=0.5)
+
+    assert all(standing.dominated_by is None for standing in standings([GOOD, unknown]))

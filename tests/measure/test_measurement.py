@@ -5,8 +5,8 @@ import math
 import pytest
 
 from ratchet.core import Candidate, Example, Score, Trial, Usage
-from ratchet.measure import Measurement, Missing
-from ratchet.measure.measurement import macro_f1, micro_f1
+from ratchet.measure import Measurement, Missing, grade_text
+from ratchet.measure.pooled import macro_f1, micro_f1
 
 
 def test_macro_f1_worked_by_hand():
@@ -42,3 +42,12 @@ def test_figures_of_a_measurement():
     assert (measured.tokens, measured.n, measured.latency(0.5)) == ((3, 1), 1, 0.5)
     assert measured.frame().height == 1
     assert measured.plain()["low"] is not None
+
+
+def test_a_score_is_told_in_its_judges_own_scale():
+    """24.2 points of grades from 1 to 5 are a mean grade of 1.97; of pass and fail the score says all there is."""
+    assert grade_text(0.242, (1, 2, 3, 4, 5)) == "grade 1.97 of 1 to 5"
+    assert grade_text(1.0, (0, 1, 10)) == "grade 10.00 of 0 to 10"
+    assert grade_text(0.5, ("fail", "pass")) == ""
+    assert grade_text(0.5, ()) == ""
+    assert grade_text(math.nan, (1, 2, 3)) == ""

@@ -15,10 +15,12 @@ from ratchet.core import (
     MetricSpec,
     Roles,
     Score,
+    Spend,
     Task,
 )
 from ratchet.core.errors import MetricError, ReplyError, UsageError
-from ratchet.measure import Bench, Race, RaceProgress, evaluate, race
+from ratchet.measure import Bench, Measurement, Race, RaceProgress, evaluate, race
+from ratchet.measure.selection import Place
 from ratchet.metrics import ExactMatch
 from ratchet.metrics.function import FunctionMetric
 from ratchet.models import ChatRequest
@@ -173,3 +175,18 @@ def test_equal_candidates_are_told_apart_by_price_and_no_tolerance_is_fine() -> 
     found = asyncio.run(race(bench, [(c, model) for c in alike], few, tolerance=0.0))
     assert [place.chance for place in found.places] == [1.0, 1.0, 1.0]
     assert found.regret == 0.0
+
+
+@pytest.mark.parametrize(("regret", "is_told"), [(0.031, True), (0.9, False)])
+def test_a_bound_is_told_only_where_it_says_something(regret: float, is_told: bool) -> None:
+    """That the pick is at most 90 points behind helps nobody; three points do."""
+    measured = Measurement.of(
+        [], candidate=Candidate(model="m", user="u", note="terse"), split="dev", metric_id="m", examples=[]
+    )  # fmt: skip
+    place = Place(candidate=0, estimate=0.7, low=0.6, high=0.8, chance=0.96, answered=10)
+    found = Race(
+        measured=[measured], places=[place], tolerance=0.01, regret=regret, level=0.95, spend=Spend(), stopped=None
+    )  # fmt: skip
+
+    assert ("points behind it" in found.sentence) is is_told
+    assert "within 1.0 points of the best with probability 96 %" in found.sentence

@@ -8,6 +8,7 @@ import pytest
 from tests.gateway.test_contract import serving
 
 import ratchet
+from ratchet.core import Budget
 from ratchet.core.errors import AccessError, TuningError
 from ratchet.gateway import make_gateway
 from ratchet.jobs import run_tuning
@@ -190,9 +191,20 @@ def test_a_teacher_is_copied_where_the_metric_agrees(tmp_path: Path) -> None:
 
     train = bench.split("train")
     red = sum(str(example.inputs["text"]).startswith("red") for example in train)
-    assert f"tune: {len(train) - red} of {len(train)} answers of local:teacher are accepted" in said
+    words = f"tune: {len(train) - red} of {len(train)} answers of local:teacher are accepted: they have the full score; {red} have less"
+    assert any(line.startswith(words) for line in said)
     (folder,) = (tmp_path / "a" / ".ratchet" / "adapters").iterdir()
     assert '"teacher": "local:teacher"' in (folder / "provenance.json").read_text("utf-8")
+
+    bench.champion = lambda: bench.start().changed(system="Copy the odd word.")  # type: ignore[method-assign]
+    asked = len(teacher.requests)
+    lever = TuneLever(distil=True)
+
+    async def taught(pool: ModelPool) -> None:
+        await lever._taught(bench.champion(), bench.ground(pool).evidence, Budget())
+
+    bench.with_pool(taught)
+    assert {r.messages[0]["content"] for r in teacher.requests[asked:]} == {"Copy the odd word."}
 
     useless = bench_in(
         tmp_path / "b", "local:nano", teacher=ScriptedModel(lambda _: "?", name="local:teacher")

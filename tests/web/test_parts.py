@@ -104,6 +104,7 @@ def test_spending_in_words():
     """Against the budget where there is one."""
     assert spent({"calls": 1200, "cost_usd": 0.5, "of_calls": None, "of_usd": 5.0}) == "$0.50 of $5.00 spent, 1,200 calls"  # fmt: skip
     assert spent({"calls": 3, "cost_usd": 0.0, "of_calls": 10, "of_usd": None}) == "$0.00 spent, 3 of 10 calls"  # fmt: skip
+    assert spent({"calls": 3, "cost_usd": None, "of_calls": 10, "of_usd": 2.0}) == "cost unknown of $2.00, 3 of 10 calls"  # fmt: skip
     assert not spent({"title": "reading"})
 
 

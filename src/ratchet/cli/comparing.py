@@ -32,6 +32,12 @@ def ab(
             "--sequential", help="Look all along, and stop as soon as the verdict stands."
         ),
     ] = False,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Answers to each example, of each side; more that are stored count."
+        ),
+    ] = 1,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     json: Json = False,
@@ -51,11 +57,11 @@ def ab(
     limit = budget_of(budget, max_calls)
     with find_workspace(Path()).held():
         if sequential:
-            watched(bench, (first, others[0]), (a, b[0]), limit, json=json)
+            watched(bench, (first, others[0]), (a, b[0]), limit, repeats=repeats, json=json)
         elif len(others) == 1:
-            one_to_one(bench, (first, others[0]), (a, b[0]), limit, json=json)
+            one_to_one(bench, (first, others[0]), (a, b[0]), limit, repeats=repeats, json=json)
         else:
-            one_to_many(bench, first, others, [a, *b], limit, json=json)
+            one_to_many(bench, [first, *others], [a, *b], limit, repeats=repeats, json=json)
     warn(bench.warnings([first, *others]))
 
 
@@ -65,44 +71,71 @@ def one_to_one(
     names: tuple[str, str],
     budget: "Budget",
     *,
+    repeats: int,
     json: bool,
 ) -> None:
-    from ratchet.cli.figures import show_changes, show_verdict, verdict_plain
+    from ratchet.cli.figures import (
+        pooled_plain,
+        show_changes,
+        show_pooled,
+        show_verdict,
+        verdict_plain,
+    )
     from ratchet.cli.show import bars, print_json, warn_stopped
-    from ratchet.measure import compare
+    from ratchet.measure import compare, compare_totals
 
     with bars() as bench.watching:
-        measured = bench.measure_all(pair, budget=budget)
+        measured = bench.measure_all(pair, repeats=repeats, budget=budget)
     verdict = compare(*measured, margin=bench.task.margin)
+    totals = compare_totals(*measured)
     changes = bench.differences(verdict)
     if json:
-        print_json(verdict_plain(verdict, changes))
+        print_json({**verdict_plain(verdict, changes), "totals": pooled_plain(totals)})
         return
-    show_verdict(verdict, *names)
-    show_changes(changes)
+    grades = measured[0].grades
+    show_verdict(verdict, *names, grades=grades)
+    show_pooled(totals)
+    show_changes(changes, grades=grades)
     warn_stopped(measured)
 
 
 def one_to_many(
     bench: "Workbench",
-    first: "Candidate",
-    others: "list[Candidate]",
+    candidates: "list[Candidate]",
     names: list[str],
     budget: "Budget",
     *,
+    repeats: int,
     json: bool,
 ) -> None:
-    from ratchet.cli.figures import standings_plain, standings_table, verdicts_table
+    from ratchet.cli.figures import (
+        pooled_plain,
+        pooled_text,
+        standings_plain,
+        standings_table,
+        verdicts_table,
+    )
     from ratchet.cli.show import bars, out, print_json, warn_stopped
+    from ratchet.measure import compare_totals
 
     with bars() as bench.watching:
-        verdicts, measured = bench.compare_all(first, others, budget=budget)
+        verdicts, measured = bench.compare_all(
+            candidates[0], candidates[1:], repeats=repeats, budget=budget
+        )
     called = {m.candidate.id: name for m, name in zip(measured, names, strict=True)}
+    share = 0.05 / max(1, len(verdicts))  # so that all of them hold together
+    totals = [compare_totals(measured[0], other, level=1 - share) for other in measured[1:]]
     if json:
-        adjusted = [verdict.model_dump(mode="json") for verdict in verdicts]
+        adjusted = [
+            {**verdict.model_dump(mode="json"), "totals": pooled_plain(own)}
+            for verdict, own in zip(verdicts, totals, strict=True)
+        ]
         print_json({"verdicts": adjusted, **standings_plain(measured, bench.task.margin)})
         return
     out.print(verdicts_table(verdicts, called))
+    for name, own in zip(names[1:], totals, strict=True):
+        for figure in own:
+            out.print(f"B is {name}: {pooled_text(figure)}", markup=False)
     out.print(standings_table(measured, called, bench.task.margin))
     warn_stopped(measured)
 
@@ -113,16 +146,19 @@ def watched(
     names: tuple[str, str],
     budget: "Budget",
     *,
+    repeats: int,
     json: bool,
 ) -> None:
     from ratchet.cli.figures import contest_line, show_changes, show_verdict, verdict_plain
     from ratchet.cli.show import err, print_json
     from ratchet.measure import Contest
 
+    err.print(price_before(bench, pair, repeats))
+
     def look(contest: Contest) -> None:
         err.print(contest_line(contest))
 
-    contest = bench.settle(*pair, budget=budget, watch=look)
+    contest = bench.settle(*pair, repeats=repeats, budget=budget, watch=look)
     verdict = contest.verdict()
     changes = bench.differences(verdict)
     if json:
@@ -134,13 +170,29 @@ def watched(
             }
         )
         return
-    show_verdict(verdict, *names)
+    show_verdict(verdict, *names, grades=contest.before.grades)
     if contest.left:
         why = "the verdict stands" if contest.evidence.is_settled() else "the budget is spent"
         err.print(
             f"{contest.left} of {contest.left + verdict.n + verdict.missing} examples were not asked: {why}"
         )
-    show_changes(changes)
+    show_changes(changes, grades=contest.before.grades)
+
+
+def price_before(bench: "Workbench", pair: "tuple[Candidate, Candidate]", repeats: int) -> str:
+    """Return what a sequential comparison may take, in words, before anything is asked."""
+    from ratchet.ladder import cost_text
+    from ratchet.measure import price_of_looking, recall
+    from ratchet.measure.compare import paired
+
+    examples = bench.split("dev")
+    known = [recall(bench.bench(), candidate, examples, split="dev") for candidate in pair]
+    plans = [bench.plan(candidate, repeats=repeats) for candidate in pair]
+    costs = [plan.cost_usd for plan in plans]
+    cost = "unknown cost" if None in costs else cost_text(sum(cost or 0.0 for cost in costs))
+    calls = sum(plan.calls for plan in plans)
+    sentence = price_of_looking(paired(*known).differences).sentence
+    return f"{sentence}. At most {calls:,} calls ({len(examples):,} examples, both sides), {cost}"
 
 
 def front(task: str, json: Json = False) -> None:

@@ -8,22 +8,26 @@ from rich.table import Table
 from rich.text import Text
 
 from ratchet.cli.show import err, out, short, shown, warn
-from ratchet.core import Json, Verdict
+from ratchet.core import Json, Trial, Verdict, points_text
 from ratchet.ladder import Changed, cost_text
 from ratchet.measure import (
     Calibration,
     Contest,
     Duels,
     Measurement,
+    PooledVerdict,
     Race,
     Rating,
     cheapest_not_worse,
+    grade_text,
     standings,
 )
 
 __all__ = [
     "calibration_plain",
     "contest_line",
+    "pooled_plain",
+    "pooled_text",
     "race_plain",
     "race_table",
     "ratings_plain",
@@ -31,6 +35,7 @@ __all__ = [
     "show_calibration",
     "show_changes",
     "show_duels",
+    "show_pooled",
     "show_verdict",
     "standings_plain",
     "standings_table",
@@ -39,19 +44,18 @@ __all__ = [
 ]
 
 
-def show_verdict(verdict: Verdict, a: str, b: str) -> None:
-    """Print a verdict in words and figures."""
+def show_verdict(verdict: Verdict, a: str, b: str, *, grades: Sequence[Json] = ()) -> None:
+    """Print a verdict in words and figures; with the judges' grades, scores in their own scale too."""
     out.print(f"[bold]{verdict.sentence}[/]")
-    out.print(
-        f"A {100 * verdict.champion_score:.1f} ({a})   B {100 * verdict.challenger_score:.1f} ({b})"
-    )
+    sides = (("A", verdict.champion_score, a), ("B", verdict.challenger_score, b))
+    told = [
+        f"{side} {100 * score:.1f}{graded(score, grades)} ({name})" for side, score, name in sides
+    ]
+    out.print("   ".join(told), markup=False)
     out.print(
         f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.3g}; margin {100 * verdict.margin:.1f} points"
     )
     notes = []
-    if verdict.bootstrap and not math.isnan(verdict.bootstrap.low):
-        low, high = 100 * verdict.bootstrap.low, 100 * verdict.bootstrap.high
-        notes.append(f"{verdict.bootstrap.method} {low:+.1f} to {high:+.1f}")
     if verdict.power is not None:
         notes.append(
             f"a new sample of this size would settle a difference like this with {100 * verdict.power:.0f} % chance"
@@ -65,13 +69,47 @@ def show_verdict(verdict: Verdict, a: str, b: str) -> None:
         out.print(Text("; ".join(notes), style="dim"))
 
 
+def graded(score: float, grades: Sequence[Json]) -> str:
+    """Return what stands beside a score: its grade in the judges' own scale, where there is one."""
+    grade = grade_text(score, grades)
+    return f", {grade}" if grade else ""
+
+
+def show_pooled(verdicts: Sequence[PooledVerdict]) -> None:
+    """Print the verdicts on figures of the whole split, a figure a line."""
+    for verdict in verdicts:
+        out.print(pooled_text(verdict), markup=False)
+
+
+def pooled_text(verdict: PooledVerdict) -> str:
+    """Return the verdict on a figure of the whole split in words."""
+    name = verdict.name.replace("_", " ")
+    text = f"{name}: A {verdict.champion:.3f}, B {verdict.challenger:.3f}, {verdict.effect:+.3f}"
+    interval = verdict.interval
+    if math.isnan(interval.low):
+        return f"{text}; too few examples for an interval"
+    return f"{text} ({interval.low:+.3f} to {interval.high:+.3f}), {verdict.decision}"
+
+
+def pooled_plain(verdicts: Sequence[PooledVerdict]) -> dict[str, Json]:
+    """Return the verdicts on figures of the whole split as JSON values, by the figure's name."""
+    return {
+        verdict.name: {
+            "champion": verdict.champion,
+            "challenger": verdict.challenger,
+            "effect": verdict.effect,
+            "low": verdict.interval.low,
+            "high": verdict.interval.high,
+            "level": verdict.interval.level,
+            "decision": verdict.decision,
+        }
+        for verdict in verdicts
+    }
+
+
 def verdict_plain(verdict: Verdict, changes: Sequence[Changed]) -> dict[str, Json]:
     """Return a verdict as JSON values, with its sentence and the ids of examples that each side wins."""
-    gains = {
-        c.example.id: c.after.score.value - c.before.score.value
-        for c in changes
-        if c.after.score and c.before.score
-    }
+    gains = {change.example.id: change.gain for change in changes}
     return {
         **verdict.model_dump(mode="json"),
         "sentence": verdict.sentence,
@@ -85,7 +123,7 @@ def verdicts_table(verdicts: Sequence[Verdict], names: dict[str, str]) -> Table:
     champion = names[verdicts[0].champion_id]
     table = Table(
         title=f"Against {champion}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        caption="p by Holm's adjustment; the intervals hold together", caption_justify="left",
+        caption="all verdicts hold together at 95 % (Holm); each interval has the level of its verdict", caption_justify="left",
     )  # fmt: skip
     for name in ("challenger", "verdict", "effect", "interval", "won/lost/tied", "p"):
         table.add_column(name, justify="left" if name in ("challenger", "verdict") else "right")
@@ -114,10 +152,9 @@ def standings_table(measured: Sequence[Measurement], names: dict[str, str], marg
         table.add_column(name, justify="left" if name in ("candidate", "") else "right")
     for standing in standings(measured):
         one, by = standing.measured, standing.dominated_by
-        half = 50 * (one.interval.high - one.interval.low)
         table.add_row(
             Text(f"{names[one.candidate.id]} ({one.candidate.id})"),
-            f"{100 * one.score:.1f} ± {half:.1f}",
+            points_text(one.score, one.interval),
             cost_text(standing.cost_per_1000),
             f"{one.tokens_a_call:.0f}",
             f"{one.latency(0.5):.3f}",
@@ -355,19 +392,10 @@ def contest_line(contest: Contest) -> str:
     )
 
 
-def show_changes(changes: Sequence[Changed]) -> None:
-    """Print examples that B wins, and examples that A wins."""
+def show_changes(changes: Sequence[Changed], *, grades: Sequence[Json] = ()) -> None:
+    """Print examples that B wins, and examples that A wins, with both scores and the reasons that the metric gave."""
     for title, sign in (("B wins", 1), ("A wins", -1)):
-        rows = [
-            c
-            for c in changes
-            if sign
-            * (
-                (c.after.score.value if c.after.score else 0)
-                - (c.before.score.value if c.before.score else 0)
-            )
-            > 0
-        ]
+        rows = [change for change in changes if sign * change.gain > 0]
         if not rows:
             continue
         table = Table(title=title, title_justify="left", show_lines=True)
@@ -375,11 +403,21 @@ def show_changes(changes: Sequence[Changed]) -> None:
             table.add_column(name, overflow="fold", max_width=50)
         for changed in rows:
             inputs = "\n".join(str(value) for value in changed.example.inputs.values())
+            (before, after), (first, second) = changed.answers, (changed.before, changed.after)
             cells = [
                 short(inputs),
                 short(str(changed.example.reference)),
-                shown(changed.before.output, changed.before.failure),
-                shown(changed.after.output, changed.after.failure),
+                answer_text(first, changed.before_score, before, grades),
+                answer_text(second, changed.after_score, after, grades),
             ]
             table.add_row(*(Text(cell) for cell in cells))
         out.print(table)
+
+
+def answer_text(trial: Trial, score: float, count: int, grades: Sequence[Json]) -> str:
+    """Return an answer with the score of all answers to its example, and the reason that the metric gave for this one."""
+    mean = f", mean of {count} answers" if count > 1 else ""
+    lines = [f"score {score:.2f}{graded(score, grades)}{mean}", shown(trial.output, trial.failure)]
+    if trial.score and trial.score.feedback:
+        lines.append(f"why: {short(trial.score.feedback)}")
+    return "\n".join(lines)

@@ -48,7 +48,10 @@ Prune = Annotated[
 ]
 Distil = Annotated[
     bool,
-    typer.Option("--distil", help="tune: learn the teacher's answers that the metric accepts."),
+    typer.Option(
+        "--distil",
+        help="tune: learn the teacher's answers to the champion's prompt that have the full score, 1.",
+    ),
 ]
 Replay = Annotated[
     float,

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ratchet.core import Budget, Diagnosis, Json, Opening, Step
+from ratchet.core import Budget, Diagnosis, Interval, Json, Opening, Step, points_text
 from ratchet.core.running import PROGRESS
 from ratchet.ladder import (
     COLUMNS,
@@ -184,7 +184,7 @@ class Bars(Watching):
                 "losses": self._losses if kind == "trains" else [],
             }
             if budget := self._budget:
-                told |= {"calls": budget.calls_made, "cost_usd": budget.dollars, "of_calls": budget.calls, "of_usd": budget.cost_usd}  # fmt: skip
+                told |= {"calls": budget.calls_made, "cost_usd": budget.known_dollars, "of_calls": budget.calls, "of_usd": budget.cost_usd}  # fmt: skip
             half = self._file.with_suffix(".part")
             half.write_text(json.dumps(told), "utf-8")
             half.replace(self._file)
@@ -224,9 +224,8 @@ def show_plan(plan: Plan) -> None:
 
 def show_measurement(measured: Measurement) -> None:
     """Print the figures of a measurement."""
-    half = 50 * (measured.interval.high - measured.interval.low)
     out.print(
-        f"[bold]{100 * measured.score:.1f} ± {half:.1f}[/]  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)"
+        f"[bold]{points_text(measured.score, measured.interval)}[/]{f'  {measured.grade}' if measured.grade else ''}  on {measured.n} examples of {measured.split} ({measured.interval.method}, 95 %)"
     )
     table = Table.grid(padding=(0, 2))
     prompt, completion = measured.tokens
@@ -237,7 +236,7 @@ def show_measurement(measured: Measurement) -> None:
         )
     ]
     rows += [
-        (name.replace("_", " "), "n/a" if math.isnan(value) else f"{value:.3f}")
+        (name.replace("_", " "), total_text(value, measured.total_intervals.get(name)))
         for name, value in measured.totals.items()
     ]
     rows.append(
@@ -269,6 +268,15 @@ def show_measurement(measured: Measurement) -> None:
         err.print(
             f"[yellow]stopped: {measured.stopped}[/]; all that was bought is kept, run the same command again to go on"
         )
+
+
+def total_text(value: float, interval: Interval | None) -> str:
+    """Return a figure of a whole split, with its interval where there is one."""
+    if math.isnan(value):
+        return "n/a"
+    if interval is None or math.isnan(interval.low):
+        return f"{value:.3f}"
+    return f"{value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def warn_stopped(measured: Sequence[Measurement]) -> None:

@@ -31,7 +31,7 @@ from ratchet.core.step import Entrant, Spend, Step
 from ratchet.core.task import AnswerForm, InputField, MetricSpec, Roles, SplitSpec, Task
 from ratchet.core.templates import RESERVED_NAMES, escape_template
 from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
-from ratchet.core.verdict import Decision, Interval, Verdict
+from ratchet.core.verdict import Decision, Interval, Verdict, points_text
 
 __all__ = [
     "CAUSES",
@@ -86,5 +86,6 @@ __all__ = [
     "canonical_json",
     "content_id",
     "escape_template",
+    "points_text",
     "total",
 ]

@@ -26,6 +26,14 @@ class Budget:
     calls_made: int = 0
     tokens_used: int = 0
     dollars: float = 0.0
+    """What was charged, as far as prices are known."""
+    has_unknown_costs: bool = False
+    """Whether something was charged whose price is unknown."""
+
+    @property
+    def known_dollars(self) -> float | None:
+        """Return what was charged in US dollars; None where a price is unknown."""
+        return None if self.has_unknown_costs else self.dollars
 
     @property
     def spent(self) -> Spend:
@@ -59,7 +67,8 @@ class Budget:
         self.begun -= spared
 
     def charge(self, *, calls: int = 0, tokens: int = 0, cost_usd: float | None = None) -> None:
-        """Add what was used; an unknown cost counts calls and tokens only."""
+        """Add what was used; an unknown cost counts calls and tokens only, and is remembered as unknown."""
+        self.has_unknown_costs = self.has_unknown_costs or cost_usd is None
         self.calls_made += calls
         self.tokens_used += tokens
         self.dollars += cost_usd or 0.0

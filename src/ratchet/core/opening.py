@@ -36,10 +36,9 @@ class Opening(Record):
         """Return what was seen, in words."""
         low, high = 100 * self.interval.low, 100 * self.interval.high
         change = 100 * (self.score - self.dev_score)
-        text = (
-            f"Test {100 * self.score:.1f} ({low:.1f} to {high:.1f}) on {self.n} examples, dev {100 * self.dev_score:.1f}: {change:+.1f} points. "
-            f"Choosing among {self.challengers + 1} candidates on dev explains up to {100 * self.expected_shrinkage:.1f} points of a loss."
-        )
+        text = f"Test {100 * self.score:.1f} ({low:.1f} to {high:.1f}) on {self.n} examples, dev {100 * self.dev_score:.1f}: {change:+.1f} points."
+        if self.expected_shrinkage > 0:  # nobody chose a start that nothing was better than
+            text += f" Choosing among {self.challengers + 1} candidates on dev explains up to {100 * self.expected_shrinkage:.1f} points of a loss."
         if self.missing:
             text += f" {self.missing} examples got no reply, or no score."
         return text

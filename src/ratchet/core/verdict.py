@@ -1,10 +1,11 @@
 """Verdict: a comparison of two candidates on the same examples."""
 
+import math
 from typing import Literal
 
 from ratchet.core.records import Record
 
-__all__ = ["Decision", "Interval", "Verdict"]
+__all__ = ["Decision", "Interval", "Verdict", "points_text"]
 
 Decision = Literal["better", "not worse", "worse", "no evidence"]
 
@@ -16,6 +17,22 @@ class Interval(Record):
     high: float
     level: float = 0.95
     method: str = ""
+
+
+def points_text(score: float, interval: Interval) -> str:
+    """Return a score in points of 100 with its interval: "84.2 ± 4.1", or "97.0 (91.5 to 99.4)" where a half-width would mislead.
+
+    That is where the interval is not as wide below the score as above, to a tenth of a point, or ends at 0 or 100.
+    """
+    if math.isnan(score):
+        return "n/a"
+    low, high = interval.low, interval.high
+    if math.isnan(low):
+        return f"{100 * score:.1f} (too few for an interval)"
+    is_even = abs((score - low) - (high - score)) < 0.001
+    if is_even and 0 < low < high < 1:
+        return f"{100 * score:.1f} ± {50 * (high - low):.1f}"
+    return f"{100 * score:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 class Verdict(Record):
@@ -53,12 +70,18 @@ class Verdict(Record):
     """The chance that a new sample of this size would settle a true difference as large as this effect."""
     visible: float | None = None
     """The smallest true difference that a sample of this size settles with a power of 80 %."""
+    answers: tuple[int, int] | None = None
+    """Answers of champion and of challenger that the scores are means of: more than `n` where examples were asked repeatedly."""
+    identical: bool = False
+    """Whether both gave the same answers to all `n` examples."""
     settle_n: int | None = None
     """Examples that would settle a difference of this size with a power of 80 %; None where no number would."""
 
     @property
     def sentence(self) -> str:
         """Return the verdict in words."""
+        if self.identical:
+            return f"Identical: the same answers to all {self.n} examples{self._missing}."
         head = {
             "better": "The challenger is better",
             "not worse": "The challenger is not worse",
@@ -71,8 +94,21 @@ class Verdict(Record):
         text = f"{head}: {100 * self.effect:+.1f} points, {percent} % interval {low:+.1f} to {high:+.1f}, on {self.n} examples"
         if self.groups:
             text += f" in {self.groups} groups"
+        text += self._repeats
         if self.decision == "no evidence" and self.settle_n:
             text += f"; about {self.settle_n:,} examples would settle a difference of this size"
-        if self.missing:
-            text += f"; {self.missing} examples are missing an answer"
-        return text + "."
+        return text + self._missing + "."
+
+    @property
+    def _missing(self) -> str:
+        return f"; {self.missing} examples are missing an answer" if self.missing else ""
+
+    @property
+    def _repeats(self) -> str:
+        """Return how often the examples were asked, where that is more than once."""
+        if self.answers is None or max(self.answers) <= self.n:
+            return ""
+        each = {count / self.n for count in self.answers}
+        if len(each) == 1 and (share := each.pop()).is_integer():
+            return f", {share:.0f} answers to each on both sides"
+        return f", {self.answers[0]:,} and {self.answers[1]:,} answers"

@@ -143,7 +143,9 @@ async def diagnose(
             calls=spent.calls - before.calls,
             tokens=spent.tokens - before.tokens,
             seconds=time.monotonic() - started,
-            cost_usd=(spent.cost_usd or 0) - (before.cost_usd or 0),
+            cost_usd=None
+            if evidence.bench.budget.has_unknown_costs
+            else (spent.cost_usd or 0) - (before.cost_usd or 0),
         ),
     )
 
@@ -161,7 +163,7 @@ async def case_of(
         evidence.say(
             f"diagnosis: asking {champion.note or champion.id} ({len(some)} train examples)"
         )
-        trials = {t.example_id: t for t in (await asked_of(evidence, champion, some)).read()}
+        trials = (await asked_of(evidence, champion, some)).first_trials()
         failing = [e for e in some if e.id in trials and value(trials[e.id]) < RIGHT]
         if len(failing) >= depth.failures:
             break
@@ -192,11 +194,11 @@ async def answers_to(question: Question, case: Case, evidence: Evidence) -> Aske
     """Return a question's answers to what failed, and, where that turned some right, to what did not."""
     evidence.say(f"diagnosis: {question.name} ({len(case.failing)} examples)")
     answers = await asked_of(evidence, question.candidate, case.failing)
-    trials = {trial.example_id: trial for trial in answers.read()}
+    trials = answers.first_trials()
     helps = any(turned(case.trials[name], trial) for name, trial in trials.items())
     if case.others and (helps or question.name == CONTROL):
         more = await asked_of(evidence, question.candidate, case.others)
-        trials |= {trial.example_id: trial for trial in more.read()}
+        trials |= more.first_trials()
     return Asked(question, trials)
 
 

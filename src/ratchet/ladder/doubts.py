@@ -70,8 +70,8 @@ async def doubts_of(
         measured = await evaluate(
             evidence.bench, member, evidence.pool.model(member.model), list(examples.values())
         )
-        for outcome in measured.outcomes:
-            scores.setdefault(outcome.example_id, []).append(outcome.value)
+        for example_id, value in measured.by_example().items():
+            scores.setdefault(example_id, []).append(value)
         if measured.stopped:
             evidence.say(f"curate: {measured.stopped}; what came counts")
             break

@@ -44,6 +44,7 @@ async def open_test(
         )
     steps = load_steps(ground.engine, task)
     challengers = sum(step.tried for step in steps if step.verdict)
+    was_chosen = any(step.kept and step.verdict for step in steps)
     number = len(before) + 1
     opening = Opening(
         task=task,
@@ -59,7 +60,7 @@ async def open_test(
         n=seen.n,
         missing=len(seen.missing),
         challengers=challengers,
-        expected_shrinkage=dev.error * expected_maximum(challengers + 1),
+        expected_shrinkage=dev.error * expected_maximum(challengers + 1) if was_chosen else 0.0,
     )
     add_opening(ground.engine, opening)
     return opening

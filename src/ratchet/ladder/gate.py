@@ -58,18 +58,13 @@ def markdown_of(found: Gate, task: Task, changes: list[Changed]) -> str:
         f"Won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; difference {100 * verdict.effect:+.1f} points, 95 % interval {100 * verdict.interval.low:+.1f} to {100 * verdict.interval.high:+.1f}.",
         *(f"- not admitted: {reason}" for reason in found.refused),
     ]
-    lost = [one for one in changes if value(one, after=True) < value(one, after=False)]
+    lost = [one for one in changes if one.gain < 0]
     if lost:
         lines += ["", "<details><summary>Examples that it breaks</summary>", ""]
         for one in lost:
             lines.append(f"- `{one.example.name or one.example.id}`: expected {quoted(one.example.reference)}, got {quoted(one.after.answer)} (was {quoted(one.before.answer)})")  # fmt: skip
         lines += ["", "</details>"]
     return "\n".join(lines) + "\n"
-
-
-def value(one: Changed, *, after: bool) -> float:
-    trial = one.after if after else one.before
-    return trial.score.value if trial.score else 0.0
 
 
 def quoted(answer: object) -> str:

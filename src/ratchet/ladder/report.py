@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ratchet.core import CAUSES, Diagnosis, Example, Step, Trial, Verdict
+from ratchet.core import CAUSES, Diagnosis, Example, Step, Trial, Verdict, points_text
 from ratchet.ladder.edits import Edit
 from ratchet.ladder.story import Story, spend_of, told_diagnoses
 from ratchet.measure.front import Standing
@@ -42,13 +42,18 @@ class Changed:
 
     example: Example
     before: Trial
+    """The champion's answer; of several that whose score is nearest to their mean."""
     after: Trial
+    before_score: float
+    """The mean score of all answers that the champion gave to the example."""
+    after_score: float
+    answers: tuple[int, int] = (1, 1)
+    """How many answers of champion and challenger these are."""
 
     @property
     def gain(self) -> float:
         """Return what the challenger gains on it, in score units."""
-        before, after = (one.score.value if one.score else 0.0 for one in (self.before, self.after))
-        return after - before
+        return self.after_score - self.before_score
 
 
 def changed_by(
@@ -59,23 +64,37 @@ def changed_by(
     *,
     tied: int = 0,
 ) -> list[Changed]:
-    """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first; then some ties."""
-    by_key = {(t.candidate_id, t.example_id): t for t in trials if t.repeat == 0 and t.score}
+    """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first; then some ties.
+
+    An example's score is the mean of all answers to it, as in the verdict.
+    """
+    by_key: dict[tuple[str, str], list[Trial]] = {}
+    for trial in trials:
+        if trial.score:
+            by_key.setdefault((trial.candidate_id, trial.example_id), []).append(trial)
     found = []
     for example in examples:
         before = by_key.get((verdict.champion_id, example.id))
         after = by_key.get((verdict.challenger_id, example.id))
-        if before and after and before.score and after.score:
-            found.append(Changed(example, before, after))
+        if before and after:
+            (first, old), (second, new) = typical(before), typical(after)
+            found.append(Changed(example, first, second, old, new, (len(before), len(after))))
     found.sort(key=lambda one: (one.gain, one.example.id))
     won = [one for one in reversed(found) if one.gain > 0][:limit]
     lost = [one for one in found if one.gain < 0][:limit]
     return [*won, *lost, *[one for one in found if one.gain == 0][:tied]]
 
 
+def typical(trials: Sequence[Trial]) -> tuple[Trial, float]:
+    """Return the trial whose score is nearest to the mean of all, the first of equals, and that mean."""
+    scored = [(trial, trial.score.value) for trial in trials if trial.score]
+    mean = sum(value for _, value in scored) / len(scored)
+    return min(scored, key=lambda one: (abs(one[1] - mean), one[0].repeat))[0], mean
+
+
 def score_text(step: Step) -> str:
-    """Return score and half-width in points: "84.2 ± 4.1"."""
-    return f"{100 * step.score:.1f} ± {50 * (step.interval.high - step.interval.low):.1f}"
+    """Return the score of a rung with its interval, in points."""
+    return points_text(step.score, step.interval)
 
 
 def gain_text(step: Step) -> str:
@@ -301,9 +320,7 @@ def edited_part(edit: Edit) -> str:
 
 
 def change(changed: Changed) -> str:
-    before, after = (
-        trial.score.value if trial.score else math.nan for trial in (changed.before, changed.after)
-    )
+    before, after = changed.before_score, changed.after_score
     word = (
         "<span class=kept>fixed</span>" if after > before else "<span class=dropped>broken</span>"
     )
@@ -313,6 +330,11 @@ def change(changed: Changed) -> str:
         ("reference", changed.example.reference),
         (f"before: {before:.2f}", changed.before.output),
         (f"after: {after:.2f}", changed.after.output),
+        *(
+            (f"why, {when}", trial.score.feedback)
+            for when, trial in (("before", changed.before), ("after", changed.after))
+            if trial.score and trial.score.feedback
+        ),
     )
     cells = "".join(
         f"<tr><th>{text(name)}</th><td><pre>{text(value)}</pre></td></tr>" for name, value in rows

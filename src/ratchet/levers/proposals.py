@@ -142,7 +142,7 @@ class Proposer:
         )
         examples = {example.id: example for example in screen}
         wrong = sorted(
-            (t for t in measured.trials if t.score and t.score.value < 1),
+            (t for t in measured.first_trials().values() if t.score and t.score.value < 1),
             key=lambda t: (t.score.value if t.score else 0, t.example_id),
         )
         failures = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from ratchet.answer import Prompt, gather, starting_candidate
+from ratchet.answer import Prompt, gather, starting_candidate, with_model
 from ratchet.core import Budget, Candidate, Example, Json
 from ratchet.core.errors import BudgetError, TuningError, UsageError
 from ratchet.levers.accepted import accepted
@@ -49,7 +49,8 @@ class TuneLever:
         replay: Mix in so many chats of the base's own practice, as a share of the examples, against forgetting; only for bases that
             ship some, as local:nano does.
         base: The model that learns, a local one or one at an endpoint that tunes; the champion's own if left out.
-        distil: Train on the answers of the task's teacher that the metric scores 1, instead of the references.
+        distil: Train on the answers that the task's teacher gives to the champion's prompt, where the metric scores them 1, instead of
+            the references.
         launch: On how many processes, and where; one on this machine if left out.
     """
 
@@ -110,7 +111,11 @@ class TuneLever:
             raise TuningError(
                 f"the references of task {evidence.task.name!r} say what an answer must be like, and are none that could be learnt; learn a teacher's with --distil"
             )
-        rows = await self._taught(evidence, budget) if self._distil else references_of(evidence)
+        rows = (
+            await self._taught(champion, evidence, budget)
+            if self._distil
+            else references_of(evidence)
+        )
         for plain in self._variants(champion, evidence):
             if budget.is_spent():
                 return
@@ -157,7 +162,7 @@ class TuneLever:
                 score=await self._scorer(plain, evidence, held) if held else None,
             ),
         )
-        budget.charge(tokens=result.tokens)
+        budget.charge(tokens=result.tokens, cost_usd=0.0)
         note = f"{kind} on {len(rows)} examples, {result.steps} steps{pruned(plain, evidence)}"
         if self._settings.weights == "full":
             folder = (evidence.files / "adapters" / result.adapter).relative_to(evidence.root)
@@ -256,19 +261,31 @@ class TuneLever:
             provenance=provenance,
         )
 
-    async def _taught(self, evidence: Evidence, budget: Budget) -> list[Example]:
-        """Return the train examples with the teacher's answers in place of the references, where the metric accepts them."""
+    async def _taught(
+        self, champion: Candidate, evidence: Evidence, budget: Budget
+    ) -> list[Example]:
+        """Return the train examples with the teacher's answers in place of the references, where these have the full score.
+
+        The teacher is asked with the champion's own prompt, demonstrations and passages, as that is what was found to work.
+        """
         teacher = evidence.task.models.teacher
         if teacher is None:
             raise TuningError(
                 f"task {evidence.task.name!r} names no teacher to learn from; set models.teacher in its file"
             )
         temperature = evidence.pool.start_temperature(teacher)
-        shown = starting_candidate(evidence.task, teacher, temperature=temperature)
+        shown = with_model(champion, teacher, temperature=temperature).changed(
+            note="the champion's prompt, asked of the teacher"
+        )
+        if (
+            champion.system == f"[{evidence.task.name}]"
+        ):  # learnt by weights that the teacher does not have
+            shown = shown.changed(system=starting_candidate(evidence.task).system, note=shown.note)
         found = await accepted(self.name, shown, evidence, evidence.learnable, budget)
         if not found:
             raise TuningError(
-                f"the metric accepts none of the answers of {teacher}; there is nothing to learn from it"
+                f"the metric accepts none of the answers of {teacher}: none has the full score, so there is nothing to learn from it; "
+                "try a stronger teacher, or a champion whose prompt it understands better"
             )
         known = {example.id: example for example in evidence.learnable}
         return [known[t.example_id].model_copy(update={"reference": t.answer}) for t in found]

@@ -4,7 +4,7 @@ from ratchet.measure.asking import Bench, Progress, bought, check_priced
 from ratchet.measure.audit import audit, audit_sentence
 from ratchet.measure.calibrate import Calibration, calibrate, corrected_mean, own_family
 from ratchet.measure.check import Finding, check_task
-from ratchet.measure.compare import compare, compare_all
+from ratchet.measure.compare import compare, compare_all, compare_totals
 from ratchet.measure.contrasts import Contrast, measure_contrasts
 from ratchet.measure.curve import Curve, Point, learning_curve
 from ratchet.measure.drift import Drift, DriftTest
@@ -25,10 +25,11 @@ from ratchet.measure.intervals import (
     mean_interval,
     t_interval,
 )
-from ratchet.measure.measurement import Measurement, Missing, trials_frame
+from ratchet.measure.measurement import Measurement, Missing, grade_text, trials_frame
+from ratchet.measure.pooled import PooledVerdict
 from ratchet.measure.race import Race, RaceProgress, race
 from ratchet.measure.ratings import Bout, Rating, rank
-from ratchet.measure.sequential import Contest, Sequential, settle
+from ratchet.measure.sequential import Contest, Sequential, price_of_looking, settle
 
 __all__ = [
     "Bench",
@@ -46,6 +47,7 @@ __all__ = [
     "Missing",
     "Plan",
     "Point",
+    "PooledVerdict",
     "Probe",
     "Progress",
     "Race",
@@ -64,9 +66,11 @@ __all__ = [
     "check_task",
     "compare",
     "compare_all",
+    "compare_totals",
     "corrected_mean",
     "evaluate",
     "forgetting",
+    "grade_text",
     "judged_bouts",
     "learning_curve",
     "load_probes",
@@ -75,6 +79,7 @@ __all__ = [
     "measure_contrasts",
     "own_family",
     "plan",
+    "price_of_looking",
     "probes_for",
     "race",
     "rank",

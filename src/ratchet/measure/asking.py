@@ -121,13 +121,26 @@ class Asking:
         self.last_error: ReplyError | None = None
         self.metric_error: Exception | None = None
 
-    def reuse(self, wanted: dict[TrialKey, Example]) -> None:
+    def reuse(
+        self, wanted: dict[TrialKey, Example], examples: Sequence[Example] = ()
+    ) -> list[TrialKey]:
+        """Take the stored trials that are wanted, and all further repeats of `examples` that cost nothing more.
+
+        Returns: the keys of the further repeats.
+        """
         check_references(self.bench.task, self.bench.metric, list(wanted.values()))
         self.total = len(wanted)
+        repeated = {example.id: example for example in examples}
+        further: list[TrialKey] = []
         for trial in stored(self.bench, self.candidate):
-            example = wanted.get((trial.example_id, trial.repeat))
+            key = (trial.example_id, trial.repeat)
+            example = wanted.get(key)
             if example is None:
-                continue
+                example = repeated.get(trial.example_id)
+                if example is None or (trial.score is None and self.votes):
+                    continue  # a vote on it would have to be paid for
+                further.append(key)
+                self.total += 1
             if trial.score:
                 self.record(trial, is_new=False, answered=False)
             elif self.votes:
@@ -135,6 +148,7 @@ class Asking:
             else:
                 self.reuse_unscored(trial, example)
         self.examples = list(wanted.values())
+        return further
 
     def reuse_unscored(self, trial: Trial, example: Example) -> None:
         """Score an answer that is there; where the metric fails on it, it waits for its turn, and is not paid for again."""
@@ -186,7 +200,7 @@ class Asking:
                     done,
                     self.total,
                     self.score_sum,
-                    self.bench.budget.dollars,
+                    self.bench.budget.known_dollars,
                     self.failures + len(self.missing),
                 )
             )
@@ -329,6 +343,7 @@ class Asking:
             read=self.trials_of([(outcome.example_id, outcome.repeat) for outcome in outcomes]),
             missing=self.missing,
             aggregates=self.bench.metric.aggregates,
+            grades=tuple(getattr(self.bench.metric, "grades", ())),
             bought=self.bought,
             bought_tokens=self.tokens,
             bought_usd=self.dollars,

@@ -83,7 +83,7 @@ def corrected_mean(
     half = float(stats.t.ppf((1 + level) / 2, worth - 1)) * error if worth > 1 else math.inf
     centre = float(corrected.mean()) + offset
     low, high = max(0.0, centre - half), min(1.0, centre + half)
-    mean = float((people - tuning * judged).mean()) + offset
+    mean = min(1.0, max(0.0, float((people - tuning * judged).mean()) + offset))
     return mean, Interval(low=low, high=high, level=level, method=method)
 
 

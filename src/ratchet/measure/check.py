@@ -1,9 +1,13 @@
 """Checks before money is spent: what is wrong with a task and its examples, found without a single call."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Literal
+
+from scipy import stats
 
 from ratchet.answer import parse_answer, written_answer
 from ratchet.answer.checks import check_of
@@ -11,8 +15,11 @@ from ratchet.core import Candidate, Example, Json, Record, Task, canonical_json
 from ratchet.core.errors import TaskError
 from ratchet.data import find_leaks, near_duplicates, similar_labels
 from ratchet.data.splits import text_of
-from ratchet.measure.compare import mcnemar_n, mcnemar_visible
+from ratchet.measure.compare import paired
 from ratchet.measure.contrasts import Contrast, measure_contrasts
+from ratchet.measure.intervals import standard_error
+from ratchet.measure.measurement import Measurement
+from ratchet.measure.power import mcnemar_n, mcnemar_power, mcnemar_visible
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.metric import failed_share_of, needs_references, references_are_answers
 from ratchet.models import reply_in
@@ -23,6 +30,11 @@ DISAGREEING = 0.2
 """Two candidates worth comparing disagree on about a fifth of the examples; the power is told for that share."""
 FINE, COARSE = 0.05, 0.1
 """A small gain that is worth having, and a large one: a dev split that does not show even that is too small."""
+POWER = 0.8
+REACH = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
+"""Standard errors that a difference must be worth, to be seen at 5 % with that power."""
+FEWEST_DECIDED = 6
+"""With fewer examples no result is beyond chance at 5 %: 2 / 2^5 is more."""
 LOPSIDED = 0.9
 FEW_OF_A_LABEL = 5
 SHOWN = 5
@@ -50,6 +62,7 @@ def check_task(
     candidates: Sequence[Candidate] = (),
     *,
     root: Path,
+    measured: Sequence[Measurement] = (),
 ) -> list[Finding]:
     """Return what every check found, in a fixed order.
 
@@ -59,6 +72,7 @@ def check_task(
         metric: Its metric.
         candidates: Those whose demonstrations are looked at.
         root: The folder that the task's files are meant from.
+        measured: What is known of candidates on dev; the spread of their scores tells what dev can show.
     """
     labelled = [example for example in examples if task.is_labelled(example)]
     answers = [
@@ -78,7 +92,7 @@ def check_task(
         *([reachable(task, unreachable)] if labelled else []),
         *passing(task, given, metric, root),
         *(scoring(task, metric, given) if labelled else []),
-        power(examples),
+        power(examples, measured),
     ]
 
 
@@ -338,22 +352,62 @@ def contrast(task: Task, metric: Metric, answers: Sequence[tuple[Example, Json]]
     )
 
 
-def power(examples: Sequence[Example]) -> Finding:
-    """Say how small a difference dev can show, by McNemar's test at 5 % with a power of 80 %."""
+def power(examples: Sequence[Example], measured: Sequence[Measurement] = ()) -> Finding:
+    """Say how small a difference dev can show at 5 % with a power of 80 %.
+
+    By how the scores of candidates differ that were measured; with fewer than two, by McNemar's test for candidates that disagree
+    on a fifth of the examples.
+    """
     dev = [example for example in examples if example.split == "dev"]
     groups = len({example.group or example.id for example in dev})
     if not groups:
         return Finding(check="power", level="error", text="dev has no examples")
-    visible = mcnemar_visible(DISAGREEING, groups)
     what = f"{len(dev)} dev examples" + (f" in {groups} groups" if groups < len(dev) else "")
-    seen = (
-        f"with {what} you can see differences of {100 * visible:.0f} points"
-        if visible is not None
-        else f"{what} are too few to see any difference"
+    if groups < FEWEST_DECIDED:
+        text = f"{what} are too few for any verdict: {FEWEST_DECIDED} are the least"
+        return Finding(check="power", level="warning", text=text)
+    spread = _spread(measured)
+    basis = (
+        f"where two candidates disagree on {100 * DISAGREEING:.0f} % of them"
+        if spread is None
+        else f"by how the scores of {len(measured)} measured candidates differ"
     )
-    enough = mcnemar_n((DISAGREEING + FINE) / 2, (DISAGREEING - FINE) / 2)
+    visible = mcnemar_visible(DISAGREEING, groups) if spread is None else spread * REACH / groups**0.5  # fmt: skip
+    if visible is None:
+        least = _least_visible(groups)
+        seen = f"with {what} you can see only differences of {100 * least:.0f} points and more"
+    else:
+        seen = f"with {what} you can see differences of {100 * visible:.1f} points, {basis}"
+    finer = FINE if visible is None or visible > 1.1 * FINE else visible / 2
+    enough = (
+        mcnemar_n((DISAGREEING + finer) / 2, (DISAGREEING - finer) / 2)
+        if spread is None
+        else math.ceil((spread * REACH / finer) ** 2)
+    )
     return Finding(
         check="power",
         level="warning" if visible is None or visible > COARSE else "ok",
-        text=f"{seen}, where two candidates disagree on {100 * DISAGREEING:.0f} % of them; {enough:,} would show {100 * FINE:.0f} points",
+        text=f"{seen}; {enough:,} would show {100 * finer:.1f} points",
     )
+
+
+def _spread(measured: Sequence[Measurement]) -> float | None:
+    """Return the standard deviation of paired differences between candidates, per independent unit; None where it is unknown.
+
+    The median over pairs of one candidate and each other: of those that differ at all.
+    """
+    if len(measured) < 2:  # a difference takes two
+        return None
+    spreads = []
+    for other in measured[1:]:
+        pairs = paired(measured[0], other)
+        error, units = standard_error(pairs.differences, pairs.clusters)
+        if error > 0:
+            spreads.append(error * math.sqrt(units))
+    return median(spreads) if spreads else None
+
+
+def _least_visible(groups: int) -> float:
+    """Return the smallest difference that is seen where one candidate is never worse than the other."""
+    shares = [k / 100 for k in range(1, 101)]
+    return next(share for share in shares if mcnemar_power(share, 0.0, groups) >= POWER)

@@ -2,13 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 
-import numpy as np
-from scipy import stats
-
-from ratchet.core import Decision, Interval, Verdict
+from ratchet.core import Decision, Interval, Trial, Verdict, canonical_json
 from ratchet.measure.intervals import (
     Array,
     Clusters,
@@ -17,30 +13,31 @@ from ratchet.measure.intervals import (
     clusters_of,
     is_binary,
     standard_error,
-    t_interval,
 )
 from ratchet.measure.measurement import Measurement
+from ratchet.measure.paired import mcnemar_interval, mcnemar_p, paired_t_interval, paired_t_p
+from ratchet.measure.pooled import PooledVerdict, compare_pooled
+from ratchet.measure.power import (
+    FEWEST,
+    mcnemar_n,
+    mcnemar_power,
+    mcnemar_visible,
+    power_of,
+    settling_n,
+    visible_difference,
+)
 
 __all__ = [
     "Pairs",
-    "bonett_price_interval",
     "compare",
     "compare_all",
+    "compare_totals",
+    "count_answers",
     "decide",
     "holm",
-    "mcnemar_p",
     "paired",
-    "paired_t_p",
-    "settling_n",
     "verdict_of",
 ]
-
-EXACT_TO = 20_000
-"""Beyond so many examples the exact test and the normal curve agree."""
-FLIPPED, ENUMERATED = 100, 13
-"""To so many differences signs are flipped beside the t-test, and to so many in every way."""
-FEWEST = 5
-"""With fewer common examples, or groups of them, nothing is decided."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,11 @@ class Pairs:
 
 
 def paired(champion: Measurement, challenger: Measurement) -> Pairs:
-    """Return the common examples' scores; repeats of an example are averaged first."""
+    """Return the common examples' scores, each the mean of all answers that its side has to the example.
+
+    Repeats are no independent evidence: they make a score of an example surer, and the example stays the unit. This is the
+    regression of scores on the arm, clustered by example; checked against statsmodels in tests/measure/test_compare.py.
+    """
     before, after = champion.by_example(), challenger.by_example()
     common = [example_id for example_id in before if example_id in after]
     return Pairs(
@@ -77,8 +78,9 @@ def compare(
 ) -> Verdict:
     """Return the verdict of challenger against champion on the examples that both answered.
 
-    Exact McNemar with Bonett and Price's interval where all scores are 0 or 1, else paired t (and flipped signs, for few) with a BCa bootstrap interval
-    beside it. Where examples come in groups both are clustered by group.
+    Exact McNemar where all scores are 0 or 1, else paired t (and flipped signs, for few) with a BCa bootstrap interval beside it.
+    Where examples come in groups both are clustered by group. The interval inverts the test, so that the two cannot disagree
+    (decision 021).
 
     Args:
         champion: What is there.
@@ -87,7 +89,7 @@ def compare(
         level: Coverage of the interval; a difference counts where p < 1 - level.
     """
     pairs = paired(champion, challenger)
-    return verdict_of(
+    verdict = verdict_of(
         pairs,
         names=(champion.candidate.id, challenger.candidate.id),
         about=(champion.split, champion.metric_id),
@@ -95,6 +97,50 @@ def compare(
         margin=margin,
         level=level,
     )
+    return verdict.model_copy(
+        update={
+            "answers": count_answers(champion, challenger),
+            "identical": verdict.ties == verdict.n > 0 and is_copy(champion, challenger),
+        }
+    )
+
+
+def count_answers(champion: Measurement, challenger: Measurement) -> tuple[int, int]:
+    """Return how many answers each side has to the examples that both answered."""
+    common = champion.by_example().keys() & challenger.by_example().keys()
+    before, after = (
+        sum(outcome.example_id in common for outcome in side.outcomes)
+        for side in (champion, challenger)
+    )
+    return before, after
+
+
+def compare_totals(
+    champion: Measurement, challenger: Measurement, *, level: float = 0.95
+) -> list[PooledVerdict]:
+    """Return the verdict on each figure of the whole split that the metric asks for, on the examples that both answered."""
+    common = champion.by_example().keys() & challenger.by_example().keys()
+    if not champion.aggregates or not common:
+        return []
+    shared = {example.id for example in champion.examples} & common
+    sides = (replace(side, examples=champion.examples) for side in (champion, challenger))
+    before, after = (side.parts(shared) for side in sides)
+    return compare_pooled(champion.aggregates, before, after, level=level)
+
+
+def is_copy(champion: Measurement, challenger: Measurement) -> bool:
+    """Return whether both gave the same answers to all examples that both answered; reads the trials."""
+    before, after = (replies_of(measured.trials) for measured in (champion, challenger))
+    return all(before[name] == after[name] for name in before.keys() & after.keys())
+
+
+def replies_of(trials: Sequence[Trial]) -> dict[str, set[str]]:
+    """Return what was replied to each example, each different reply once."""
+    replies: dict[str, set[str]] = {}
+    for trial in trials:
+        said = trial.output if trial.answer is None else canonical_json(trial.answer)
+        replies.setdefault(trial.example_id, set()).add(said)
+    return replies
 
 
 def verdict_of(
@@ -120,10 +166,10 @@ def verdict_of(
     n = len(differences)
     if pairs.binary:
         method, p_value = "exact McNemar", mcnemar_p(differences)
-        interval, bootstrap = bonett_price_interval(differences, level=level), None
+        interval, bootstrap = mcnemar_interval(differences, level=level), None
     else:
         method, p_value = "paired t", paired_t_p(differences, clusters)
-        interval = t_interval(differences, clusters, level=level)
+        interval = paired_t_interval(differences, clusters, level=level)
         bootstrap = bootstrap_interval(differences, clusters, level=level)
     groups = n if clusters is None else int(clusters.max()) + 1
     effect = float(differences.mean()) if n else math.nan
@@ -147,7 +193,7 @@ def verdict_of(
         losses=int((differences < 0).sum()),
         ties=int((differences == 0).sum()),
         margin=margin,
-        decision=decide(effect, interval, p_value, margin=margin, n=groups, level=level),
+        decision=decide(interval, margin=margin, n=groups),
         **foretold(pairs, error, level),
     )
 
@@ -177,28 +223,28 @@ def compare_all(
 ) -> list[Verdict]:
     """Return each challenger's verdict against the champion, so that all of them hold together with confidence `level`.
 
-    p-values are adjusted by Holm's method, and decide; intervals are Bonferroni's, which is a little wider.
+    p-values are adjusted by Holm's method. A verdict of "better" or "worse" has the interval of the level at which Holm's method
+    reached it, all others Bonferroni's: so each interval agrees with its verdict.
     Source: Holm (1979); as `statsmodels.stats.multitest.multipletests(method="holm")`.
     """
-    share = 1 - (1 - level) / max(1, len(challengers))
-    verdicts = [compare(champion, other, margin=margin, level=share) for other in challengers]
-    adjusted = holm([verdict.p_value for verdict in verdicts])
-    return [
-        verdict.model_copy(
-            update={
-                "adjusted_p": p,
-                "decision": decide(
-                    verdict.effect,
-                    verdict.interval,
-                    p,
-                    margin=margin,
-                    n=verdict.n if verdict.groups is None else verdict.groups,
-                    level=level,
-                ),
-            }
-        )
-        for verdict, p in zip(verdicts, adjusted, strict=True)
-    ]
+    alpha, count = 1 - level, max(1, len(challengers))
+    own = [p_value_of(paired(champion, other)) for other in challengers]
+    adjusted = holm(own)
+    tested = sum(not math.isnan(p) for p in own)
+    verdicts = []
+    for other, p, q in zip(challengers, own, adjusted, strict=True):
+        rank = sum(before < p for before in own)
+        share = alpha / (tested - rank) if q < alpha else alpha / count
+        verdict = compare(champion, other, margin=margin, level=1 - share)
+        verdicts.append(verdict.model_copy(update={"adjusted_p": q}))
+    return verdicts
+
+
+def p_value_of(pairs: Pairs) -> float:
+    """Return the p-value that the verdict on pairs of scores has."""
+    if pairs.binary:
+        return mcnemar_p(pairs.differences)
+    return paired_t_p(pairs.differences, pairs.clusters)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -213,184 +259,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def decide(
-    effect: float, interval: Interval, p_value: float, *, margin: float, n: int, level: float
-) -> Decision:
-    """Return what the figures allow one to say at `level`; too few examples, or groups of them, allow nothing."""
-    if n < FEWEST or math.isnan(p_value):
+def decide(interval: Interval, *, margin: float, n: int) -> Decision:
+    """Return what an interval of the difference allows one to say; too few examples, or groups of them, allow nothing."""
+    if n < FEWEST or math.isnan(interval.low):
         return "no evidence"
-    if p_value < 1 - level and effect != 0:
-        return "better" if effect > 0 else "worse"
+    if interval.low > 0 or interval.high < 0:
+        return "better" if interval.low > 0 else "worse"
     return "not worse" if interval.low > -margin else "no evidence"
-
-
-def mcnemar_p(differences: Array) -> float:
-    """Return the exact two-sided p-value of McNemar's test, from differences of -1, 0 and 1, shape (n,); 1 without discordant pairs.
-
-    As `statsmodels.stats.contingency_tables.mcnemar(exact=True)`.
-    """
-    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
-    if wins + losses == 0:
-        return 1.0 if len(differences) else math.nan
-    return float(stats.binomtest(wins, wins + losses, 0.5).pvalue)
-
-
-def paired_t_p(differences: Array, clusters: Clusters | None = None) -> float:
-    """Return the two-sided p-value of the paired t-test, and not less than flipping the signs of the differences gives.
-
-    Student's t is a little too sure of a few differences that are not normal (5.6 % false winners for n = 10 graded scores, and
-    with 15 groups). Two equal candidates can change places on any example, so flipped signs are exact for them, whatever the
-    scores; with clusters whole clusters are flipped.
-    """
-    error, groups = standard_error(differences, clusters)
-    if math.isnan(error):
-        return math.nan
-    sums = differences if clusters is None else np.bincount(clusters, differences) * 1.0
-    sums = sums[sums != 0]
-    if len(sums) == 0:
-        return 1.0
-    p = (
-        2 * float(stats.t.sf(abs(float(differences.mean())) / error, groups - 1))
-        if error > 1e-12
-        else 0.0
-    )  # equal but for rounding
-    return max(p, flipped_p(sums))
-
-
-def flipped_p(sums: Array) -> float:
-    """Return how many of all ways to flip signs give a sum as large as that of `sums`, shape (k,).
-
-    Exact to `ENUMERATED` of them, drawn beyond; never less than the sum itself and its mirror image among all ways, which is what
-    is left where no drawn one comes up to it, or above `FLIPPED`, where t needs no help. As
-    `scipy.stats.permutation_test(permutation_type="samples")`.
-    """
-    least = 2.0 ** (1 - len(sums))
-    if len(sums) > FLIPPED:
-        return least
-    reached = np.abs(signs(len(sums)) @ sums) >= abs(sums.sum()) * (1 - 1e-9)
-    return max(float(reached.mean()), least)
-
-
-@lru_cache(maxsize=8)
-def signs(k: int) -> Array:
-    """Return ways to flip k signs, shape (ways, k): all of them, or a fixed random sample."""
-    if k <= ENUMERATED:
-        ways = (np.arange(2**k)[:, None] >> np.arange(k)) & 1
-    else:
-        ways = np.random.default_rng(k).integers(0, 2, (2**ENUMERATED, k))
-    drawn: Array = np.where(ways, 1.0, -1.0)
-    return drawn
-
-
-def bonett_price_interval(differences: Array, *, level: float = 0.95) -> Interval:
-    """Return the interval of a difference of paired proportions, from differences of -1, 0 and 1, shape (n,).
-
-    Source: Bonett and Price (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on
-    paired data", eq. 3; its coverage is simulated in tests/measure/test_compare.py.
-    """
-    n = len(differences)
-    if n == 0:
-        return Interval(low=math.nan, high=math.nan, level=level, method="Bonett-Price")
-    wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
-    p12, p21 = (wins + 1) / (n + 2), (losses + 1) / (n + 2)
-    centre = p12 - p21
-    half = float(stats.norm.ppf((1 + level) / 2)) * math.sqrt((p12 + p21 - centre**2) / (n + 2))
-    return Interval(
-        low=max(-1.0, centre - half),
-        high=min(1.0, centre + half),
-        level=level,
-        method="Bonett-Price",
-    )
-
-
-def mcnemar_power(up: float, down: float, n: int, *, level: float = 0.95) -> float:
-    """Return the chance that exact McNemar on n examples finds a difference in the right direction.
-
-    Args:
-        up: The chance that the challenger alone is right.
-        down: The chance that the champion alone is right.
-        n: How many examples.
-        level: Of the test.
-    """
-    share = up + down
-    if share == 0:
-        return 0.0
-    spread = math.sqrt(n * share * (1 - share))
-    low, high = max(0, int(n * share - 6 * spread)), min(n, math.ceil(n * share + 6 * spread))
-    discordant = np.arange(low, high + 1)
-    edge = np.asarray(stats.binom.ppf((1 - level) / 2, discordant, 0.5))
-    is_over = np.asarray(stats.binom.cdf(edge, discordant, 0.5)) > (1 - level) / 2
-    found = stats.binom.cdf(edge - is_over, discordant, min(up, down) / share)
-    return float((stats.binom.pmf(discordant, n, share) * found).sum())
-
-
-def mcnemar_n(up: float, down: float, *, level: float = 0.95, power: float = 0.8) -> int | None:
-    """Return how many examples give exact McNemar the wanted power; None where none would."""
-    if up == down:
-        return None
-    gain = abs(up - down)
-    reach = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
-    about = math.ceil(reach**2 * (up + down - gain**2) / gain**2)
-    if about > EXACT_TO:
-        return about
-    most = FEWEST
-    while mcnemar_power(up, down, most, level=level) < power:
-        most *= 2
-    least = most // 2
-    while most - least > max(1, most // 100):
-        middle = (least + most) // 2
-        if mcnemar_power(up, down, middle, level=level) < power:
-            least = middle
-        else:
-            most = middle
-    return most
-
-
-def mcnemar_visible(
-    share: float, n: int, *, level: float = 0.95, power: float = 0.8
-) -> float | None:
-    """Return the smallest difference that exact McNemar finds with the wanted power, where two candidates disagree on `share`.
-
-    None where even a difference as large as `share` would not be found.
-    """
-    if mcnemar_power(share, 0.0, n, level=level) < power:
-        return None
-    low, high = 0.0, share
-    while high - low > 5e-4:
-        middle = (low + high) / 2
-        if mcnemar_power((share + middle) / 2, (share - middle) / 2, n, level=level) < power:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def power_of(effect: float, error: float, *, level: float = 0.95) -> float | None:
-    """Return the chance that a new sample of this size would settle a true difference as large as `effect`; None where unknown."""
-    if math.isnan(error) or error == 0:
-        return None
-    return float(stats.norm.sf(stats.norm.ppf((1 + level) / 2) - abs(effect) / error))
-
-
-def visible_difference(error: float, *, level: float = 0.95, power: float = 0.8) -> float | None:
-    """Return the smallest true difference that a sample of this size settles with the given power; None where unknown."""
-    if math.isnan(error) or error == 0:
-        return None
-    return float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power)) * error
-
-
-def settling_n(
-    differences: Array,
-    clusters: Clusters | None = None,
-    *,
-    level: float = 0.95,
-    power: float = 0.8,
-) -> int | None:
-    """Return how many examples would show a difference of this mean and spread with the given power; None where none would."""
-    error, _ = standard_error(differences, clusters)
-    visible = visible_difference(error, level=level, power=power)
-    if visible is None or differences.mean() == 0:
-        return None if math.isnan(error) or differences.mean() == 0 else FEWEST
-    return max(
-        FEWEST, math.ceil(len(differences) * (visible / abs(float(differences.mean()))) ** 2)
-    )

@@ -106,8 +106,8 @@ async def evaluate(
 ) -> Measurement:
     """Return the measurement of `candidate` on `examples`.
 
-    Trials that are stored are used as they are; those without a score of this metric are scored again, free of charge. When
-    the budget is spent no new call starts, and the measurement says so. A call that gets no reply after all retries is
+    Trials that are stored are used as they are; those without a score of this metric are scored again, free of charge. Stored
+    repeats beyond `repeats` count too, so that a score is the same wherever it is shown. When the budget is spent no new call starts, and the measurement says so. A call that gets no reply after all retries is
     missing, not zero.
 
     Raises: ReplyError if no call at all gets a reply; MetricError if the metric fails (the answer is kept); BudgetError if
@@ -121,7 +121,7 @@ async def evaluate(
     with writing(bench) as writer:
         async with voting(bench, writer) as votes:
             run = Asking(bench, candidate, model, writer, votes)
-            run.reuse(wanted)
+            further = run.reuse(wanted, examples)
             todo = [(example, key[1]) for key, example in wanted.items() if key not in run.outcomes]
             if todo:
                 run.check_budget()
@@ -136,7 +136,9 @@ async def evaluate(
         seconds=time.monotonic() - started,
         cost_usd=None if run.unpriced or (votes and votes.unpriced) else cost,
     )
-    return run.measurement(list(wanted), examples, split=split, spend=spend)
+    place = {example.id: index for index, example in enumerate(examples)}
+    keys = sorted([*wanted, *further], key=lambda key: (place[key[0]], key[1]))
+    return run.measurement(keys, examples, split=split, spend=spend)
 
 
 def recall(
@@ -154,6 +156,7 @@ def recall(
         metric_id=bench.metric.id,
         examples=list(examples),
         aggregates=bench.metric.aggregates,
+        grades=tuple(getattr(bench.metric, "grades", ())),
     )
 
 

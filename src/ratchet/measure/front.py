@@ -1,5 +1,6 @@
 """Quality against cost and latency: which candidates are worth a choice, and which is the cheapest that is not worse than the best."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ class Standing:
 
 
 def standings(measurements: Sequence[Measurement]) -> list[Standing]:
-    """Return each candidate with what dominates it, best score first."""
-    ordered = sorted(measurements, key=lambda m: (-m.score, m.candidate.id))
+    """Return each candidate with what dominates it, best score first; of equal scores the cheapest first."""
+    ordered = sorted(measurements, key=lambda m: (-m.score, *expense(m), m.candidate.id))
     return [
         Standing(one, next((o.candidate.id for o in ordered if dominates(o, one)), None))
         for one in ordered
@@ -34,30 +35,41 @@ def standings(measurements: Sequence[Measurement]) -> list[Standing]:
 
 
 def dominates(one: Measurement, other: Measurement) -> bool:
+    """Return whether `one` is at least as good, as cheap and as fast as `other`, and better in one of them.
+
+    Where only one of two prices is known nobody can say which of them is cheaper, so that neither dominates.
+    """
+    if (one.cost_a_call is None) != (other.cost_a_call is None):
+        return False
     pairs = list(zip(burdens(one), burdens(other), strict=True))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
 def burdens(measured: Measurement) -> tuple[float, ...]:
     """Return what should be small: the score's negative, dollars and tokens a call, median latency."""
-    return (
-        -measured.score,
-        measured.cost_a_call or 0.0,
-        measured.tokens_a_call,
-        measured.latency(0.5),
-    )
+    return -measured.score, *expense(measured)
+
+
+def expense(measured: Measurement) -> tuple[float, float, float]:
+    """Return dollars a call, tokens a call and median latency; a price that is unknown comes after all that are known."""
+    cost = measured.cost_a_call
+    return math.inf if cost is None else cost, measured.tokens_a_call, measured.latency(0.5)
 
 
 def cheapest_not_worse(measurements: Sequence[Measurement], *, margin: float) -> Measurement:
     """Return the cheapest candidate that is proven to be within `margin` of the best-scoring one; that one, where none is.
 
-    The proofs hold together at 95 %. Dollars count, and tokens where calls are free or a price is unknown.
+    The proofs hold together at 95 %. Dollars count first, then tokens, then latency, then the score; where a price is unknown,
+    tokens count first. Whom another candidate dominates is never the pick.
     """
-    best = max(measurements, key=lambda m: (m.score, m.candidate.id))
+    best = min(measurements, key=lambda m: (-m.score, *expense(m), m.candidate.id))
     others = [m for m in measurements if m is not best]
     verdicts = compare_all(best, others, margin=margin)
     close = [
         m for m, v in zip(others, verdicts, strict=True) if v.decision in ("better", "not worse")
     ]
-    priced = all(m.cost_a_call for m in measurements)
-    return min([best, *close], key=lambda m: (m.cost_a_call or 0.0) if priced else m.tokens_a_call)
+    choices = [
+        m for m in (best, *close) if m is best or not any(dominates(o, m) for o in measurements)
+    ]
+    first = 0 if all(m.cost_a_call is not None for m in measurements) else 1
+    return min(choices, key=lambda m: (*expense(m)[first:], -m.score, m.candidate.id))

@@ -14,6 +14,7 @@ __all__ = [
     "Clusters",
     "agresti_coull_interval",
     "as_array",
+    "bca_interval",
     "bootstrap_interval",
     "clusters_of",
     "exact_interval",
@@ -141,16 +142,31 @@ def bootstrap_interval(
         ]
     )
     mean = sums.sum() / sizes.sum()
-    below = np.clip((means < mean).mean(), 1 / len(means), 1 - 1 / len(means))
     left_out = (sums.sum() - sums) / (sizes.sum() - sizes)
+    return bca_interval(float(mean), means, left_out, level=level, method=method)
+
+
+def bca_interval(
+    point: float, draws: Array, left_out: Array, *, level: float, method: str
+) -> Interval:
+    """Return the BCa interval of a figure, its percentiles moved out by what Student's t corrects.
+
+    Args:
+        point: The figure of the sample.
+        draws: The same of resamples, shape (draws,).
+        left_out: The same without each unit in turn, shape (units,).
+        level: Two-sided coverage.
+        method: The interval's name.
+    """
+    below = np.clip((draws < point).mean(), 1 / len(draws), 1 - 1 / len(draws))
     influence = left_out.mean() - left_out
     influence /= np.abs(influence).max() or 1.0  # only its shape counts
     squares = float((influence**2).sum())
     skew = float((influence**3).sum()) / (6 * squares**1.5) if squares else 0.0
     bias = float(stats.norm.ppf(below))
-    reach = expanded(level, len(sums))
+    reach = expanded(level, len(left_out))
     z = bias + np.array([-reach, reach])
-    low, high = np.quantile(means, stats.norm.cdf(bias + z / (1 - skew * z)))
+    low, high = np.quantile(draws, stats.norm.cdf(bias + z / (1 - skew * z)))
     return Interval(low=float(low), high=float(high), level=level, method=method)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -19,12 +19,13 @@ from ratchet.measure.intervals import (
     mean_interval,
     standard_error,
 )
+from ratchet.measure.pooled import Parts, aggregate, pooled_intervals
 from ratchet.metrics import Aggregate
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Measurement", "Missing", "Outcome", "aggregate", "macro_f1", "micro_f1", "trials_frame"]
+__all__ = ["Measurement", "Missing", "Outcome", "grade_text", "trials_frame"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class Measurement:
     """Returns the whole trials, in the order of the outcomes."""
     missing: list[Missing] = field(default_factory=list)
     aggregates: tuple[Aggregate, ...] = ()
+    grades: tuple[Json, ...] = ()
+    """The grades that the metric's judges give, worst first; empty for a metric without judges."""
     bought: int = 0
     """Trials that this run paid for; the others were there."""
     bought_tokens: int = 0
@@ -100,6 +103,20 @@ class Measurement:
     def trials(self) -> list[Trial]:
         """Return the trials with outputs and feedback; the first use reads them from the database, where there is one."""
         return self.read()
+
+    def first_trials(self) -> dict[str, Trial]:
+        """Return the first repeat's trial of each answered example, by the example's id."""
+        first: dict[str, Trial] = {}
+        for trial in self.trials:
+            known = first.get(trial.example_id)
+            if known is None or trial.repeat < known.repeat:
+                first[trial.example_id] = trial
+        return first
+
+    @cached_property
+    def repeats(self) -> int:
+        """Return how many answers to an example there are, at most; 0 without any."""
+        return max(Counter(outcome.example_id for outcome in self.outcomes).values(), default=0)
 
     @cached_property
     def wanted(self) -> frozenset[str]:
@@ -125,6 +142,11 @@ class Measurement:
         """Return the mean score in [0, 1]; NaN without trials."""
         values, _ = self._values
         return float(values.mean()) if len(values) else math.nan
+
+    @property
+    def grade(self) -> str:
+        """Return the score in its judges' own scale; empty where that says no more than the score."""
+        return grade_text(self.score, self.grades)
 
     @cached_property
     def interval(self) -> Interval:
@@ -203,6 +225,29 @@ class Measurement:
             for name, value in aggregate(kind, parts).items()
         }
 
+    def parts(self, examples: Collection[str] | None = None) -> list[Parts]:
+        """Return the parts of all scores, or of those of some answered examples, each with its unit: a group, or an example.
+
+        Units are numbered in the order of the measurement's examples, so that two measurements of the same ones agree.
+        """
+        chosen = self.by_example().keys() if examples is None else examples
+        numbers: dict[str, int] = {}
+        units: dict[str, int] = {}
+        for example in self.examples:
+            if example.id in chosen:
+                name = f"\0{example.id}" if example.group is None else example.group
+                units[example.id] = numbers.setdefault(name, len(numbers))
+        return [
+            (units[trial.example_id], trial.score.parts)
+            for trial in self.trials
+            if trial.score and trial.example_id in units
+        ]
+
+    @cached_property
+    def total_intervals(self) -> dict[str, Interval]:
+        """Return the 95 % interval of each total that is a figure of quality, by its name."""
+        return pooled_intervals(self.aggregates, self.parts()) if self.aggregates else {}
+
     def plain(self) -> dict[str, Json]:
         """Return every figure as JSON values, NaN as None."""
         prompt, completion = self.tokens
@@ -213,6 +258,7 @@ class Measurement:
             "metric": self.metric_id,
             "n": self.n,
             "score": self.score,
+            **({"grade": self.grade} if self.grade else {}),
             "low": self.interval.low,
             "high": self.interval.high,
             "level": self.interval.level,
@@ -226,6 +272,11 @@ class Measurement:
             "bought": self.bought,
             "stopped": self.stopped,
             **self.totals,
+            **{
+                f"{name}_{end}": getattr(interval, end)
+                for name, interval in self.total_intervals.items()
+                for end in ("low", "high")
+            },
         }
         return {
             name: None if isinstance(value, float) and math.isnan(value) else value
@@ -235,6 +286,19 @@ class Measurement:
     def frame(self) -> "pl.DataFrame":
         """Return one row a trial as a polars data frame."""
         return trials_frame(self.trials, self.examples)
+
+
+def grade_text(score: float, grades: Sequence[Json]) -> str:
+    """Return a score as the mean grade that it stands for: "grade 1.97 of 1 to 5".
+
+    Empty where there are no grades, no numbers among them, or only two, of which the score is the share of the better one.
+    """
+    numbers = [grade for grade in grades if isinstance(grade, int | float)]
+    if len(numbers) < 3 or len(numbers) < len(grades) or math.isnan(score):
+        return ""
+    place = min(max(score, 0.0), 1.0) * (len(numbers) - 1)
+    mean = float(np.interp(place, np.arange(len(numbers)), numbers))
+    return f"grade {mean:.2f} of {numbers[0]:g} to {numbers[-1]:g}"
 
 
 def trials_frame(trials: Sequence[Trial], examples: Sequence[Example]) -> "pl.DataFrame":
@@ -261,54 +325,3 @@ def trials_frame(trials: Sequence[Trial], examples: Sequence[Example]) -> "pl.Da
         for t in trials
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def aggregate(kind: Aggregate, parts: list[dict[str, Json]]) -> dict[str, float]:
-    """Return the figures of one kind from the parts of all scores."""
-    if kind == "macro F1":
-        return {
-            "macro_f1": macro_f1(
-                [(p["expected"], p["predicted"]) for p in parts if "expected" in p]
-            )
-        }
-    if kind == "micro F1":
-        counts = [sum(p.get(name, 0) for p in parts) for name in ("true", "found", "exact")]
-        return dict(
-            zip(("micro_precision", "micro_recall", "micro_f1"), micro_f1(*counts), strict=True)
-        )
-    if kind == "votes":
-        spreads = [p["spread"] for p in parts if "spread" in p]
-        return {
-            "spread_of_votes": float(as_array(spreads).mean()) if spreads else math.nan,
-            "replies_without_vote": float(sum(p.get("without_vote", 0) for p in parts)),
-        }
-    if kind == "root mean squared log error":
-        errors = [p["error"] for p in parts if "error" in p]
-        return {"rmsle": math.sqrt(as_array(errors).mean()) if errors else math.nan}
-    differences = [p["difference"] for p in parts if "difference" in p]
-    return {"mean_absolute_error": float(as_array(differences).mean()) if differences else math.nan}
-
-
-def macro_f1(pairs: list[tuple[Json, Json]]) -> float:
-    """Return the unweighted mean over expected labels of F1, from (expected, predicted); NaN without pairs.
-
-    As scikit-learn's `f1_score(average="macro")` over the labels that occur as references.
-    """
-    labels = {expected for expected, _ in pairs}
-    if not labels:
-        return math.nan
-    return sum(f1_of(label, pairs) for label in labels) / len(labels)
-
-
-def f1_of(label: Json, pairs: list[tuple[Json, Json]]) -> float:
-    right: int = sum(expected == predicted == label for expected, predicted in pairs)
-    expected_count = sum(expected == label for expected, _ in pairs)
-    predicted_count = sum(predicted == label for _, predicted in pairs)
-    return float(2 * right / (expected_count + predicted_count))
-
-
-def micro_f1(true: int, found: int, exact: int) -> tuple[float, float, float]:
-    """Return precision, recall and F1 of exact spans over the whole split; NaN where there is nothing to divide by."""
-    precision = exact / found if found else math.nan
-    recall = exact / true if true else math.nan
-    return precision, recall, 2 * exact / (true + found) if true + found else math.nan

@@ -30,6 +30,8 @@ AT_ONCE = 9
 """Batches under way: a slow answer holds up its own batch, and the others keep the connections busy."""
 SMALLEST = 8
 LEVEL = 0.95
+MAX_REGRET_TOLD = 0.25
+"""A bound that is wider than this says nothing that helps anyone choose, and is left out of the sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +87,13 @@ class Race:
         """Return the outcome in words."""
         best = self.places[0]
         name = self.pick.candidate.note or self.pick.candidate.id
+        bound = (
+            f", and at most {100 * self.regret:.1f} points behind it with {100 * self.level:.0f} % confidence, whatever the model"
+            if self.regret <= MAX_REGRET_TOLD
+            else ""
+        )
         return (
-            f"{name} is within {100 * self.tolerance:.1f} points of the best with probability {100 * best.chance:.0f} % by the model, "
-            f"and at most {100 * self.regret:.1f} points behind it with {100 * self.level:.0f} % confidence, whatever the model; "
+            f"{name} is within {100 * self.tolerance:.1f} points of the best with probability {100 * best.chance:.0f} % by the model{bound}; "
             f"{self.answered:,} of {self.grid:,} answers were asked for."
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ratchet.core import Passage
 from ratchet.core.errors import DataError
 from ratchet.measure.intervals import t_interval
 from ratchet.measure.ranking import average_precision, ndcg, precision, recall_at, reciprocal_rank
@@ -66,12 +67,16 @@ async def search_scores(
     language: str = "english",
 ) -> dict[str, tuple[float, float, float]]:
     """Return each metric's mean over queries, with its 95 % interval."""
-    rows = []
-    for one in queries:
-        found = await library.search(
+    hits = [
+        await library.search(
             name, one.query, mode=mode, k=max(k, DEEP), embedding=embedding, language=language
         )
-        ranked = documents_of(found, one.grades)
+        for one in queries
+    ]
+    whole = names_whole_documents(hits, queries)
+    rows = []
+    for one, found in zip(queries, hits, strict=True):
+        ranked = documents_of(found, one.grades, whole=whole)
         rows.append(
             (
                 recall_at(ranked, one.grades, k),
@@ -94,11 +99,34 @@ def bounds(column: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float,
     return max(0.0, interval.low), min(1.0, interval.high)
 
 
-def documents_of(found: Sequence[Found], grades: dict[str, int]) -> list[str]:
-    """Return the documents of passages, each once at its best place, named as the judgements name them."""
+def names_whole_documents(hits: Sequence[Sequence[Found]], queries: Sequence[JudgedQuery]) -> bool:
+    """Return whether the judgements name whole documents (files, or their titles), and not rows or sections of them."""
+    judged = {name for query in queries for name in query.grades}
+    passages = [one.passage for found in hits for one in found]
+    return any(not judged.isdisjoint(document_names(passage)) for passage in passages)
+
+
+def document_names(passage: Passage) -> tuple[str, ...]:
+    """Return what judgements may call the document that a passage is from."""
+    return passage.source, passage.title, Path(passage.source).name
+
+
+def documents_of(found: Sequence[Found], grades: dict[str, int], *, whole: bool) -> list[str]:
+    """Return the documents of passages, each once at its best place, named as the judgements name them.
+
+    Where judgements name rows or sections, each row or section is a document of its own, judged or not: all that nobody judged
+    under one name would count as one, and everything below it stand too high.
+
+    Args:
+        found: The passages, the best first.
+        grades: The judgements of this query.
+        whole: Whether judgements name whole documents.
+    """
     ranked: dict[str, None] = {}
     for one in found:
         passage = one.passage
-        names = (passage.source, passage.title, Path(passage.source).name, str(passage.meta.get("id", "")), passage.section)  # fmt: skip
-        ranked[next((name for name in names if name in grades), names[0])] = None
+        own = str(passage.meta.get("id", ""))
+        names = (*document_names(passage), own, passage.section)
+        part = "" if whole else f"#{passage.section}#{own}"
+        ranked[next((name for name in names if name in grades), passage.source + part)] = None
     return list(ranked)

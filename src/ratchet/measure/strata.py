@@ -36,4 +36,5 @@ def weighed_mean(
         variance += share**2 * max(spread, math.sqrt(least)) ** 2 / len(array)
         degrees += len(array) - 1
     half = float(stats.t.ppf((1 + level) / 2, max(1, degrees))) * math.sqrt(variance)
-    return mean, Interval(low=mean - half, high=mean + half, level=level, method="t, weighed")
+    low, high = max(-1.0, mean - half), min(1.0, mean + half)
+    return mean, Interval(low=low, high=high, level=level, method="t, weighed")

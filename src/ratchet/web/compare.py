@@ -1,6 +1,7 @@
 """Compare: the verdict in words first, then the chart, then the examples that each side wins."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from html import escape
@@ -13,7 +14,7 @@ from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.ladder import Changed, changed_by, cost_text
 from ratchet.levers import files_in, variants_in
-from ratchet.measure import Measurement, Plan, compare, recall
+from ratchet.measure import Measurement, Plan, PooledVerdict, compare, compare_totals, recall
 from ratchet.store import load_trials
 from ratchet.web.frame import BLUE, Page, glossary, hint, points, table, title
 from ratchet.web.playground import choices_of
@@ -82,6 +83,8 @@ class Comparison:
                 return
         verdict = compare(one, other, margin=self._bench.task.margin)
         ui.label(spoken(verdict)).classes("text-xl said").props('role="status"')
+        for figure in compare_totals(one, other):
+            ui.label(figure_text(figure)).classes("soft")
         for line in beside(one, other):
             ui.label(line).classes("text-amber-800")
         path = {c.id: p for p in files_in(self._page.workspace.root / "tasks" / task) for c in variants_in(p, self._bench.task, self._bench.start())}.get(second.id)  # fmt: skip
@@ -94,7 +97,7 @@ class Comparison:
             with ui.row():
                 ui.button("Write another prompt", on_click=lambda: ui.navigate.to(f"/tasks/{task}/playground"), icon="edit").props("no-caps outline")  # fmt: skip
                 ui.button("See why answers fail", on_click=lambda: ui.navigate.to(f"/tasks/{task}/ladder"), icon="biotech").props("no-caps outline")  # fmt: skip
-        rows = [[label, points(m.score), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, sum(m.failures.values()), f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
+        rows = [[label, points(m.score) + (f", {m.grade}" if m.grade else ""), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, sum(m.failures.values()), f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
         table(["", "score", "95 % interval", "examples", "without an answer", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip
         ui.label(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.2g}").classes("soft")  # fmt: skip
         trials = load_trials(self._bench.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id, task_id=self._bench.task.asking_id)  # fmt: skip
@@ -119,6 +122,15 @@ def spoken(verdict: Verdict) -> str:
     if verdict.decision == "no evidence" and verdict.visible:
         words += f" With {verdict.n} examples a difference of {100 * verdict.visible:.0f} points would be seen."  # fmt: skip
     return words
+
+
+def figure_text(figure: PooledVerdict) -> str:
+    """Return the verdict on a figure of the whole split, in words for A and B."""
+    name, interval = figure.name.replace("_", " "), figure.interval
+    text = f"{name}: A {figure.champion:.3f}, B {figure.challenger:.3f}"
+    if math.isnan(interval.low):
+        return f"{text}; too few examples for an interval of the difference"
+    return f"{text}; difference {interval.low:+.3f} to {interval.high:+.3f}, {figure.decision}"
 
 
 def beside(one: Measurement, other: Measurement) -> list[str]:
@@ -168,8 +180,8 @@ def show_change(changed: Changed) -> None:
     with ui.column().classes("w-full border-b pb-2 gap-1"):
         ui.label(" ".join(written(v) for v in changed.example.inputs.values())[:600]).classes("said")  # fmt: skip
         ui.label(f"right: {written(changed.example.reference)[:600]}").classes("soft said")
-        for name, trial in (("A", changed.before), ("B", changed.after)):
-            score = trial.score.value if trial.score else 0.0
+        sides = (("A", changed.before, changed.before_score), ("B", changed.after, changed.after_score))  # fmt: skip
+        for name, trial, score in sides:
             why = (trial.score.feedback if trial.score else "") or trial.failure or ""
             look = "text-green-800" if score >= RIGHT else "text-red-700" if score == 0 else ""
             ui.label(f"{name} {'✓' if score >= RIGHT else '✗' if score == 0 else '◐'} {points(score)}: {trial.output[:600]}").classes(f"said mono {look}")  # fmt: skip

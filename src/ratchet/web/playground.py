@@ -246,7 +246,7 @@ class Playground:
     async def _answers(self, candidate: Candidate, examples: list[Example], place: ui.column) -> None:  # fmt: skip
         """Ask one candidate, and show each answer as it comes."""
         scores: list[float] = []
-        cost = 0.0
+        cost: float | None = 0.0
         place.clear()
         with place:
             mean = ui.label("").classes("text-lg")
@@ -260,8 +260,9 @@ class Playground:
                 with place:
                     ui.label(str(error)).classes("text-red-700 said").props('role="alert"')
                 return
-            cost += measured.spend.cost_usd or 0.0
-            trials = {trial.example_id: trial for trial in measured.read()}
+            spent = measured.spend.cost_usd
+            cost = None if cost is None or spent is None else cost + spent
+            trials = measured.first_trials()
             with place:
                 for example in some:
                     trial = trials.get(example.id)
@@ -276,7 +277,7 @@ class Playground:
                             ui.label(" ".join(map(written, example.inputs.values()))[:160]).classes("soft text-sm said")  # fmt: skip
                         ui.label(trial.output).classes("said")
                         ui.label(f"{points(score)} points, {trial.latency_s:.2f} s, {trial.usage.prompt_tokens} + {trial.usage.completion_tokens} tokens").classes("soft text-sm")  # fmt: skip
-            mean.set_text(f"{points(sum(scores) / max(1, len(scores)))} points on {len(scores)}; {cost_text(cost)}")  # fmt: skip
+            mean.set_text(f"{points(sum(scores) / max(1, len(scores)))} points on {len(scores)}; {'cost unknown' if cost is None else cost_text(cost)}")  # fmt: skip
 
     async def _measured(self, candidate: Candidate, examples: list[Example], coming: ui.label | None) -> Measurement:  # fmt: skip
         """Return the answers, each kept as a trial; those to one example are shown as they come."""

@@ -157,7 +157,9 @@ def spent(far: dict[str, object]) -> str:
     dollars, calls = far.get("of_usd"), far.get("of_calls")
     of = f" of ${dollars:.2f}" if isinstance(dollars, float | int) else ""
     most = f" of {calls:,}" if isinstance(calls, int) else ""
-    return f"${float(str(far['cost_usd'])):.2f}{of} spent, {int(str(far['calls'])):,}{most} calls"
+    known = far.get("cost_usd")
+    cost = f"${known:.2f}{of} spent" if isinstance(known, float | int) else f"cost unknown{of}"
+    return f"{cost}, {int(str(far['calls'])):,}{most} calls"
 
 
 def lasted(run: Run) -> str:

@@ -4,11 +4,12 @@ import asyncio
 import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from nicegui import events, ui
 
-from ratchet.core import Task
+from ratchet.core import Step, Task
 from ratchet.core.errors import DataError, RatchetError, UsageError
 from ratchet.core.task import TASK_NAME
 from ratchet.data import (
@@ -75,8 +76,7 @@ def card(page: Page, name: str) -> None:
         ui.label(f"{dataset.rows:,} examples, version {dataset.version}; answers of kind {task.answer.kind}").classes("soft text-sm")  # fmt: skip
         if champion:
             ui.label(score_text(champion)).classes("text-3xl")
-            cost = sum(one.spend.cost_usd or 0 for one in steps)
-            ui.label(f"champion: {champion.what}; ${cost:.2f} spent").classes("text-sm")
+            ui.label(f"champion: {champion.what}; {spent_on(steps)}").classes("text-sm")
             last = steps[-1]
             ui.label(f"last rung: {last.lever}, {'kept' if last.kept else 'dropped'}").classes("text-sm")  # fmt: skip
         else:
@@ -92,6 +92,15 @@ def card(page: Page, name: str) -> None:
                 ui.label("a canary is out").classes("text-sm text-amber-800")
         if working := page.working(name):
             ui.link("a job is at work", f"/runs/{working}").classes("text-sm")
+
+
+def spent_on(steps: Sequence[Step]) -> str:
+    """Return what the steps of a ladder cost together, in words; where a price is unknown, that it is, and the least it can be."""
+    costs = [step.spend.cost_usd for step in steps]
+    dollars = sum(cost for cost in costs if cost is not None)
+    if all(cost is not None for cost in costs):
+        return f"${dollars:.2f} spent"
+    return f"cost unknown, ${dollars:.2f} at least" if dollars else "cost unknown"
 
 
 def example(page: Page) -> None:
