@@ -291,3 +291,40 @@ def test_a_trial_says_how_it_was_asked(tmp_path: Path) -> None:
 
         assert all(trial.sent["protocol"] == "responses" for trial in trials)
         assert all(trial.usage.reasoning_tokens == 64 for trial in trials)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_label_is_forced_by_a_schema_where_a_candidate_asks_for_it(
+    tmp_path: Path, family: str
+) -> None:
+    """As JSON a label comes in an object, which the endpoint forces where it can, and is read out of it."""
+
+    def say(body: dict[str, object]) -> str:
+        return json.dumps({"answer": said(body)})
+
+    with served(family, say) as (server, endpoint):
+        plain = bench_on(tmp_path, endpoint, family)
+        form = ratchet.AnswerForm(kind="label", labels=tuple(TOWNS.values()))
+        task = plain.task.model_copy(
+            update={
+                "answer": form,
+                "metric": ratchet.MetricSpec(name="label"),
+                "instructions": "Name the capital in JSON.",
+            }
+        )
+        bench = ratchet.Workbench(
+            task,
+            plain.examples,
+            metric=metric_of(task, plain.workspace),
+            engine=plain.engine,
+            files=plain.files,
+            workspace=plain.workspace,
+        )
+        start = bench.start()
+        forced = start.changed(decoding=start.decoding.model_copy(update={"as_json": True}))
+
+        measured = bench.measure(forced)
+
+        assert measured.score == 1.0
+        forms = {"response_format", "text", "output_config"}
+        assert forms & set(server.bodies[-1]) or family == "deepseek-chat"

@@ -245,7 +245,10 @@ def show_measurement(measured: Measurement) -> None:
             ", ".join(f"{count} {kind}" for kind, count in measured.failures.items()) or "none",
         )
     )
-    rows.append(("tokens", f"{prompt:,} prompt, {completion:,} completion"))
+    cached, thought = measured.cached_tokens, measured.reasoning_tokens
+    from_cache = f" ({cached:,} from a cache)" if cached else ""
+    thinking = f" ({thought:,} thinking)" if thought else ""
+    rows.append(("tokens", f"{prompt:,} prompt{from_cache}, {completion:,} completion{thinking}"))
     rows.append(("cost", cost_text(measured.cost_usd)))
     rows.append(
         ("latency", f"p50 {measured.latency(0.5):.3f} s, p95 {measured.latency(0.95):.3f} s")

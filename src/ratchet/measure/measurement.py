@@ -50,6 +50,8 @@ class Outcome(NamedTuple):
     completion_tokens: int
     cost_usd: float | None
     latency_s: float
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @classmethod
     def of(cls, trial: Trial) -> Self:
@@ -65,6 +67,8 @@ class Outcome(NamedTuple):
             usage.completion_tokens,
             usage.cost_usd,
             trial.latency_s,
+            usage.cached_tokens,
+            usage.reasoning_tokens,
         )
 
 
@@ -185,6 +189,16 @@ class Measurement:
         )
 
     @property
+    def cached_tokens(self) -> int:
+        """Return the prompt tokens that came from a provider's cache."""
+        return sum(outcome.cached_tokens for outcome in self.outcomes)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Return the completion tokens that were thinking."""
+        return sum(outcome.reasoning_tokens for outcome in self.outcomes)
+
+    @property
     def cost_usd(self) -> float | None:
         """Return the cost of all trials, bought now or before; None where a price is unknown."""
         costs = [outcome.cost_usd for outcome in self.outcomes]
@@ -266,6 +280,8 @@ class Measurement:
             "failures": self.failures,
             "prompt_tokens": prompt,
             "completion_tokens": completion,
+            "cached_tokens": self.cached_tokens,
+            "reasoning_tokens": self.reasoning_tokens,
             "cost_usd": self.cost_usd,
             "latency_p50_s": self.latency(0.5),
             "latency_p95_s": self.latency(0.95),
