@@ -77,7 +77,7 @@ def base_of(engine: sa.Engine, root: Path, model: str) -> tuple[str, str | None]
         raise UnknownModelError(
             f"{model!r} cannot be fine-tuned here: name a local model, as local:nano, or a fine-tune of one"
         )
-    local_folder(model, root)
+    local_folder(model, root, confined=True)  # names of jobs come from strangers
     return model, None
 
 
