@@ -5,7 +5,7 @@ import pytest
 from tests.models.protocol_client import PROTOCOLS, ask, ask_streamed
 
 from ratchet.core import Usage
-from ratchet.core.errors import UsageError
+from ratchet.core.errors import ParameterError
 from ratchet.models.chat import ChatReply, ChatRequest, ToolCall
 from ratchet.models.protocol import (
     ErrorDetails,
@@ -147,7 +147,7 @@ async def test_what_a_protocol_cannot_say_is_refused_or_left_out(
     if field not in protocol.unsupported:
         assert protocol.encode("m", request, WireOptions(), stream=False) != bare
         return
-    with pytest.raises(UsageError, match=rf"{protocol.name!r} .*{field!r}"):
+    with pytest.raises(ParameterError, match=rf"{protocol.name!r} .*{field!r}"):
         protocol.encode("m", request, WireOptions(), stream=False)
     assert protocol.encode("m", helping, WireOptions(), stream=False) == bare
 

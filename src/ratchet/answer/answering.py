@@ -187,9 +187,10 @@ async def draw(
             await asyncio.to_thread(meant_by, prompt, one.answer, inputs, pool) for one in good
         ]
         chosen = good[agreed(compared)]
+    lost = [reply.usage for error in errors for reply in paid_for(error)]
     reply = replace(
         chosen.reply,
-        usage=total([one.reply.usage for one in samples]),
+        usage=total([*(one.reply.usage for one in samples), *lost]),
         latency_s=max(one.reply.latency_s for one in samples),
     )
     return replace(chosen, reply=reply, calls=sum(one.calls for one in samples) + len(errors))
@@ -205,14 +206,16 @@ async def repaired(
     """Return an answer; one that fails is handed back with what is wrong, as often as the candidate says."""
     decoding = prompt.candidate.decoding
     replies: list[ChatReply] = []
+    lost: list[ChatReply] = []
     calls = 0
     while True:
         calls += 1
         try:
             reply = await model.chat(request)
-        except ReplyError:
+        except ReplyError as error:
             if not replies:
                 raise
+            lost = paid_for(error)
             break  # the answer stands as it failed: it is paid for
         replies.append(reply)
         answer, failure = prompt.read(reply)
@@ -227,10 +230,16 @@ async def repaired(
         request = replace(request, messages=[*request.messages, *handed_back(reply, words)])
     whole = replace(
         replies[-1],
-        usage=total([one.usage for one in replies]),
+        usage=total([one.usage for one in (*replies, *lost)]),
         latency_s=sum(one.latency_s for one in replies),
     )
     return Drawn(reply=whole, answer=answer, failure=failure, problem=problem, calls=calls)
+
+
+def paid_for(error: BaseException) -> list[ChatReply]:
+    """Return the replies that came with an error and are paid for."""
+    spent = getattr(error, "spent", ())
+    return [reply for reply in spent if isinstance(reply, ChatReply)]
 
 
 def meant_by(prompt: Prompt, answer: Json, inputs: dict[str, Json], pool: ModelPool | None) -> Json:

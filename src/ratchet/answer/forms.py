@@ -36,9 +36,8 @@ def parse_answer(task: Task, reply: ChatReply) -> Outcome:
     """
     answer, failure = FORMS[task.answer.kind](task, reply)
     if failure and reply.finish_reason == "length":
-        return None, "cut off" if reply.text.strip() or not is_thinking(
-            reply
-        ) else "cut off thinking"
+        has_begun = bool(visible_part(reply.text).strip())
+        return None, "cut off thinking" if is_thinking(reply) and not has_begun else "cut off"
     if (failure or not reply.text.strip()) and (
         reply.finish_reason == "content_filter" or reply.refusal
     ):
@@ -47,8 +46,8 @@ def parse_answer(task: Task, reply: ChatReply) -> Outcome:
 
 
 def is_thinking(reply: ChatReply) -> bool:
-    """Return whether a model thought before its reply, by the tokens that it counts."""
-    return reply.usage.reasoning_tokens > 0
+    """Return whether a model thought before its reply, by the tokens that it counts or by a thought in its text."""
+    return reply.usage.reasoning_tokens > 0 or visible_part(reply.text) != reply.text
 
 
 def problem_with(task: Task, reply: ChatReply, failure: FailureKind) -> str:

@@ -23,6 +23,8 @@ __all__ = ["Prompt", "signature", "starting_candidate", "with_model", "written_a
 TASK_FIELDS = ("instructions", "labels", "schema", "absent")
 PASSAGES = "passages"
 CITATION = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
+SAMPLING_TEMPERATURE = 0.7
+"""At which a local model draws several answers, where a candidate comes to it that left this to its endpoint."""
 FILLER = "word " * 120
 """As long as a passage is, about, for counting tokens ahead."""
 
@@ -350,7 +352,9 @@ def with_model(candidate: Candidate, model: str, *, temperature: float | None = 
         temperature: As for `starting_candidate`; a temperature above 0 that the candidate names stays.
     """
     decoding = candidate.decoding
-    if not decoding.temperature and decoding.samples == 1:
+    if decoding.samples > 1 and not decoding.temperature and model.startswith("local:"):
+        decoding = decoding.model_copy(update={"temperature": SAMPLING_TEMPERATURE})
+    elif not decoding.temperature and decoding.samples == 1:
         decoding = decoding.model_copy(update={"temperature": temperature})
     return candidate.changed(model=model, adapter=None, decoding=decoding)
 

@@ -198,9 +198,10 @@ def decoding_lines(
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in parameters.items()
     )
+    is_free = bool(shaped and shaped.sent.get("json"))
     forced = (
         "forced into the schema"
-        if request.tool_choice or request.json_schema
+        if (request.tool_choice or request.json_schema) and not is_free
         else "forced to be a label"
         if request.choices and candidate.is_local
         else "forced to be a number"
@@ -217,8 +218,10 @@ def decoding_lines(
         lines.append(
             f"left out, as the model does not take it: {', '.join(shaped.sent['left_out'])}"
         )
-    if shaped and "max_tokens" in shaped.sent:
+    if shaped and "max_tokens" in shaped.sent and request.max_tokens:
         lines.append(f"max_tokens holds the thinking too: {request.max_tokens} for the answer")
+    elif shaped and "max_tokens" in shaped.sent:
+        lines.append(f"max_tokens {shaped.sent['max_tokens']}, as the protocol demands one")
     if shaped and shaped.sent.get("json"):
         lines.append(f"JSON is {shaped.sent['json']}: the model takes no schema")
     return lines

@@ -142,7 +142,10 @@ class Candidate(Record):
             return body
         if str(body.get("model", "")).startswith("local:"):
             return body  # unset and the defaults of old are the same there
-        return {**body, "decoding": {**STORED_DEFAULTS, **(body.get("decoding") or {})}}
+        decoding = body.get("decoding") or {}
+        if not isinstance(decoding, dict):
+            return body  # which is no candidate, and is told so
+        return {**body, "decoding": {**STORED_DEFAULTS, **decoding}}
 
     @model_serializer(mode="wrap")
     def _write(

@@ -156,6 +156,7 @@ def chat_body(content: bytes) -> Asked:
                 1,
                 1_000_000,
             ),
+            limit_is_whole=True,
             effort=effort_of(body),
             seed=seed_of(body),
             logprobs=logprobs_of(body),

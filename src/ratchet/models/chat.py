@@ -47,6 +47,8 @@ class ChatRequest:
     top_p: float | None = None
     max_tokens: int | None = None
     """The longest answer; what a model thinks before it is not counted, where it is known to think."""
+    limit_is_whole: bool = False
+    """Whether `max_tokens` bounds thinking and answer together, as the endpoints' own parameter does: then no room is added."""
     thinking_tokens: int | None = None
     """The longest thinking before the answer."""
     seed: int | None = None

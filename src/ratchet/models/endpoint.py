@@ -23,7 +23,7 @@ from ratchet.core.errors import AccessError, ParameterError, ReplyError, Unknown
 from ratchet.models.anthropic.messages import Messages
 from ratchet.models.capabilities import Capabilities
 from ratchet.models.chat import CallPart, ChatReply, ChatRequest
-from ratchet.models.learning import learn_from_refusal
+from ratchet.models.learning import learn_from_refusal, merge_lesson
 from ratchet.models.openai.chat_completions import ChatCompletions
 from ratchet.models.openai.responses import Responses
 from ratchet.models.prices import Price
@@ -32,6 +32,7 @@ from ratchet.models.protocol import (
     MalformedReplyError,
     ProviderFault,
     WireProtocol,
+    count_of,
     parse_error_body,
 )
 from ratchet.models.refusals import decompress, is_about_access, is_moderation, retry_after
@@ -45,7 +46,14 @@ __all__ = ["EndpointModel", "estimated_tokens", "join_url", "message_of"]
 log = logging.getLogger("ratchet.models")
 
 RETRIED = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
-NOT_HELPED = frozenset({"400", "401", "403", "404", "413", "422"})
+NOT_HELPED = frozenset(
+    {
+        *("400", "401", "402", "403", "404", "413", "422"),
+        *("context_length_exceeded", "insufficient_quota", "invalid_api_key"),
+        *("invalid_request_error", "authentication_error", "permission_error"),
+        *("not_found_error", "request_too_large", "billing_error"),
+    }
+)
 """Codes of a provider's failure inside a good status that another try does not help against."""
 MAX_PAUSE_S = 30.0
 MAX_LESSONS = 8
@@ -53,6 +61,7 @@ MAX_LESSONS = 8
 MAX_MALFORMED = 1
 """A reply that cannot be read is paid for: it is asked for again so many times."""
 CHARACTERS_A_TOKEN = 4
+AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 PROTOCOLS: dict[str, WireProtocol] = {
     protocol.name: protocol for protocol in (ChatCompletions(), Responses(), Messages())
 }
@@ -137,15 +146,13 @@ class EndpointModel:
             responses_url=self._protocol == "chat",
         )
 
-    def wire_body(self, request: ChatRequest, *, stream: bool = False) -> dict[str, Json]:
-        """Return the very body that is sent.
-
-        Raises: as `shape`; UsageError if the protocol cannot say what is asked.
-        """
-        shaped = self.shape(request)
-        return PROTOCOLS[shaped.protocol].encode(
-            self._model, shaped.request, shaped.options, stream=stream
-        )
+    def _encode(
+        self, shaped: ShapedRequest, *, stream: bool
+    ) -> tuple[WireProtocol, dict[str, Json]]:
+        """Return how a request is spoken, and the very body that is sent."""
+        protocol = PROTOCOLS[shaped.protocol]
+        body = protocol.encode(self._model, shaped.request, shaped.options, stream=stream)
+        return protocol, body
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; retries are spaced by the server's Retry-After, else by exponential pauses with full jitter.
@@ -155,9 +162,9 @@ class EndpointModel:
         deadline = time.monotonic() + self._timeout_s
         spent: list[ChatReply] = []
         for _ in range(MAX_LESSONS):
+            known = self.capabilities
             shaped = self.shape(request)
-            protocol = PROTOCOLS[shaped.protocol]
-            body = protocol.encode(self._model, shaped.request, shaped.options, stream=False)
+            protocol, body = self._encode(shaped, stream=False)
             try:
                 reply = await self._call_with_retries(
                     orjson.dumps(body),
@@ -167,11 +174,14 @@ class EndpointModel:
                     spent=spent,
                 )
             except _Refusal as refusal:
+                refusal.error.spent = [*spent, *refusal.error.spent]
                 if refusal.is_moderation:
-                    return refused_reply(refusal.details)
-                self._learn(refusal, request, body)
+                    return self._with_account(refused_reply(refusal.details), spent)
+                self._learn(refusal, request, body, known, stream=False)
                 continue
-            if self._has_learnt_to_think(reply, request, shaped):
+            except _Filtered as filtered:
+                return self._with_account(refused_reply(filtered.details), spent)
+            if self._needs_room_to_think(reply, request, shaped):
                 spent.append(reply)
                 continue
             return self._with_account(replace(reply, sent=shaped.sent), spent)
@@ -181,15 +191,21 @@ class EndpointModel:
         """Yield the text as the endpoint sends it, then the whole reply; only before the first piece is a call tried again."""
         deadline = time.monotonic() + self._timeout_s
         attempt = lessons = 0
+        spent: list[ChatReply] = []
         while True:
+            known = self.capabilities
             shaped = self.shape(request)
-            protocol = PROTOCOLS[shaped.protocol]
-            body = protocol.encode(self._model, shaped.request, shaped.options, stream=True)
+            protocol, body = self._encode(shaped, stream=True)
             begun = False
             try:
                 async for piece in self._pieces(protocol, shaped, body, deadline):
                     begun = True
-                    yield piece
+                    yield (
+                        self._with_account(piece, spent) if isinstance(piece, ChatReply) else piece
+                    )
+            except _Filtered as filtered:
+                yield self._with_account(refused_reply(filtered.details), spent)
+                return
             except _Refusal as refusal:
                 if refusal.is_moderation:
                     yield refused_reply(refusal.details)
@@ -197,8 +213,9 @@ class EndpointModel:
                 if lessons == MAX_LESSONS:
                     raise self._unteachable() from refusal
                 lessons += 1
-                self._learn(refusal, request, body)
+                self._learn(refusal, request, body, known, stream=True)
             except _Again as again:
+                spent += [reply for reply in again.error.spent if isinstance(reply, ChatReply)]
                 pause = self._pause_s(again, attempt)
                 late = time.monotonic() + pause >= deadline
                 if begun or late or attempt >= min(self._retries, again.max_retries):
@@ -223,12 +240,15 @@ class EndpointModel:
             vectors = np.array([row["embedding"] for row in rows], dtype=np.float32)
             if vectors.shape[:1] != (len(texts),) or vectors.ndim != 2:
                 raise ValueError(f"{len(texts)} texts, and vectors of shape {vectors.shape}")
-            tokens = int((answer.get("usage") or {}).get("prompt_tokens") or 0)
-        except (ValueError, KeyError, TypeError) as error:
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            if [row["index"] for row in rows] != list(range(len(texts))) or not np.all(lengths > 0):
+                raise ValueError("a vector is missing, or has no direction")
+            tokens = count_of(answer.get("usage"), "prompt_tokens")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReplyError(
                 f"{self.name}: the reply holds no embeddings ({error!r})", kind="malformed"
             ) from error
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), tokens
+        return vectors / lengths, tokens
 
     # --- one call ---
 
@@ -297,8 +317,16 @@ class EndpointModel:
             wire = self._open()
             left_s = deadline - time.monotonic()
             async with wire.stream(target, orjson.dumps(body), timeout_s=left_s) as answer:
-                if not 200 <= answer.status < 300:
-                    raise self._refused(answer, self._without_key(await answer.content()))
+                if not 200 <= answer.status < 300 or not is_stream(answer):
+                    content = decompress(await answer.content(), answer.headers, self.name)
+                    content = self._without_key(content)
+                    if not 200 <= answer.status < 300:
+                        raise self._refused(answer, content)
+                    whole = self._read(protocol, content, time.perf_counter() - started)
+                    if whole.text:
+                        yield whole.text
+                    yield replace(whole, sent=shaped.sent)
+                    return
                 async for piece in answer.pieces():
                     for event in reader.feed(self._without_key(piece)):
                         for part in parser.feed(event):
@@ -315,7 +343,7 @@ class EndpointModel:
         except OSError as error:
             raise _Again(self._unreachable(error)) from error
         if not parser.is_complete:
-            raise _Again(self._cut("it has no end"))
+            raise _Again(self._cut("it has no end"), max_retries=MAX_MALFORMED)
         reply = self._with_cost(parser.result(), time.perf_counter() - started)
         yield replace(reply, sent=shaped.sent)
 
@@ -362,45 +390,75 @@ class EndpointModel:
 
     # --- what is learnt ---
 
-    def _learn(self, refusal: "_Refusal", request: ChatRequest, body: dict[str, Json]) -> None:
+    def _learn(
+        self,
+        refusal: "_Refusal",
+        request: ChatRequest,
+        body: dict[str, Json],
+        known: Capabilities,
+        *,
+        stream: bool,
+    ) -> None:
         """Take note of what a refusal says of the model.
 
-        Raises: ParameterError if the request names what is refused; ReplyError if nothing can be learnt.
+        Args:
+            refusal: The endpoint's words.
+            request: What was asked.
+            body: What was sent.
+            known: What was known of the model when it was sent.
+            stream: Whether it was sent as a stream.
+        Raises: ParameterError if the request names what is refused; ReplyError if nothing can be learnt, or nothing would
+        be sent otherwise.
         """
-        lesson = learn_from_refusal(refusal.details, body, self.capabilities)
+        lesson = learn_from_refusal(refusal.details, body, known)
         if lesson is None:
             raise refusal.error from refusal
-        known = getattr(self.capabilities, lesson.field)
-        is_new = (list(known) if isinstance(known, tuple) else known) != lesson.value
+        lesson = merge_lesson(self.capabilities, lesson)
+        before = getattr(self.capabilities, lesson.field)
+        is_new = (list(before) if isinstance(before, tuple) else before) != lesson.value
         self.capabilities = self.capabilities.updated("learned", **{lesson.field: lesson.value})
-        is_lasting = "invalid schema" not in lesson.reason.lower()  # else it is about one schema
-        if is_new and is_lasting:
-            log.warning(
-                "%s: %s. It is asked again accordingly; this is remembered.",
-                self.name,
-                lesson.reason.rstrip("."),
-            )
-            if self._remember:
-                self._remember(lesson)
         try:
-            self.shape(request)
+            _, anew = self._encode(self.shape(request), stream=stream)
         except ParameterError as error:
-            raise error from refusal
+            error.__cause__ = refusal
+            raise
+        finally:
+            is_lasting = (
+                "invalid schema" not in lesson.reason.lower()
+            )  # else it is about one schema
+            if is_new and is_lasting:
+                self._tell(lesson)
+        if anew == body:  # the same again would be refused again
+            raise refusal.error from refusal
 
-    def _has_learnt_to_think(
-        self, reply: ChatReply, request: ChatRequest, shaped: ShapedRequest
-    ) -> bool:
-        """Return whether a reply was cut off while the model was thinking, which nobody had known that it does: it needs room."""
-        thought = reply.usage.reasoning_tokens > 0
-        if not thought or self.capabilities.reasoning is not None or shaped.request.raw is not None:
-            return False
-        lesson = LearnedCapability(
-            field="reasoning", value=True, reason="its usage counts tokens of thinking"
+    def _tell(self, lesson: LearnedCapability) -> None:
+        """Tell once what was learnt, and have it remembered."""
+        log.warning(
+            "%s: %s. It is asked again accordingly; this is remembered.",
+            self.name,
+            lesson.reason.rstrip("."),
         )
-        self.capabilities = self.capabilities.updated("learned", reasoning=True)
         if self._remember:
             self._remember(lesson)
-        return reply.finish_reason == "length" and not reply.text and request.max_tokens is not None
+
+    def _needs_room_to_think(
+        self, reply: ChatReply, request: ChatRequest, shaped: ShapedRequest
+    ) -> bool:
+        """Return whether a reply was cut off while the model was thinking, as nobody had known that it does: it needs room.
+
+        That it thinks is remembered, whether or not it was cut off.
+        """
+        if reply.usage.reasoning_tokens == 0 or shaped.request.raw is not None:
+            return False
+        if self.capabilities.sources.get("reasoning") == "settings" or request.limit_is_whole:
+            return False
+        if self.capabilities.reasoning is not True:
+            self.capabilities = self.capabilities.updated("learned", reasoning=True)
+            if self._remember:
+                reason = "its usage counts tokens of thinking"
+                self._remember(LearnedCapability(field="reasoning", value=True, reason=reason))
+        is_cut = reply.finish_reason == "length" and not reply.text
+        return is_cut and request.max_tokens is not None and "max_tokens" not in shaped.sent
 
     def _unteachable(self) -> ReplyError:
         return ReplyError(
@@ -426,6 +484,11 @@ class EndpointModel:
                 self._key = self._read_key(self._key_env)
             protocol = PROTOCOLS[self._protocol]
             headers = {"content-type": "application/json", **protocol.headers(self._key or None)}
+            host = urlsplit(self._base_url).hostname or ""
+            if self._key and host.endswith(
+                AZURE_HOSTS
+            ):  # it takes keys of its own under another name
+                headers["api-key"] = self._key
             self._wire = Wire(self._base_url, headers=headers, limit=self.concurrency)
             if self._price:
                 self._price.prepare()
@@ -481,7 +544,9 @@ class EndpointModel:
         )
         if fault.usage is not None:
             error.spent = [self._with_cost(ChatReply(usage=fault.usage), 0.0)]
-        return error if details.code in NOT_HELPED else _Again(error)
+        if details.code in (None, "400", "403") and is_moderation(details):
+            return _Filtered(details)
+        return error if {details.code, details.kind} & NOT_HELPED else _Again(error)
 
     def _refused(self, answer: Answer, content: bytes) -> Exception:
         status, details = answer.status, parse_error_body(content)
@@ -518,6 +583,13 @@ class EndpointModel:
         return _Again(error, after_s=error.retry_after_s) if status in RETRIED else error
 
 
+def is_stream(answer: Answer) -> bool:
+    """Return whether a reply comes in pieces, as was asked; some servers send the whole, or compress what they send."""
+    kind = answer.headers.get(b"content-type", b"").lower()
+    encoding = answer.headers.get(b"content-encoding", b"identity").strip().lower()
+    return b"json" not in kind and b"html" not in kind and encoding in (b"", b"identity")
+
+
 def refused_reply(details: ErrorDetails) -> ChatReply:
     """Return the reply that a refusal of one input is: the provider's filter answers in the model's place."""
     return ChatReply(finish_reason="content_filter", refusal=details.message, usage=Usage())
@@ -531,6 +603,14 @@ class _Again(Exception):  # noqa: N818 - a signal inside this module
     ) -> None:
         super().__init__(str(error))
         self.error, self.after_s, self.max_retries = error, after_s, max_retries
+
+
+class _Filtered(Exception):  # noqa: N818 - a signal inside this module
+    """A filter answered in the model's place, inside a good status."""
+
+    def __init__(self, details: ErrorDetails) -> None:
+        super().__init__(details.message)
+        self.details = details
 
 
 class _Refusal(Exception):  # noqa: N818 - a signal inside this module

@@ -10,7 +10,7 @@ from ratchet.models.capabilities import Capabilities
 from ratchet.models.protocol import ErrorDetails
 from ratchet.store.capabilities import LearnedCapability
 
-__all__ = ["learn_from_refusal"]
+__all__ = ["learn_from_refusal", "merge_lesson"]
 
 SIMPLE = {
     "temperature": "temperature",
@@ -22,13 +22,20 @@ SIMPLE = {
 }
 """Parameters of a body, and the field of `Capabilities` that is False where one is refused."""
 UNSUPPORTED = re.compile(
-    r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|deprecated|"
+    r"unsupported|not support|n't support|unrecogni[sz]ed|not permitted|not allowed|deprecated|"
+    r"(unknown|unexpected)\W+(\w+\W+)?(argument|parameter|field|name|key|option|property)|"
     r"only the default|not available|unavailable|not compatible|incompatible|cannot be (used|set|specified)|can't be|"
-    r"may not be|must be (omitted|unset|1\b|removed)|invalid parameter|extra (inputs|fields)|removed|no longer|not valid|"
-    r"does not (accept|take|allow)|instead|not enabled|only (supports|accepts|allowed)|not accepted|is disabled",
+    r"may not be|must be (omitted|unset|1\b|removed)|extra (inputs|fields)|removed|no longer|"
+    r"does not (accept|take|allow)|use (of )?\S+ instead|not enabled|only (supports|accepts|allowed)|not accepted|is disabled",
     re.IGNORECASE,
 )
 """The words of a refusal; a 400 without any of them is about a value, or about something else."""
+ABOUT_A_VALUE = re.compile(
+    r"but got|above max|below min|out of range|greater than|less than|between|invalid type|expected",
+    re.IGNORECASE,
+)
+"""The words of a refusal that is about a value, or about the shape of what was sent: another value would be taken."""
+VALUE_CODES = ("_above_max_value", "_below_min_value", "invalid_type", "invalid_value_type")
 TOO_LONG = re.compile(
     r"context[_ ](length|window)|maximum context|too (long|many tokens)", re.IGNORECASE
 )
@@ -50,14 +57,21 @@ def learn_from_refusal(
     message = details.message
     if details.code == "context_length_exceeded" or TOO_LONG.search(message):
         return None
-    if not (
-        UNSUPPORTED.search(message)
-        or details.code in ("unsupported_parameter", "unsupported_value")
-    ):
+    if not _is_refusal(details):
         return None
     name = _parameter_of(details, body)
     found = _learned(name, message, body, capabilities) if name else None
     return None if found is None else LearnedCapability(found[0], found[1], message)
+
+
+def _is_refusal(details: ErrorDetails) -> bool:
+    """Return whether a message refuses a parameter, and not its value or something else."""
+    code = details.code or ""
+    if code in ("unsupported_parameter", "unsupported_value"):
+        return True
+    if code.endswith(VALUE_CODES) or ABOUT_A_VALUE.search(details.message):
+        return False
+    return bool(UNSUPPORTED.search(details.message))
 
 
 def _parameter_of(details: ErrorDetails, body: Mapping[str, Json]) -> str | None:
@@ -99,8 +113,10 @@ def _learned(
         return "max_tokens_name", "max_completion_tokens" if name == "max_tokens" else "max_tokens"
     if name in SIMPLE:
         return SIMPLE[name], False
+    if name == "output_config" and not re.search(r"format|schema|json", message, re.IGNORECASE):
+        return _fewer_efforts(name, message, body, capabilities)
     if name in ("response_format", "text", "output_config"):
-        return _weaker_form(body, capabilities)
+        return _weaker_form(body)
     if name in ("reasoning_effort", "reasoning"):
         return _fewer_efforts(name, message, body, capabilities)
     if name in ("tools", "tool_choice") and re.search(r"responses", message, re.IGNORECASE):
@@ -110,18 +126,42 @@ def _learned(
     return None
 
 
-def _weaker_form(body: Mapping[str, Json], capabilities: Capabilities) -> tuple[str, Any] | None:
-    form = body.get("response_format") or {}
-    now = capabilities.structured or "strict"
-    if isinstance(form, Mapping) and form.get("type") == "json_object":
-        now = "object"
-    elif isinstance(form, Mapping) and (form.get("json_schema") or {}).get("strict") is False:
-        now = "schema"
-    weaker = WEAKER.get(now)
-    known = capabilities.structured
-    if weaker and known and FORMS.index(known) > FORMS.index(weaker):
-        weaker = known  # another call under way has learnt more meanwhile
+def _weaker_form(body: Mapping[str, Json]) -> tuple[str, Any] | None:
+    """Return the next weaker way of forcing JSON than the one that was sent; None where none was."""
+    sent = _form_in(body)
+    weaker = WEAKER.get(sent) if sent else None
     return ("structured", weaker) if weaker else None
+
+
+def _form_in(body: Mapping[str, Json]) -> str | None:
+    """Return how a body of any of the protocols forces JSON."""
+    holders = (body.get("response_format"), body.get("text"), body.get("output_config"))
+    for holder in (each for each in holders if isinstance(each, Mapping)):
+        form = holder.get("format", holder)
+        if not isinstance(form, Mapping) or form.get("type") not in ("json_schema", "json_object"):
+            continue
+        if form["type"] == "json_object":
+            return "object"
+        inner = form.get("json_schema")
+        strict = (inner if isinstance(inner, Mapping) else form).get("strict")
+        return "schema" if strict is False else "strict"
+    return None
+
+
+def merge_lesson(capabilities: Capabilities, lesson: LearnedCapability) -> LearnedCapability:
+    """Return a lesson put together with what other calls have learnt meanwhile: no call undoes what another one knows.
+
+    Args:
+        capabilities: What is known now; the lesson was drawn from what was known when its request was sent.
+        lesson: What one refusal says.
+    """
+    known = getattr(capabilities, lesson.field)
+    value = lesson.value
+    if lesson.field == "structured" and known is not None:
+        value = max(known, value, key=FORMS.index)
+    if lesson.field == "efforts" and known is not None and value:
+        value = [effort for effort in known if effort in value]
+    return lesson._replace(value=value)
 
 
 def _fewer_efforts(
@@ -129,6 +169,6 @@ def _fewer_efforts(
 ) -> tuple[str, Any] | None:
     value = body[name].get("effort") if isinstance(body[name], Mapping) else body[name]
     known = capabilities.efforts or ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-    if value in known and re.search(rf"\b{re.escape(str(value))}\b", message):
+    if value is not None and re.search(rf"\b{re.escape(str(value))}\b", message):
         return "efforts", [effort for effort in known if effort != value]
     return "efforts", []

@@ -103,7 +103,11 @@ def summarize_model(workspace: Workspace, name: str) -> ModelSummary:
     prices = list_price(model, settings.base_url)
     if settings.price:
         named = {"input": settings.price.input, "output": settings.price.output}
-        prices = {**prices, **named, "cached_input": settings.price.cached_input}
+        prices = {
+            **prices,
+            **named,
+            "cached_input": settings.price.cached_input or settings.price.input,
+        }
     return ModelSummary(
         name=name,
         protocol=protocol_of(settings),

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from ratchet.core import Json, Usage
-from ratchet.core.errors import UsageError
+from ratchet.core.errors import ParameterError, UsageError
 from ratchet.models.chat import CallPart, ChatReply, ChatRequest
 from ratchet.models.sse import ServerEvent
 
@@ -213,7 +213,7 @@ def json_arguments(arguments: Any) -> str:
 def refuse_unsupported(protocol: WireProtocol, request: ChatRequest) -> None:
     """Refuse what a request names and a protocol cannot say, unless it only helps.
 
-    Raises: UsageError that names it.
+    Raises: ParameterError that names it; UsageError for a text to go on from.
     """
     if request.raw is not None:
         raise UsageError(
@@ -223,9 +223,9 @@ def refuse_unsupported(protocol: WireProtocol, request: ChatRequest) -> None:
     for name in sorted(protocol.unsupported - request.optional):
         value = getattr(request, name)
         if value is not None and value != ():
-            raise UsageError(
-                f"protocol {protocol.name!r} has no parameter for {name!r}, got {value!r}; "
-                "leave it unset, or use protocol 'chat'"
+            raise ParameterError(
+                f"protocol {protocol.name!r} has no parameter for {name!r}, got {value!r}; leave it unset",
+                param=name,
             )
 
 

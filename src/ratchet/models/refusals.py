@@ -16,8 +16,15 @@ MODERATION_CODES = frozenset(
     ("content_filter", "content_policy_violation", "invalid_prompt", "moderation_blocked", "ResponsibleAIPolicyViolation")
 )  # fmt: skip
 MODERATION = re.compile(
-    r"moderat|flagged|content (filter|management|polic)|safety|harmful|guardrail|usage polic|prohibited content|"
-    r"responsible ai|blocked by",
+    r"moderat|flagged|content[ _-](filter|management|polic)|safety|harmful|guardrail|prohibited content|responsible ai|"
+    r"blocked|usage polic",
+    re.IGNORECASE,
+)
+OF_THE_INPUT = re.compile(
+    r"\b(input|prompt|message|content|request|text|conversation)s?\b", re.IGNORECASE
+)
+OF_THE_CALLER = re.compile(
+    r"\b(accounts?|organi[sz]ations?|projects?|access|firewall|cloudflare|ip address|api[ _-]?keys?|credentials?|subscription)\b|<html",
     re.IGNORECASE,
 )
 ACCESS = re.compile(
@@ -30,12 +37,13 @@ MAX_PAGES = 64 << 20
 
 
 def is_moderation(details: ErrorDetails) -> bool:
-    """Return whether a refusal is of this one input, by the provider's filter, and not of the caller."""
+    """Return whether a refusal is of this one input, by the provider's filter, and not of the caller or of a parameter."""
     if details.code in MODERATION_CODES or details.kind in MODERATION_CODES:
         return True
-    return bool(MODERATION.search(details.message)) and not re.search(
-        r"api[ _-]?key|credential", details.message, re.IGNORECASE
-    )
+    message = details.message
+    if details.param or OF_THE_CALLER.search(message):
+        return False
+    return bool(MODERATION.search(message) and OF_THE_INPUT.search(message))
 
 
 def is_about_access(details: ErrorDetails) -> bool:

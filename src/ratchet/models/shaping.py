@@ -28,6 +28,11 @@ THINKING_TOKENS = {
 """Room for thinking by effort, beside the room for the answer: a limit, which costs nothing where it is not used. OpenAI's guide to
 reasoning models advises 25,000 tokens to begin with."""
 USUAL_EFFORT = "medium"
+PROTOCOL_LACKS = {
+    "responses": frozenset(("seed", "stop")),
+    "messages": frozenset(("seed", "logprobs")),
+}
+"""What a request may name, and a protocol cannot say."""
 SAMPLING = ("temperature", "top_p", "logprobs")
 """What some models take only where they do not think."""
 
@@ -65,13 +70,17 @@ def shape_request(
     if protocol == "chat" and responses_url and _needs_responses(request, capabilities):
         protocol = "responses"
         sent["protocol"] = protocol
-    request, left_out = _without_refused(name, request, capabilities)
+    unsaid = PROTOCOL_LACKS.get(protocol, frozenset())
+    request, left_out = _without_refused(name, request, capabilities, unsaid)
     if left_out:
         sent["left_out"] = sorted(left_out)
     request = _with_room_for_thinking(request, capabilities, sent)
     structured = capabilities.structured or "strict"
     if request.json_schema and structured in ("object", "none"):
-        sent["json"] = "as any object" if structured == "object" else "not forced"
+        has_objects = structured == "object" and protocol != "messages"
+        sent["json"] = "as any object" if has_objects else "not forced"
+    if protocol == "messages" and request.max_tokens is None:
+        sent["max_tokens"] = capabilities.output_tokens or MAX_TOKENS_DEFAULT  # it demands one
     return ShapedRequest(
         request=request,
         protocol=protocol,
@@ -102,23 +111,24 @@ def _needs_responses(request: ChatRequest, capabilities: Capabilities) -> bool:
 
 
 def _without_refused(
-    name: str, request: ChatRequest, capabilities: Capabilities
+    name: str, request: ChatRequest, capabilities: Capabilities, unsaid: frozenset[str]
 ) -> tuple[ChatRequest, list[str]]:
     """Return the request without what the model does not take, and the names of what was left out."""
-    changes: dict[str, None] = {
+    changes: dict[str, Json] = {
         field: None  # 1 is what such a model does anyway, and some refuse the very name
         for field in ("temperature", "top_p")
         if getattr(request, field) == 1 and getattr(capabilities, field) is False
     }
-    for field, reason in _refused(request, capabilities).items():
+    refused = {**_refused(request, capabilities), **_unsaid(request, unsaid)}
+    for field, reason in refused.items():
         if field not in request.optional:
             raise ParameterError(
-                f"{name} does not take {field} = {getattr(request, field)!r}: {reason}. Leave it out of the candidate "
-                f"(decoding: {{{field}: null}})",
+                f"{name} does not take {field} = {getattr(request, field)!r}: {reason}. Leave it out "
+                f"(in a candidate, decoding: {{{field}: null}})",
                 param=field,
             )
-        changes[field] = None
-    return (replace(request, **changes) if changes else request), list(changes)  # type: ignore[arg-type]  # each may be None
+        changes[field] = () if field == "stop" else None
+    return (replace(request, **changes) if changes else request), list(changes)
 
 
 def _refused(request: ChatRequest, capabilities: Capabilities) -> Mapping[str, str]:
@@ -136,9 +146,28 @@ def _refused(request: ChatRequest, capabilities: Capabilities) -> Mapping[str, s
             and (request.effort or capabilities.default_effort) != "none"
         ):
             refused[field] = "it takes that only with the effort 'none'"
+    if request.thinking_tokens is not None and capabilities.reasoning is False:
+        refused["thinking_tokens"] = "it does not think before its answer"
+    if request.tools and capabilities.tools is False:
+        refused["tools"] = _source(capabilities, "tools")
     if reason := _effort_problem(request.effort, capabilities):
         refused["effort"] = reason
     return refused
+
+
+def _unsaid(request: ChatRequest, names: frozenset[str]) -> Mapping[str, str]:
+    """Return what the request names and its protocol has no word for."""
+    reasons = {
+        name: "the protocol that it is asked by has no such parameter"
+        for name in names
+        if getattr(request, name) not in (None, ())
+    }
+    has_budget = names == PROTOCOL_LACKS["messages"]
+    if request.thinking_tokens is not None and request.max_tokens is None and not has_budget:
+        reasons["thinking_tokens"] = (
+            "its limit counts thinking and answer together; name max_tokens too"
+        )
+    return reasons
 
 
 def _effort_problem(effort: str | None, capabilities: Capabilities) -> str | None:
@@ -168,7 +197,7 @@ def _with_room_for_thinking(
     if request.max_tokens is None:
         return request
     room = room_for_thinking(request, capabilities)
-    if not room:
+    if not room or request.limit_is_whole:
         return request
     limit = request.max_tokens + room
     if capabilities.output_tokens:

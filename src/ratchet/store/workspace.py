@@ -122,6 +122,13 @@ class ModelCapabilities(Record):
     """How it can be made to answer in JSON: by a schema that it follows strictly, by a schema, as any object, not at all."""
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] | None = None
     tools_protocol: Literal["chat", "responses"] | None = None
+    stop: bool | None = None
+    penalties: bool | None = None
+    images: bool | None = None
+    stream_usage: bool | None = None
+    default_effort: Effort | None = None
+    sampling_needs_effort_none: bool | None = None
+    tools_effort: Effort | None = None
     context_tokens: Annotated[int, Field(gt=0)] | None = None
     output_tokens: Annotated[int, Field(gt=0)] | None = None
 
