@@ -58,7 +58,10 @@ class Judging:
         Raises: UsageError for fewer than two candidates; MetricError for a judge without a rubric.
         """
         if len(candidates) < 2:  # a rank takes two
-            raise UsageError("name at least two candidates to rank")
+            raise UsageError(
+                f"a ranking takes at least two different candidates; got {', '.join(one.id for one in candidates) or 'none'}. "
+                f"Name them with --candidate, or put their files into tasks/{self.bench.task.name}/"
+            )
         spending = budget or Budget()
         if judge is None:
             measured = self.bench.measure_all(candidates, budget=spending)

@@ -50,7 +50,7 @@ def list_(json: Json = False) -> None:
     out.print(
         table
         if found
-        else "no adapters: fine-tuning jobs make them, `ratchet adapters add` puts one in"
+        else "no adapters: fine-tuning jobs make them, `ratchet adapters add NAME FOLDER --base MODEL` puts one in"
     )
 
 

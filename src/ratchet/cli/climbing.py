@@ -197,7 +197,7 @@ def run(
     manual: bool = False,
 ) -> None:
     """Try the levers in their order; of none named the diagnosis chooses."""
-    from ratchet.cli.show import bars, out, print_json, step_plain
+    from ratchet.cli.show import bars, print_command, print_json, step_plain
     from ratchet.climbing import Climbing
     from ratchet.core.errors import UsageError
     from ratchet.levers import CLIMBED, RUNGS
@@ -235,7 +235,7 @@ def run(
         print_json([step_plain(step) for step in steps])
         return
     show_ladder(steps)
-    out.print(f"next: ratchet ladder {task} --report report.html")
+    print_command("ladder", task, "--report", "report.html")
 
 
 def asked(best: "Option", prospects: "Prospects") -> bool:

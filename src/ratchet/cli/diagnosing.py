@@ -63,7 +63,7 @@ def show_diagnosis(found: "Diagnosis", bench: "Workbench", prospects: "Prospects
     from rich.table import Table
     from rich.text import Text
 
-    from ratchet.cli.show import out
+    from ratchet.cli.show import out, print_command
     from ratchet.core import CAUSES
 
     out.print(f"[bold]{found.candidate_id}[/]: {100 * found.score:.1f} on {found.n} train examples, {found.failures} fail")  # fmt: skip
@@ -106,4 +106,4 @@ def show_diagnosis(found: "Diagnosis", bench: "Workbench", prospects: "Prospects
     wrong = next((one for one in found.shares if one.cause == "label looks wrong"), None)
     if wrong:
         out.print("references to look at: " + ", ".join(texts[n].name or n for n in wrong.examples if n in texts))  # fmt: skip
-    out.print(f"next: ratchet climb {found.task}")
+    print_command("climb", found.task)

@@ -210,7 +210,8 @@ def report_suite(
         f"dataset version {added.dataset.version}: {added.dataset.rows} examples; "
         + ", ".join(f"{n} {split}" for split, n in added.splits.items())
     )
-    show.out.print(f"written: {path}\nnext: ratchet try prompt {task.name}")
+    show.out.print(f"written: {path}", markup=False, soft_wrap=True)
+    show.print_command("try", "prompt", task.name)
 
 
 def show_losses(losses: "Losses") -> None:
@@ -291,7 +292,7 @@ def import_dspy(
             "DSPy saves no types: where a field was a Literal, a number or the like, say so with --signature, else the words that its adapter says of that are not in the candidate",
             style="dim",
         )
-    show.out.print(f"next: ratchet ab {bench.task.name} --a start --b {path}")
+    show.print_command("ab", bench.task.name, "--a", "start", "--b", str(path))
 
 
 def write_candidate(folder: Path, name: str, candidate: "Candidate") -> Path:

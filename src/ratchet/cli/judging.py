@@ -41,7 +41,7 @@ def judge(
     """Make the task "grade this" for a task's answers, so that its judge can be measured and improved like anything else."""
     from typing import cast
 
-    from ratchet.cli.show import out
+    from ratchet.cli.show import out, print_command
     from ratchet.core.errors import UsageError
     from ratchet.metrics import grading_task
     from ratchet.metrics.judge import Scale
@@ -65,9 +65,8 @@ def judge(
         f"to score {task} by it, put into its file:\n\nmetric:\n  name: judge\n  options:\n    task: {made.name}\n",
         markup=False,
     )
-    out.print(
-        f"then: ratchet measure {task}; and hold the judge against people: ratchet grade {task}"
-    )
+    print_command("measure", task, before="then: ")
+    print_command("grade", task, before="and to hold the judge against people: ")
 
 
 def grade(
@@ -91,9 +90,10 @@ def grade(
     ] = None,
 ) -> None:
     """Grade answers as a person: from a file, or one after another at the terminal, drawn at random, without seeing the judge."""
-    from ratchet.cli.show import out
+    from ratchet.cli.show import out, print_command
     from ratchet.judging import Judging
     from ratchet.ladder.final import login_name
+    from ratchet.metrics import JudgeMetric
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
@@ -101,10 +101,8 @@ def grade(
     if export:
         written = write_examples(bench, export)
         out.print(f"{export}: {written} graded answers")
-        out.print(
-            f"next: ratchet import {export} --task {bench.task.name}-judge --answer graded",
-            markup=False,
-        )
+        judge = f"{bench.task.name}-judge"
+        print_command("import", str(export), "--task", judge, "--answer", "graded")
         return
     name = who or login_name()
     with find_workspace(Path()).held():
@@ -114,7 +112,11 @@ def grade(
             out.print(f"{len(given)} grades kept")
         else:
             ask_grades(bench, bench.candidate(candidate), count, name)
-    out.print(f"next: ratchet calibrate {task}")
+    is_judged = isinstance(bench.metric, JudgeMetric)
+    if is_judged:
+        print_command("calibrate", task)
+    else:
+        print_command("grade", task, "--export", "graded.jsonl")
 
 
 def scale_of(bench: "Workbench") -> "tuple[object, ...]":

@@ -65,7 +65,7 @@ def add(
     """Read documents into the next version of a knowledge base; only what is new is embedded. Run it again to go on."""
     from rich.text import Text
 
-    from ratchet.cli.show import bars, out, print_json
+    from ratchet.cli.show import bars, out, print_command, print_json
     from ratchet.core import Chunking
     from ratchet.core.errors import UnknownModelError
     from ratchet.core.running import run_sync
@@ -113,7 +113,7 @@ def add(
     )
     if note:
         out.print(Text(note), style="yellow")
-    out.print(f'next: ratchet knowledge search {version.name} "…"')
+    print_command("knowledge", "search", version.name, "…")
 
 
 def list_(json: Json = False) -> None:

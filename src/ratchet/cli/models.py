@@ -196,7 +196,7 @@ def print_summaries(summaries: "Sequence[ModelSummary]", pings: "Sequence[PingRe
     out.print(table)
     if pings:
         print_pings(pings)
-    out.print("ratchet models show NAME tells where each of this is known from")
+    out.print("`ratchet models show NAME` tells where each of this is known from")
 
 
 def print_pings(pings: "Sequence[PingResult]") -> None:

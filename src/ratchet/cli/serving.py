@@ -52,7 +52,7 @@ def promote(
     json: Json = False,
 ) -> None:
     """Serve a champion under a name: a running server takes it over within seconds."""
-    from ratchet.cli.show import out, print_json
+    from ratchet.cli.show import out, print_command, print_json
     from ratchet.ladder import start_canary
     from ratchet.workbench import Workbench
 
@@ -70,8 +70,10 @@ def promote(
         f"{release.name}: release {release.number} is {release.candidate.id} ({release.candidate.note or release.candidate.model})"
     )
     if release.canary:
-        out.print(f"canary: {release.why}; see how it does with: ratchet canary {release.name}")
-    out.print(f"next: ratchet serve, and ask for the model {release.name!r}")
+        print_command(
+            "canary", release.name, before=f"canary: {release.why}; see how it does with: "
+        )
+    print_command("serve", after=f", and ask for the model {release.name!r}")
 
 
 def canary_(

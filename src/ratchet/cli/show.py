@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,7 @@ __all__ = [
     "ladder_table",
     "openings_table",
     "out",
+    "print_command",
     "print_json",
     "short",
     "show_measurement",
@@ -66,6 +68,17 @@ __all__ = [
 
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 err = Console(stderr=True, highlight=False)
+
+
+def print_command(*words: str, before: str = "next: ", after: str = "") -> None:
+    """Print a command so that it can be copied: in one line, its words quoted where a shell needs it.
+
+    Args:
+        words: The words of the command, without `ratchet`.
+        before: What stands before it.
+        after: What stands behind it; it begins with a comma or a semicolon.
+    """
+    out.print(f"{before}ratchet {shlex.join(words)}{after}", markup=False, soft_wrap=True)
 
 
 def print_json(value: Json) -> None:

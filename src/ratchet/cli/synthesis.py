@@ -35,7 +35,7 @@ def synth(
     json: Json = False,
 ) -> None:
     """Let a model write examples; they are marked as synthetic, and what is nearly an example that is there is refused."""
-    from ratchet.cli.show import bars, out, print_json
+    from ratchet.cli.show import bars, out, print_command, print_json
     from ratchet.core.errors import UsageError
     from ratchet.core.records import written
     from ratchet.data import add_examples
@@ -73,4 +73,5 @@ def synth(
     refused = ", ".join(f"{n} {why}" for why, n in found.refused.items()) or "none"
     out.print(f"{len(found.examples)} examples written by {who}; refused: {refused}")
     if found.examples and not accept:
-        out.print("they wait to be taken, one by one, under Examples on the page: ratchet serve")
+        waiting = "they wait to be taken, one by one, under Examples on the page: "
+        print_command("serve", before=waiting)

@@ -22,12 +22,13 @@ def add_to(app: typer.Typer) -> None:
 
 def init(folder: Annotated[Path, typer.Argument(help="Where; by default here.")] = Path()) -> None:
     """Make a workspace: ratchet.toml, tasks/ and .ratchet/ (database and files, kept out of git)."""
-    from ratchet.cli.show import out
+    from ratchet.cli.show import out, print_command
     from ratchet.store import create_workspace
 
     workspace = create_workspace(folder)
     out.print(f"workspace {workspace.root}")
-    out.print("next: name your endpoints in ratchet.toml, then: ratchet import FILE --task NAME")
+    then = "next: name your endpoints in ratchet.toml, then: "
+    print_command("import", "FILE", "--task", "NAME", before=then)
 
 
 def import_(
@@ -186,7 +187,7 @@ def show_import(made: "FileImport", added: "Added", path: Path, *, guessed: bool
     from rich.table import Table
     from rich.text import Text
 
-    from ratchet.cli.show import out, short
+    from ratchet.cli.show import out, print_command, short
 
     task, guess, report = made.task, made.guess, made.report
     what = f"answer {guess.answer} ({task.answer.kind})" if guess.answer else "no answer"
@@ -222,9 +223,8 @@ def show_import(made: "FileImport", added: "Added", path: Path, *, guessed: bool
     out.print(
         f"leaks between splits: {added.leaks or 'none'} (same group, or near-duplicates of 0.8 and more)"
     )
-    out.print(
-        f"{'written' if guessed else 'task file'}: {path}\nnext: ratchet measure {task.name} --dry-run"
-    )
+    out.print(f"{'written' if guessed else 'task file'}: {path}", markup=False, soft_wrap=True)
+    print_command("measure", task.name, "--dry-run")
 
 
 def check(

@@ -65,7 +65,7 @@ def curate(
     What somebody disliked or a guard held back comes first, then what a committee of models disagrees on (--committee), then what is far
     from all that is known.
     """
-    from ratchet.cli.show import bars, out, print_json
+    from ratchet.cli.show import bars, out, print_command, print_json
     from ratchet.data import add_examples
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
@@ -87,7 +87,7 @@ def curate(
     with find_workspace(Path()).held():
         added = add_examples(bench.engine, bench.task, lambda: found, source=f"review of {release or task}")  # fmt: skip
     out.print(f"dataset version {added.dataset.version}: {added.new} new examples, {added.dataset.rows} in all")  # fmt: skip
-    out.print(f"next: ratchet climb {task}")
+    print_command("climb", task)
 
 
 def wheel(
@@ -103,7 +103,7 @@ def wheel(
     max_calls: MostCalls = None,
 ) -> None:
     """Go round once: take examples that feedback vouches for, look for drift, climb, and propose a release. For a schedule, or by hand."""
-    from ratchet.cli.show import bars, out
+    from ratchet.cli.show import bars, out, print_command
     from ratchet.climbing import Climbing
     from ratchet.data import add_examples
     from ratchet.ladder import examples_of_logs
@@ -137,7 +137,9 @@ def wheel(
         made = bench.promote(name=name)
         out.print(f"{made.name}: release {made.number} is {champion.id} now; {made.why}")
     else:
-        out.print(f"new champion {champion.id} ({champion.note}); serve it with: ratchet promote {task} --canary 10, or ratchet promote {task}")  # fmt: skip
+        proposal = f"new champion {champion.id} ({champion.note}); serve it with: "
+        print_command("promote", task, "--canary", "10", before=proposal)
+        print_command("promote", task, before="or, for all requests at once: ")
 
 
 def queue_in(

@@ -125,7 +125,7 @@ def records_in(data: Any) -> Iterable[Any]:
         return (row if hasattr(row, "keys") else dict(zip(names, row, strict=True)) for row in data)
     if isinstance(data, str | bytes | Path | Mapping) or not isinstance(data, Iterable):
         raise DataError(
-            f"expected a frame, the result of a query or a list of mappings, got {type(data).__name__}; a file is read by `ratchet import`"
+            f"expected a frame, the result of a query or a list of mappings, got {type(data).__name__}; a file is read by `ratchet import FILE --task NAME`"
         )
     return data
 

@@ -96,7 +96,7 @@ async def standing(ground: Ground, start: Candidate | None) -> list[Step]:
         return [await start_rung(ground, first, 0, first.note or "the start")]
     if start and start.id != steps[0].candidate_id:
         raise UsageError(
-            f"the ladder of task {evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder --clear"
+            f"the ladder of task {evidence.task.name!r} starts at {steps[0].candidate_id}; start another with: ratchet ladder {evidence.task.name} --clear"
         )
     if is_here(ground, steps[-1]):
         return steps

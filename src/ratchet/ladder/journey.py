@@ -120,8 +120,8 @@ def ending(diagnosis: Diagnosis, found: Prospects, target: float | None, score: 
     """Return why there is nothing left to try, and what would be needed."""
     lines = [f"{name}: {why}" for name, why in found.left_out.items()]
     needs = {
-        "label looks wrong": "look at the references: all candidates agree against them (ratchet diagnose lists which)",
-        "knowledge missing": "add the documents that hold the answers: ratchet knowledge add",
+        "label looks wrong": f"look at the references: all candidates agree against them (`ratchet diagnose {diagnosis.task}` lists which)",
+        "knowledge missing": "add the documents that hold the answers: ratchet knowledge add FOLDER --name NAME",
         "search missed it": "add better documents, or cut them otherwise",
         "beyond this model": "name a stronger model as the task's teacher",
     }.get(diagnosis.cause or "", "more train examples, a teacher, or knowledge")

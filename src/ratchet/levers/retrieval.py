@@ -137,7 +137,7 @@ class RetrievalLever:
         pairs = await asyncio.to_thread(pairs_of, champion, evidence)
         if len(pairs) < FEWEST_PAIRS:
             evidence.say(
-                f"{self.name}: {len(pairs)} train examples name a passage that they need, and {FEWEST_PAIRS} are the least; name them with: ratchet import --knowledge COLUMN"
+                f"{self.name}: {len(pairs)} train examples name a passage that they need, and {FEWEST_PAIRS} are the least; name them with: ratchet import FILE --task {evidence.task.name} --knowledge COLUMN"
             )
             return []
         base = retrieval.embedding

@@ -284,7 +284,7 @@ def calibrate(
     seen = ~np.isnan(given).all(0) if people else np.zeros(len(rows), bool)
     if not seen.any():
         raise DataError(
-            "people have graded none of these answers yet; grade some with: ratchet grade"
+            "people have graded none of these answers yet; grade some with: ratchet grade TASK"
         )
     judged = as_array([value for _, _, value in rows])
     human = np.full(len(rows), math.nan)

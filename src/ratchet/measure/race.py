@@ -121,7 +121,8 @@ async def race(
     ids = [candidate.id for candidate, _ in entrants]
     if len(set(ids)) != len(ids) or len(ids) < 2:  # a race takes two
         raise UsageError(
-            f"a race takes at least two different candidates; got {', '.join(ids) or 'none'}"
+            f"a race takes at least two different candidates; got {', '.join(ids) or 'none'}. "
+            f"Name them with --candidate, or put their files into tasks/{bench.task.name}/"
         )
     if not examples:
         raise DataError(f"task {bench.task.name!r} has no examples in split {split!r}")

@@ -17,7 +17,7 @@ def adapter_folder(adapters: Path | None, adapter: str) -> Path:
     folder = (adapters or Path()) / adapter
     if not (folder / CONFIG).is_file():
         raise ReplyError(
-            f"there is no adapter {adapter!r} in {adapters}; `ratchet try tune` makes one",
+            f"there is no adapter {adapter!r} in {adapters}; `ratchet try tune TASK` makes one",
             kind="no adapter",
         )
     return folder

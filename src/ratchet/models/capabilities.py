@@ -1,7 +1,7 @@
 """What a model takes: which parameters, which efforts, which way of forcing JSON, how much it reads and writes.
 
 Layers, of which a later one wins: the open catalogue of models; what is known of families beyond it (`data/capabilities.toml`); what
-`ratchet.toml` says; what the endpoint itself said. This module has the first two: `known_capabilities`. The others come on top by
+the endpoint itself said; what `ratchet.toml` says. This module has the first two: `known_capabilities`. The others come on top by
 `Capabilities.updated`. What nobody knows is None, and is tried: an endpoint says what it does not take.
 """
 

@@ -463,7 +463,7 @@ class EndpointModel:
     def _unteachable(self) -> ReplyError:
         return ReplyError(
             f"{self.name}: the endpoint refused the request in {MAX_LESSONS} forms; name what the model takes in ratchet.toml "
-            f"(ratchet models show {self.name} tells what is known)",
+            f"(`ratchet models show {self.name}` tells what is known)",
             kind="status 400",
             status=400,
         )

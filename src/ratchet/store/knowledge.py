@@ -110,9 +110,9 @@ def find_knowledge(engine: sa.Engine, name: str) -> Knowledge:
     ]
     if not found:
         names = list(dict.fromkeys(one.name for one in every))
-        listed = f"there are {', '.join(names)}." if names else "there is none yet."
+        listed = f"there are {', '.join(names)}" if names else "there is none yet"
         raise DataError(
-            f"no knowledge base {name!r}; {listed} Add one with: ratchet knowledge add FOLDER --name NAME.{did_you_mean(plain, names)}"
+            f"no knowledge base {name!r}; {listed}.{did_you_mean(plain, names)} Add one with: ratchet knowledge add FOLDER --name NAME"
         )
     return found[0]
 

@@ -318,13 +318,11 @@ class Workspace:
         if not path.is_file():
             known = self.task_names()
             listed = (
-                f"there are: {', '.join(known)}."
+                f"there are: {', '.join(known)}.{did_you_mean(name, known)}"
                 if known
-                else "there is none yet; make one with: ratchet import FILE --task NAME."
+                else "there is none yet; make one with: ratchet import FILE --task NAME"
             )
-            raise TaskError(
-                f"no task {name!r} in {path.parent}; {listed}{did_you_mean(name, known)}"
-            )
+            raise TaskError(f"no task {name!r} in {path.parent}; {listed}")
         return load_task(path)
 
     def save_task(self, task: Task) -> Path:

@@ -28,7 +28,7 @@ def learner(base: Path, start: Path | None, settings: TuningSettings) -> tuple[A
     if settings.weights == "full":
         if start:
             raise TuningError(
-                "all weights cannot be trained on from an adapter; merge it first (ratchet adapters export NAME --out FOLDER --merge), and name that folder as the model"
+                "all weights cannot be trained on from an adapter; merge it first (`ratchet adapters export NAME --out FOLDER --merge`), and name that folder as the model"
             )
         model, tokenizer = load_base(base, dtype=torch.float32)  # small steps get lost in bfloat16
         torch.manual_seed(settings.seed)

@@ -300,6 +300,6 @@ class Playground:
             raise UsageError(f"there is a candidate {name!r} already; choose another name")
         path.parent.mkdir(exist_ok=True)
         write_text(path, candidate_text(candidate.changed(note=name)))
-        ui.notify(f"saved; compare it with the champion under Compare, or: ratchet ab {self._task.name} --b tasks/{self._task.name}/{name}.yaml", type="positive", multi_line=True)  # fmt: skip
+        ui.notify(f"saved; compare it with the champion under Compare, or: ratchet ab {self._task.name} --a champion --b tasks/{self._task.name}/{name}.yaml", type="positive", multi_line=True)  # fmt: skip
         with self._out:
             hint("ab", self._task.name, "--a", "champion", "--b", f"tasks/{self._task.name}/{name}.yaml")  # fmt: skip
