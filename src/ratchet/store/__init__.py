@@ -18,6 +18,8 @@ from ratchet.store.races import race_start
 from ratchet.store.releases import add_release, load_releases
 from ratchet.store.steps import add_step, clear_steps, finish_step, load_steps
 from ratchet.store.trials import (
+    candidates_labelled,
+    candidates_with_id,
     find_candidate,
     keep_candidate,
     load_trials,
@@ -65,6 +67,8 @@ __all__ = [
     "browse_examples",
     "candidate_of",
     "candidate_text",
+    "candidates_labelled",
+    "candidates_with_id",
     "clear_steps",
     "create_workspace",
     "example_ids",
