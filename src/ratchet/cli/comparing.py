@@ -206,8 +206,8 @@ def front(task: str, json: Json = False) -> None:
     if json:
         print_json(standings_plain(measured, bench.task.margin))
         return
-    called = {m.candidate.id: m.candidate.note or m.candidate.model for m in measured}
-    out.print(standings_table(measured, called, bench.task.margin))
+    names = bench.names.labels([one.candidate for one in measured])
+    out.print(standings_table(measured, names, bench.task.margin))
 
 
 def race(
@@ -231,6 +231,8 @@ def race(
     json: Json = False,
 ) -> None:
     """Find the best of several candidates on dev for a fraction of all answers: losers are soon asked no more."""
+    from rich.text import Text
+
     from ratchet.cli.figures import race_plain, race_table
     from ratchet.cli.show import bars, err, out, print_json, warn
     from ratchet.store import find_workspace
@@ -252,7 +254,7 @@ def race(
     if json:
         print_json(race_plain(found))
         return
-    out.print(race_table(found))
-    out.print(f"[bold]{found.sentence}[/]", soft_wrap=True)
+    out.print(race_table(found, bench.names.labels(entrants)))
+    out.print(Text(found.sentence, "bold"))
     if found.stopped:
         err.print(f"[yellow]stopped: {found.stopped}[/]; run the same command again to go on")

@@ -60,10 +60,10 @@ def diagnose_(
 
 def show_diagnosis(found: "Diagnosis", bench: "Workbench", prospects: "Prospects") -> None:
     """Draw causes, the two axes, experiments, and what levers may gain."""
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out
+    from ratchet.cli.terminal import Table
     from ratchet.core import CAUSES
 
     out.print(f"[bold]{found.candidate_id}[/]: {100 * found.score:.1f} on {found.n} train examples, {found.failures} fail")  # fmt: skip

@@ -262,10 +262,10 @@ def trials(
     """List the stored trials of a candidate, or write them to a file."""
     import polars as pl
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_json, short, shown
+    from ratchet.cli.terminal import Table
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
@@ -278,7 +278,8 @@ def trials(
     elif json:
         print_json(frame.to_dicts())
     else:
-        table = Table("score", "example", "reference", "output", box=SIMPLE_HEAD, pad_edge=False)
+        names = ("score", "example", "reference", "output")
+        table = Table(*names, box=SIMPLE_HEAD, pad_edge=False, lead=0)
         for row in frame.head(limit).to_dicts():
             inputs = " ".join(
                 str(value) for name, value in row.items() if name.startswith("input_")

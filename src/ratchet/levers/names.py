@@ -90,6 +90,10 @@ class CandidateNames:
             is_alone = False
         return candidate.note if is_alone else candidate.id
 
+    def labels(self, candidates: Iterable[Candidate]) -> dict[str, str]:
+        """Return such a name of each candidate, by id."""
+        return {one.id: self.label(one) for one in candidates}
+
     def variants_in(self, path: Path) -> list[Candidate]:
         """Return the candidates of a file.
 
