@@ -142,11 +142,11 @@ def verdicts_table(verdicts: Sequence[Verdict], names: Mapping[str, str]) -> Tab
 
 
 def name_and_id(candidate: Candidate, names: Mapping[str, str]) -> str:
-    """Return how a table calls a candidate: a name that commands take, where there is one, its label, and its id."""
+    """Return how a table calls a candidate: first a name that commands take, then its id, or its label where that is no name."""
     name = names.get(candidate.id, candidate.id)
-    if name == candidate.id:
-        name = candidate.note
-    return f"{name} ({candidate.id})" if name else candidate.id
+    if name != candidate.id:
+        return f"{name} ({candidate.id})"
+    return f"{candidate.id} ({candidate.note})" if candidate.note else candidate.id
 
 
 def standings_table(
