@@ -138,7 +138,7 @@ async def diagnose(
         promises=tuple(promises_of(experiments, shares, share_failing)),
         knows=sum(one.share for one in shares if one.cause in KNOWLEDGE),
         acts=sum(one.share for one in shares if one.cause in BEHAVIOUR),
-        clusters=tuple(await clusters_of(failing, evidence.pool)),
+        clusters=tuple(await clusters_of(failing, evidence.pool, among=evidence.train)),
         spend=Spend(
             calls=spent.calls - before.calls,
             tokens=spent.tokens - before.tokens,
