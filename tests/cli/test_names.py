@@ -1,6 +1,7 @@
 """The names that candidates go by on the command line."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,30 @@ def test_tables_show_names_that_can_be_typed_back(ratchet, workspace: Path, fold
 
     for name in ("start", "careful", "without frills"):
         assert f"{name} ({id_of(ratchet, name)})" in shown
+
+
+def test_the_commands_of_a_report_run_as_printed(
+    ratchet, workspace: Path, folder: Path, tickets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What "Do it again" lists makes the same ladder in an empty workspace, by the very lines."""
+    (workspace / "my tickets.csv").write_bytes(tickets.read_bytes())
+    ratchet("import", "my tickets.csv", "--task", "support", "--answer", "label")
+    task = workspace / "tasks" / "support.yaml"
+    task.write_text(task.read_text().replace("local:nano", "mock/m"))
+    ratchet("climb", "support", "--levers", "prompt", "--templates", "tasks/tickets/*.yaml")
+    ratchet("climb", "support", "--dry-run", "--levers", "demos")
+    ratchet("measure", "support", "--candidate", "nobody", code=2)
+    ratchet("ladder", "support", "--report", "report.json")
+    report = json.loads((workspace / "report.json").read_text())
+
+    ratchet("ladder", "support", "--clear")
+    for line in report["reproduce"][1:]:
+        ratchet(*shlex.split(line)[1:])
+    again = json.loads(ratchet("ladder", "support", "--json").stdout)
+
+    assert report["reproduce"] == [
+        "ratchet import 'my tickets.csv' --task support --answer label",
+        "ratchet climb support --levers prompt --templates 'tasks/tickets/*.yaml'",
+        "ratchet ladder support --report report.html",
+    ]
+    assert [s["candidate_id"] for s in again] == [s["candidate_id"] for s in report["steps"]]

@@ -83,7 +83,8 @@ class Cluster(Record):
     def sentence(self) -> str:
         """Return what they have in common, in words."""
         failures = "1 failure" if self.count == 1 else f"{self.count} failures"
-        return f"{failures} with {self.name}" if self.name else f"{failures} with similar inputs"
+        is_named = self.name not in ("", "(no words)")  # as earlier versions wrote it
+        return f"{failures} with {self.name}" if is_named else f"{failures} with similar inputs"
 
 
 class Diagnosis(Record):

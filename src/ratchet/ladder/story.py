@@ -9,7 +9,7 @@ from ratchet.core import Diagnosis, Example, Json, Opening, Step, Task
 from ratchet.core.records import written
 from ratchet.ladder.changes import Changed
 from ratchet.ladder.edits import Edit
-from ratchet.ladder.rung_text import gain_text, score_text
+from ratchet.ladder.rung_text import cost_text, gain_text, score_text
 from ratchet.measure import Measurement
 from ratchet.measure.front import Standing
 
@@ -273,7 +273,7 @@ def _diagnosis_section(title: str, found: Diagnosis) -> list[str]:
         f"## Why answers fail, {title}",
         "",
         f"{found.failures} of {found.n} train answers.",
-        "",
+        *([""] if found.shares else []),
     ]
     for share in found.shares:
         low, high = 100 * share.interval.low, 100 * share.interval.high
@@ -305,7 +305,7 @@ def _front_section(standings: Sequence[Standing]) -> list[str]:
 
 def _final_section(story: Story) -> list[str]:
     spend = spend_of(story)
-    cost = "unknown cost" if spend["cost_usd"] is None else f"${spend['cost_usd']:.2f}"
+    cost = "unknown cost" if spend["cost_usd"] is None else cost_text(spend["cost_usd"])
     return [
         "## On the sealed test split",
         "",
