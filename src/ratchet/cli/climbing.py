@@ -124,7 +124,7 @@ def climb(
     start: Annotated[
         str | None,
         typer.Option(
-            help="The first candidate: a YAML file or an id; by default the task's instructions."
+            help="The first candidate: a file, its stem, a label or an id; by default the task's instructions."
         ),
     ] = None,
     dry_run: Annotated[
@@ -396,7 +396,7 @@ def forget(
     task: str,
     candidate: Annotated[
         str | None,
-        typer.Option(help="A fine-tune: a YAML file, an id, or 'champion' (the default)."),
+        typer.Option(help="A fine-tune: a file, its stem, a label, an id, or 'champion' (the default)."),
     ] = None,
     probes: Annotated[
         Path | None,

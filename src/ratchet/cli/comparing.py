@@ -22,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 
 def ab(
     task: str,
-    a: Annotated[str, typer.Option("--a", help="A YAML file, an id, 'start' or 'champion'.")],
+    a: Annotated[str, typer.Option("--a", help="A file, its stem, a label, an id, 'start' or 'champion'.")],
     b: Annotated[
         list[str], typer.Option("--b", help="The same, for the challenger; give it again for more.")
     ],
@@ -216,7 +216,7 @@ def race(
         list[str] | None,
         typer.Option(
             "--candidate",
-            help="A YAML file, an id, 'start' or 'champion'; give it again for more. By default those in tasks/<task>/, and the champion.",
+            help="A file, its stem, a label, an id, 'start' or 'champion'; give it again for more. By default those in tasks/<task>/, and the champion.",
         ),
     ] = None,
     tolerance: Annotated[

@@ -18,7 +18,7 @@ __all__ = ["add_to"]
 Candidates = Annotated[
     list[str] | None,
     typer.Option(
-        "--candidate", help="A YAML file, an id, 'start' or 'champion'; give it again for more."
+        "--candidate", help="A file, its stem, a label, an id, 'start' or 'champion'; give it again for more."
     ),
 ]
 

@@ -36,7 +36,7 @@ def promote(
     task: str,
     candidate: Annotated[
         str | None,
-        typer.Option(help="A YAML file, an id, 'start' or 'champion' (the default)."),
+        typer.Option(help="A file, its stem, a label, an id, 'start' or 'champion' (the default)."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--as", help="The name to serve it under; by default the task's.")

@@ -23,7 +23,7 @@ th{color:var(--soft);font-weight:600;font-size:.85rem}th.n{text-align:right}td.n
 .kept{color:var(--kept);font-weight:600}.dropped{color:var(--dropped);font-weight:600}td .kept,td .dropped{white-space:nowrap}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:13px/1.45 ui-monospace,monospace}details{margin:.5rem 0}summary{cursor:pointer}
 ins{color:var(--kept);text-decoration-thickness:2px}del{color:var(--dropped)}
-svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .soft{fill:var(--soft)}.wide{overflow-x:auto}
+.soft{color:var(--soft)}svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .soft{fill:var(--soft)}.wide{overflow-x:auto}
 """
 
 
@@ -98,7 +98,7 @@ def diagnosis(title: str, found: Diagnosis) -> str:
     clusters = "".join(f"<li>{text(one.sentence)}</li>" for one in found.clusters)
     return (
         f"<h2>Why answers fail, {text(title)}</h2><p class=soft>{found.failures} of {found.n} train answers of {text(found.candidate_id)} fail; intervals 95 %.</p>"
-        f"<div class=wide><table>{rows}</table></div>{axes}"
+        + (f"<div class=wide><table>{rows}</table></div>{axes}" if found.failures else "")
         + (f"<ul>{clusters}</ul>" if clusters else "")
     )
 
