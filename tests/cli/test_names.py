@@ -176,7 +176,7 @@ def test_a_file_starts_from_any_candidate(ratchet, workspace: Path, folder: Path
         ("from: warm\n", "warm.yaml starts from itself"),
         ("from: back\n", "starts from itself: warm.yaml from back.yaml from warm.yaml"),
         ("from: 3\n", "`from` names the candidate to start from, as `from: champion`; got 3"),
-        ("from: nobody\n", "from: no candidate of task 'tickets' has the name 'nobody'"),
+        ("from: nobody\n", "from: no candidate has the name 'nobody'"),
         ("from: gone.yaml\n", "there is no file gone.yaml"),
     ],
 )
@@ -225,3 +225,24 @@ def test_the_commands_of_a_report_run_as_printed(
         "ratchet ladder support --report report.html",
     ]
     assert [s["candidate_id"] for s in again] == [s["candidate_id"] for s in report["steps"]]
+
+
+def test_what_comes_next_runs_as_printed(ratchet, workspace: Path, folder: Path) -> None:
+    """Each command that another one names as the next does run, with files whose names have spaces."""
+    (workspace / "more rows.csv").write_text("text,label\nkabel kador shipping,shipping\n")
+    (workspace / "suite.yaml").write_text(
+        "prompts: ['Label {{text}}']\nproviders: [mock/m]\n"
+        "tests:\n" + "".join(f"  - vars: {{text: kabel {n}}}\n    assert: [{{type: equals, value: billing}}]\n" for n in range(12))
+    )  # fmt: skip
+    done = [
+        ratchet("import", "more rows.csv", "--task", "tickets"),
+        ratchet("measure", "tickets"),
+        ratchet("climb", "tickets", "--levers", "prompt"),
+        ratchet("import-promptfoo", "suite.yaml", "--task", "suite"),
+    ]
+
+    lines = [line for one in done for line in one.stdout.splitlines() if line.startswith("next: ")]
+    for line in lines:
+        ratchet(*shlex.split(line.removeprefix("next: "))[1:])
+
+    assert len(lines) == 3

@@ -396,7 +396,9 @@ def forget(
     task: str,
     candidate: Annotated[
         str | None,
-        typer.Option(help="A fine-tune: a file, its stem, a label, an id, or 'champion' (the default)."),
+        typer.Option(
+            help="A fine-tune: a file, its stem, a label, an id, or 'champion' (the default)."
+        ),
     ] = None,
     probes: Annotated[
         Path | None,

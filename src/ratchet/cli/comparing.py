@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 def ab(
     task: str,
-    a: Annotated[str, typer.Option("--a", help="A file, its stem, a label, an id, 'start' or 'champion'.")],
+    a: Annotated[
+        str, typer.Option("--a", help="A file, its stem, a label, an id, 'start' or 'champion'.")
+    ],
     b: Annotated[
         list[str], typer.Option("--b", help="The same, for the challenger; give it again for more.")
     ],

@@ -2,6 +2,7 @@
 `import-evals` a test suite, `import-dspy` a program.
 """
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -291,7 +292,11 @@ def import_dspy(
             "DSPy saves no types: where a field was a Literal, a number or the like, say so with --signature, else the words that its adapter says of that are not in the candidate",
             style="dim",
         )
-    show.out.print(f"next: ratchet ab {bench.task.name} --a start --b {path}")
+    show.out.print(
+        f"next: ratchet ab {bench.task.name} --a start --b {shlex.quote(str(path))}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def write_candidate(folder: Path, name: str, candidate: "Candidate") -> Path:

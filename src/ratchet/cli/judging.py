@@ -1,5 +1,6 @@
 """Commands about judges and people: `judge` makes the task "grade this", `grade` takes people's grades, `calibrate`, `rank`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,8 @@ __all__ = ["add_to"]
 Candidates = Annotated[
     list[str] | None,
     typer.Option(
-        "--candidate", help="A file, its stem, a label, an id, 'start' or 'champion'; give it again for more."
+        "--candidate",
+        help="A file, its stem, a label, an id, 'start' or 'champion'; give it again for more.",
     ),
 ]
 
@@ -102,8 +104,9 @@ def grade(
         written = write_examples(bench, export)
         out.print(f"{export}: {written} graded answers")
         out.print(
-            f"next: ratchet import {export} --task {bench.task.name}-judge --answer graded",
+            f"next: ratchet import {shlex.quote(str(export))} --task {bench.task.name}-judge --answer graded",
             markup=False,
+            soft_wrap=True,
         )
         return
     name = who or login_name()

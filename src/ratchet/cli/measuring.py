@@ -16,7 +16,9 @@ __all__ = ["Dollars", "Json", "MostCalls", "add_to", "budget_of", "only_task", "
 
 CandidateName = Annotated[
     str | None,
-    typer.Option("--candidate", help="A file, its stem, a label, an id, 'start' or 'champion' (the default)."),
+    typer.Option(
+        "--candidate", help="A file, its stem, a label, an id, 'start' or 'champion' (the default)."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Dollars = Annotated[
@@ -80,7 +82,9 @@ def measure(
 
 
 def show(
-    candidate: Annotated[str, typer.Argument(help="A file, its stem, a label, an id, 'start' or 'champion'.")],
+    candidate: Annotated[
+        str, typer.Argument(help="A file, its stem, a label, an id, 'start' or 'champion'.")
+    ],
     task: Annotated[
         str | None, typer.Option(help="The task; needed where the workspace has several.")
     ] = None,

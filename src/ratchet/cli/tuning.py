@@ -35,7 +35,10 @@ def data(
     task: str,
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
     candidate: Annotated[
-        str | None, typer.Option(help="Whose prompts: a file, its stem, a label, an id, 'start' or 'champion'.")
+        str | None,
+        typer.Option(
+            help="Whose prompts: a file, its stem, a label, an id, 'start' or 'champion'."
+        ),
     ] = None,
     prune: Annotated[
         bool,

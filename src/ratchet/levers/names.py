@@ -184,8 +184,8 @@ class CandidateNames:
         listed = ", ".join(repr(one) for one in known[:_MAX_MATCHES_SHOWN])
         more = ", …" if len(known) > _MAX_MATCHES_SHOWN else ""
         return UsageError(
-            f"no candidate of task {self.task.name!r} has the name {name!r}: it is no id, no label, and no file in {folders}; "
-            f"there are {listed}{more}.{did_you_mean(name, known)}"
+            f"no candidate has the {'id' if name.startswith('c_') else 'name'} {name!r}: there is no such id, no such label, and "
+            f"no file in {folders}; names of task {self.task.name!r} are {listed}{more}.{did_you_mean(name, known)}"
         )
 
 
