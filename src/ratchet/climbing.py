@@ -7,11 +7,13 @@ climbing.drift("support")                             # has what comes in change
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from ratchet.core import Budget, Candidate, Diagnosis, Step
-from ratchet.core.errors import UsageError
+from ratchet.core.errors import RatchetError, UsageError
 from ratchet.ladder import (
     Ask,
+    ChampionPrompt,
     Depth,
     Prospects,
     Story,
@@ -27,7 +29,14 @@ from ratchet.levers import CLIMBED, RUNGS, Lever, LeverOptions, make_levers
 from ratchet.measure import recall, standings
 from ratchet.measure.drift import Drift, drift_of
 from ratchet.models import ModelPool
-from ratchet.store import add_diagnosis, keep_candidate, load_diagnoses
+from ratchet.store import (
+    add_diagnosis,
+    keep_candidate,
+    latest_dataset,
+    load_commands,
+    load_diagnoses,
+    load_step_times,
+)
 from ratchet.tuning import Launch
 from ratchet.workbench import Workbench
 
@@ -161,9 +170,17 @@ class Climbing:
             measured = bench.measured()
         except UsageError:  # the dataset has grown since
             measured = []
+        workspace = bench.workspace
         return Story(
             task=bench.task,
             steps=steps,
+            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            times=load_step_times(bench.engine, bench.task.name),
+            prompt=self.champion_prompt(),
+            commands=[one.text for one in load_commands(workspace, bench.task.name)]
+            if workspace
+            else (),
+            source=latest_dataset(bench.engine, bench.task.name).source if workspace else "",
             changes={step.number: bench.changes(step) for step in steps},
             edits=edits_of(bench.engine, steps),
             warnings=bench.warnings(),
@@ -171,3 +188,27 @@ class Climbing:
             standings=standings(measured)[:STANDING],
             openings=bench.openings(),
         )
+
+    def champion_prompt(self) -> ChampionPrompt:
+        """Return the messages that the champion sends for the first example of dev; nothing is called that costs something.
+
+        Where passages or near demonstrations would have to be asked for, their places are filled, and that is said.
+        """
+        champion, example = self.bench.champion(), self.bench.split("dev")[0]
+        nearest, retrieval = champion.nearest, champion.retrieval
+        is_free = (
+            nearest is None or (_is_free(nearest.embedding) and not nearest.needs_draft)
+        ) and (retrieval is None or (_is_free(retrieval.embedding) and retrieval.calls[1] == 0))
+        note = ""
+        try:
+            request = self.bench.request(champion, example) if is_free else None
+        except (RatchetError, ImportError):  # its knowledge, tables or embedder are not at hand
+            request = None
+        if request is None:
+            request = self.bench.prompt(champion).request(example)
+            note = "What is looked up for each input is not filled in here; see it with: ratchet show champion"
+        return ChampionPrompt(example=example, messages=request.messages, note=note)
+
+
+def _is_free(embedding: str) -> bool:
+    return embedding.startswith("local:")

@@ -37,15 +37,13 @@ from ratchet.ladder import (
     promote,
 )
 from ratchet.levers import (
-    WRITTEN,
+    CandidateNames,
     Evidence,
     Lever,
-    candidate_in,
     files_in,
     forgotten,
     matching,
     unlearnt_of,
-    variants_in,
 )
 from ratchet.measure import (
     Bench,
@@ -203,19 +201,27 @@ class Workbench(ModelSession):
         kept = [step.candidate_id for step in self.steps() if step.kept]
         return find_candidate(self.engine, kept[-1]) if kept else self.start()
 
-    def candidate(self, name: str | None = None, *, model: str | None = None) -> Candidate:
-        """Return the candidate that is meant by a path to a YAML file, `start`, `champion`, or an id; by default the champion.
+    @property
+    def names(self) -> CandidateNames:
+        """Return what names of candidates mean here."""
+        return CandidateNames(
+            task=self.task,
+            engine=self.engine,
+            root=self.workspace.root if self.workspace else None,
+            start=self.start,
+            champion=self.champion,
+        )
 
-        A file may leave parts out; they are the start's. `model` replaces the model.
+    def candidate(self, name: str | None = None, *, model: str | None = None) -> Candidate:
+        """Return the candidate of a name; by default the champion.
+
+        A name is `start`, `champion`, an id, a label, or a file: its path from here, from the workspace or from `tasks/<task>/`,
+        or its stem there. A file may leave parts out; they are the start's, or those of the candidate that its `from` names.
+        `model` replaces the model.
+
+        Raises: UsageError if nothing has that name, or two candidates; CandidateError if the file holds no candidate.
         """
-        if name is None or name == "champion":
-            found = self.champion()
-        elif name == "start":
-            found = self.start()
-        elif Path(name).suffix in WRITTEN:
-            found = candidate_in(Path(name), self.task, self.start())
-        else:
-            found = find_candidate(self.engine, name)
+        found = self.names.find("champion" if name is None else name)
         if model and model != found.model:
             temperature = start_temperature(model, self.settings.endpoints, self.engine)
             found = with_model(found, model, temperature=temperature).changed(note=found.note)
@@ -223,9 +229,9 @@ class Workbench(ModelSession):
 
     def variants(self, patterns: Sequence[str] = ()) -> list[Candidate]:
         """Return the candidates of the files that match, by default those in `tasks/<task>/`, in the order of their names."""
-        folder = self.workspace.root / "tasks" / self.task.name if self.workspace else None
-        paths = matching(patterns) if patterns else files_in(folder)
-        return [one for path in paths for one in variants_in(path, self.task, self.start())]
+        names = self.names
+        paths = matching(patterns) if patterns else files_in(names.folder)
+        return [one for path in paths for one in names.variants_in(path)]
 
     def prompt(self, candidate: Candidate) -> Prompt:
         """Return the prompt of a candidate, checked against the task."""

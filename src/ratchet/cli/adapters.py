@@ -23,10 +23,10 @@ def add_to(app: typer.Typer) -> None:
 def list_(json: Json = False) -> None:
     """List adapters by name: base, size, where each came from."""
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.store import find_workspace
     from ratchet.store.adapters import list_adapters
 

@@ -1,7 +1,9 @@
 """The command line: a thin face over the workbench. Every table has `--json`; every error ends with its own exit code."""
 
+import contextlib
 import importlib
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +35,22 @@ __all__ = ["app", "main"]
 
 INTERRUPTED = 130
 """The exit code of a process that Ctrl-C ended, by the shell's custom."""
+
+RECORDED = (
+    "climb",
+    "curate",
+    "diagnose",
+    "final",
+    "import",
+    "import-evals",
+    "import-promptfoo",
+    "knowledge",
+    "ladder",
+    "synth",
+    "try",
+    "wheel",
+)
+"""Commands that examples, knowledge and rungs come from: the workspace's history has them."""
 
 app = typer.Typer(
     name="ratchet",
@@ -88,6 +106,7 @@ def main() -> None:
         )
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into an exit without words
+        _remember_command(end.code if isinstance(end, SystemExit) else INTERRUPTED)
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
         print(
@@ -98,3 +117,18 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+
+
+def _remember_command(code: object) -> None:
+    """Write down the command line in the workspace's history, if it made something that a report tells of."""
+    words = sys.argv[1:]
+    if code not in (None, 0, INTERRUPTED) or not words or words[0] not in RECORDED:
+        return
+    is_read_only = {"--help", "--dry-run"} & set(words)
+    if is_read_only or (words[0] == "ladder" and "--clear" not in words):
+        return
+    if words[0] == "knowledge" and words[1:2] != ["add"]:
+        return
+    store = importlib.import_module("ratchet.store")
+    with contextlib.suppress(RatchetError):
+        store.add_command(store.find_workspace(Path()), words)

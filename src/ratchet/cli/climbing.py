@@ -124,7 +124,7 @@ def climb(
     start: Annotated[
         str | None,
         typer.Option(
-            help="The first candidate: a YAML file or an id; by default the task's instructions."
+            help="The first candidate: a file, its stem, a label or an id; by default the task's instructions."
         ),
     ] = None,
     dry_run: Annotated[
@@ -268,11 +268,14 @@ def reported(bench: "Workbench", suffix: str) -> str:
 
 
 def show_ladder(steps: "list[Step]") -> None:
+    from rich.text import Text
+
     from ratchet.cli.show import ladder_table, out
 
     out.print(ladder_table(steps))
     champion = next(step for step in reversed(steps) if step.kept)
-    out.print(f"champion [bold]{champion.candidate_id}[/] ({champion.lever}): {champion.what}")
+    name = (champion.candidate_id, "bold")
+    out.print(Text.assemble("champion ", name, f" ({champion.lever}): {champion.what}"))
 
 
 def show_edits(found: "dict[int, list[Edit]]") -> None:
@@ -299,15 +302,17 @@ def show_edits(found: "dict[int, list[Edit]]") -> None:
 
 def show_losers(steps: "list[Step]") -> None:
     """Print who ran in races and did not win."""
-    from rich.table import Table
+    from rich.text import Text
 
     from ratchet.cli.show import out
+    from ratchet.cli.terminal import Table
 
     for step in steps:
         if step.losers:
             table = Table("also tried", "score, estimated", "examples", title=f"rung {step.number}")
             for one in step.losers:
-                table.add_row(one.what, f"{100 * one.estimate:.1f}", str(one.answered))
+                name = Text(f"{one.what} ({one.candidate_id})")
+                table.add_row(name, f"{100 * one.estimate:.1f}", str(one.answered))
             out.print(table)
 
 
@@ -391,7 +396,9 @@ def forget(
     task: str,
     candidate: Annotated[
         str | None,
-        typer.Option(help="A fine-tune: a YAML file, an id, or 'champion' (the default)."),
+        typer.Option(
+            help="A fine-tune: a file, its stem, a label, an id, or 'champion' (the default)."
+        ),
     ] = None,
     probes: Annotated[
         Path | None,
@@ -400,9 +407,8 @@ def forget(
     json: Json = False,
 ) -> None:
     """What did a fine-tune forget? Questions that the task never asks, put to the base and to the fine-tune."""
-    from rich.table import Table
-
     from ratchet.cli.show import out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.measure import load_probes
     from ratchet.workbench import Workbench
 

@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 def ab(
     task: str,
-    a: Annotated[str, typer.Option("--a", help="A YAML file, an id, 'start' or 'champion'.")],
+    a: Annotated[
+        str, typer.Option("--a", help="A file, its stem, a label, an id, 'start' or 'champion'.")
+    ],
     b: Annotated[
         list[str], typer.Option("--b", help="The same, for the challenger; give it again for more.")
     ],
@@ -206,8 +208,8 @@ def front(task: str, json: Json = False) -> None:
     if json:
         print_json(standings_plain(measured, bench.task.margin))
         return
-    called = {m.candidate.id: m.candidate.note or m.candidate.model for m in measured}
-    out.print(standings_table(measured, called, bench.task.margin))
+    names = bench.names.labels([one.candidate for one in measured])
+    out.print(standings_table(measured, names, bench.task.margin))
 
 
 def race(
@@ -216,7 +218,7 @@ def race(
         list[str] | None,
         typer.Option(
             "--candidate",
-            help="A YAML file, an id, 'start' or 'champion'; give it again for more. By default those in tasks/<task>/, and the champion.",
+            help="A file, its stem, a label, an id, 'start' or 'champion'; give it again for more. By default those in tasks/<task>/, and the champion.",
         ),
     ] = None,
     tolerance: Annotated[
@@ -231,6 +233,8 @@ def race(
     json: Json = False,
 ) -> None:
     """Find the best of several candidates on dev for a fraction of all answers: losers are soon asked no more."""
+    from rich.text import Text
+
     from ratchet.cli.figures import race_plain, race_table
     from ratchet.cli.show import bars, err, out, print_json, warn
     from ratchet.store import find_workspace
@@ -252,7 +256,7 @@ def race(
     if json:
         print_json(race_plain(found))
         return
-    out.print(race_table(found))
-    out.print(f"[bold]{found.sentence}[/]", soft_wrap=True)
+    out.print(race_table(found, bench.names.labels(entrants)))
+    out.print(Text(found.sentence, "bold"))
     if found.stopped:
         err.print(f"[yellow]stopped: {found.stopped}[/]; run the same command again to go on")

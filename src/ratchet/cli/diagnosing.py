@@ -60,10 +60,10 @@ def diagnose_(
 
 def show_diagnosis(found: "Diagnosis", bench: "Workbench", prospects: "Prospects") -> None:
     """Draw causes, the two axes, experiments, and what levers may gain."""
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_command
+    from ratchet.cli.terminal import Table
     from ratchet.core import CAUSES
 
     out.print(f"[bold]{found.candidate_id}[/]: {100 * found.score:.1f} on {found.n} train examples, {found.failures} fail")  # fmt: skip
@@ -102,7 +102,7 @@ def show_diagnosis(found: "Diagnosis", bench: "Workbench", prospects: "Prospects
     texts = {example.id: example for example in bench.examples}
     for cluster in found.clusters:
         shown = [str(texts[name].inputs)[:SHOWN] for name in cluster.examples if name in texts]
-        out.print(Text(f"{cluster.count} failures about {cluster.name}: {shown[0] if shown else ''}"))  # fmt: skip
+        out.print(Text(f"{cluster.sentence}: {shown[0] if shown else ''}"))
     wrong = next((one for one in found.shares if one.cause == "label looks wrong"), None)
     if wrong:
         out.print("references to look at: " + ", ".join(texts[n].name or n for n in wrong.examples if n in texts))  # fmt: skip

@@ -1,14 +1,15 @@
 """How comparisons look on a terminal: verdicts, standings, races, rankings, judges; and the same as JSON."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.markup import escape
 from rich.text import Text
 
 from ratchet.cli.show import err, out, short, shown, warn
-from ratchet.core import Json, Trial, Verdict, points_text
+from ratchet.cli.terminal import Table
+from ratchet.core import Candidate, Json, Trial, Verdict, points_text
 from ratchet.ladder import Changed, cost_text
 from ratchet.measure import (
     Calibration,
@@ -118,11 +119,11 @@ def verdict_plain(verdict: Verdict, changes: Sequence[Changed]) -> dict[str, Jso
     }
 
 
-def verdicts_table(verdicts: Sequence[Verdict], names: dict[str, str]) -> Table:
+def verdicts_table(verdicts: Sequence[Verdict], names: Mapping[str, str]) -> Table:
     """Return the verdicts of several challengers against one champion, a challenger a line."""
     champion = names[verdicts[0].champion_id]
     table = Table(
-        title=f"Against {champion}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
+        title=f"Against {escape(champion)}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
         caption="all verdicts hold together at 95 % (Holm); each interval has the level of its verdict", caption_justify="left",
     )  # fmt: skip
     for name in ("challenger", "verdict", "effect", "interval", "won/lost/tied", "p"):
@@ -140,12 +141,22 @@ def verdicts_table(verdicts: Sequence[Verdict], names: dict[str, str]) -> Table:
     return table
 
 
-def standings_table(measured: Sequence[Measurement], names: dict[str, str], margin: float) -> Table:
+def name_and_id(candidate: Candidate, names: Mapping[str, str]) -> str:
+    """Return how a table calls a candidate: first a name that commands take, then its id, or its label where that is no name."""
+    name = names.get(candidate.id, candidate.id)
+    if name != candidate.id:
+        return f"{name} ({candidate.id})"
+    return f"{candidate.id} ({candidate.note})" if candidate.note else candidate.id
+
+
+def standings_table(
+    measured: Sequence[Measurement], names: Mapping[str, str], margin: float
+) -> Table:
     """Return quality, cost and latency, a candidate a line, and which is the cheapest that is not worse than the best."""
-    cheapest = cheapest_not_worse(measured, margin=margin).candidate.id
+    cheapest = cheapest_not_worse(measured, margin=margin).candidate
     table = Table(
         title="Quality, cost, latency", title_justify="left", box=SIMPLE_HEAD, pad_edge=False,
-        caption=f"cheapest that is not worse than the best by {100 * margin:.1f} points: {names[cheapest]} ({cheapest})",
+        caption=f"cheapest that is not worse than the best by {100 * margin:.1f} points: {escape(name_and_id(cheapest, names))}",
         caption_justify="left",
     )  # fmt: skip
     for name in ("candidate", "score", "per 1,000 calls", "tokens a call", "p50 s", "p95 s", ""):
@@ -153,7 +164,7 @@ def standings_table(measured: Sequence[Measurement], names: dict[str, str], marg
     for standing in standings(measured):
         one, by = standing.measured, standing.dominated_by
         table.add_row(
-            Text(f"{names[one.candidate.id]} ({one.candidate.id})"),
+            Text(name_and_id(one.candidate, names)),
             points_text(one.score, one.interval),
             cost_text(standing.cost_per_1000),
             f"{one.tokens_a_call:.0f}",
@@ -180,7 +191,7 @@ def standings_plain(measured: Sequence[Measurement], margin: float) -> dict[str,
     }
 
 
-def race_table(race: Race) -> Table:
+def race_table(race: Race, names: Mapping[str, str]) -> Table:
     """Return how a race ended, a candidate a line."""
     table = Table(
         title="Race", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left",
@@ -190,10 +201,9 @@ def race_table(race: Race) -> Table:
         table.add_column(name, justify="left" if name == "candidate" else "right")
     for rank, place in enumerate(race.places, 1):
         measured = race.measured[place.candidate]
-        name = measured.candidate.note or measured.candidate.model
         table.add_row(
             str(rank),
-            Text(f"{name} ({measured.candidate.id})"),
+            Text(name_and_id(measured.candidate, names)),
             f"{100 * place.estimate:.1f}",
             f"{100 * place.low:.1f} to {100 * place.high:.1f}",
             f"{100 * place.chance:.0f} %",
@@ -231,7 +241,7 @@ def race_plain(race: Race) -> dict[str, Json]:
     }
 
 
-def show_calibration(found: Calibration) -> None:
+def show_calibration(found: Calibration, names: Mapping[str, str]) -> None:
     """Print how a judge compares with people."""
     agreed = found.agreement
     out.print(
@@ -258,9 +268,8 @@ def show_calibration(found: Calibration) -> None:
     for name in ("candidate", "judged", "corrected", "interval", "graded by people"):
         scores.add_column(name, justify="left" if name == "candidate" else "right")
     for one in found.corrected:
-        name = one.measured.candidate.note or one.measured.candidate.model
         scores.add_row(
-            Text(f"{name} ({one.measured.candidate.id})"),
+            Text(name_and_id(one.measured.candidate, names)),
             f"{100 * one.measured.score:.1f}",
             "n/a" if math.isnan(one.score) else f"{100 * one.score:.1f}",
             "too few"
@@ -306,7 +315,9 @@ def calibration_plain(found: Calibration) -> dict[str, Json]:
     }
 
 
-def ratings_table(ratings: Sequence[Rating], measured: Sequence[Measurement]) -> Table:
+def ratings_table(
+    ratings: Sequence[Rating], measured: Sequence[Measurement], names: Mapping[str, str]
+) -> Table:
     """Return the ranking, a candidate a line."""
     table = Table(
         title="Ranking", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, caption_justify="left",
@@ -318,7 +329,7 @@ def ratings_table(ratings: Sequence[Rating], measured: Sequence[Measurement]) ->
         one = measured[rating.candidate]
         table.add_row(
             rating.ranks,
-            Text(f"{one.candidate.note or one.candidate.model} ({one.candidate.id})"),
+            Text(name_and_id(one.candidate, names)),
             f"{rating.strength:.0f}",
             f"{rating.interval.low:.0f} to {rating.interval.high:.0f}",
             f"{rating.elo:.0f}",
@@ -398,7 +409,7 @@ def show_changes(changes: Sequence[Changed], *, grades: Sequence[Json] = ()) -> 
         rows = [change for change in changes if sign * change.gain > 0]
         if not rows:
             continue
-        table = Table(title=title, title_justify="left", show_lines=True)
+        table = Table(title=title, title_justify="left", show_lines=True, lead=0)
         for name in ("example", "reference", "A", "B"):
             table.add_column(name, overflow="fold", max_width=50)
         for changed in rows:

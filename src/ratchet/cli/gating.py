@@ -21,7 +21,10 @@ def add_to(app: typer.Typer) -> None:
 def gate_(
     task: str,
     candidate: Annotated[
-        str, typer.Option("--candidate", help="The change: a YAML file, an id, or 'start'.")
+        str,
+        typer.Option(
+            "--candidate", help="The change: a file, its stem, a label, an id, or 'start'."
+        ),
     ],
     strict: Annotated[
         bool,

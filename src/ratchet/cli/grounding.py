@@ -84,10 +84,10 @@ def rag(
 
 def show_rag(found: "dict[str, Measurement]", worst: int, *, whole: bool) -> None:
     """Print the figures, the lowest scores with their reasons, and what they suggest."""
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, warn
+    from ratchet.cli.terminal import Table
 
     first = next(iter(found.values()))
     table = Table("metric", "mean", "95 %", "n", "missing", title=f"{first.candidate.id} on {first.split}")  # fmt: skip

@@ -18,7 +18,8 @@ __all__ = ["add_to"]
 Candidates = Annotated[
     list[str] | None,
     typer.Option(
-        "--candidate", help="A YAML file, an id, 'start' or 'champion'; give it again for more."
+        "--candidate",
+        help="A file, its stem, a label, an id, 'start' or 'champion'; give it again for more.",
     ),
 ]
 
@@ -290,7 +291,11 @@ def calibrate(
     chosen = [bench.candidate(name) for name in candidate or ()]
     with find_workspace(Path()).held(), bars() as bench.watching:
         found = Judging(bench).calibrate(chosen, budget=budget_of(budget, max_calls))
-    print_json(calibration_plain(found)) if json else show_calibration(found)
+    if json:
+        print_json(calibration_plain(found))
+        return
+    shown = [one.measured.candidate for one in found.corrected]
+    show_calibration(found, bench.names.labels(shown))
 
 
 def rank(
@@ -334,7 +339,8 @@ def rank(
     if json:
         print_json(ratings_plain(ratings, measured, duels))
         return
-    out.print(ratings_table(ratings, measured))
+    names = bench.names.labels([one.candidate for one in measured])
+    out.print(ratings_table(ratings, measured, names))
     if duels:
         show_duels(duels)
         warn(own_family([duels.judge.model], [m.candidate.model for m in measured]))

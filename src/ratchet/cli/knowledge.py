@@ -118,9 +118,8 @@ def add(
 
 def list_(json: Json = False) -> None:
     """List knowledge bases and their versions."""
-    from rich.table import Table
-
     from ratchet.cli.show import out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.store import find_workspace
     from ratchet.store.knowledge import list_knowledge
 
@@ -207,10 +206,10 @@ def score(
     json: Json = False,
 ) -> None:
     """How good is the search? Recall, precision, MRR, MAP and nDCG of each mode, as trec_eval computes them, with intervals."""
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.core.errors import UsageError
     from ratchet.core.running import run_sync
     from ratchet.measure.search import judged_queries, search_scores

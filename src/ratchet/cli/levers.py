@@ -224,9 +224,8 @@ def estimates(bench: "Workbench", levers: "list[Lever]") -> list[dict[str, Any]]
 
 
 def show_estimates(bench: "Workbench", levers: "list[Lever]", *, json: bool) -> None:
-    from rich.table import Table
-
     from ratchet.cli.show import out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.ladder import cost_text
 
     found = estimates(bench, levers)

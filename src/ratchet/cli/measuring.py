@@ -16,7 +16,9 @@ __all__ = ["Dollars", "Json", "MostCalls", "add_to", "budget_of", "only_task", "
 
 CandidateName = Annotated[
     str | None,
-    typer.Option("--candidate", help="A YAML file, an id, 'start' or 'champion' (the default)."),
+    typer.Option(
+        "--candidate", help="A file, its stem, a label, an id, 'start' or 'champion' (the default)."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Dollars = Annotated[
@@ -80,7 +82,9 @@ def measure(
 
 
 def show(
-    candidate: Annotated[str, typer.Argument(help="A YAML file, an id, 'start' or 'champion'.")],
+    candidate: Annotated[
+        str, typer.Argument(help="A file, its stem, a label, an id, 'start' or 'champion'.")
+    ],
     task: Annotated[
         str | None, typer.Option(help="The task; needed where the workspace has several.")
     ] = None,
@@ -265,10 +269,10 @@ def trials(
     """List the stored trials of a candidate, or write them to a file."""
     import polars as pl
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_json, short, shown
+    from ratchet.cli.terminal import Table
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
@@ -281,7 +285,8 @@ def trials(
     elif json:
         print_json(frame.to_dicts())
     else:
-        table = Table("score", "example", "reference", "output", box=SIMPLE_HEAD, pad_edge=False)
+        names = ("score", "example", "reference", "output")
+        table = Table(*names, box=SIMPLE_HEAD, pad_edge=False, lead=0)
         for row in frame.head(limit).to_dicts():
             inputs = " ".join(
                 str(value) for name, value in row.items() if name.startswith("input_")

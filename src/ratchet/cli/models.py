@@ -182,10 +182,10 @@ def ping_all(names: "Sequence[str]") -> "list[PingResult]":
 def print_summaries(summaries: "Sequence[ModelSummary]", pings: "Sequence[PingResult]") -> None:
     """Print a line a model."""
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out
+    from ratchet.cli.terminal import Table
 
     table = Table("model", "protocol", "takes", "context", "$ / 1M in, cached, out", box=SIMPLE_HEAD, pad_edge=False)  # fmt: skip
     for summary in summaries:

@@ -36,7 +36,7 @@ def promote(
     task: str,
     candidate: Annotated[
         str | None,
-        typer.Option(help="A YAML file, an id, 'start' or 'champion' (the default)."),
+        typer.Option(help="A file, its stem, a label, an id, 'start' or 'champion' (the default)."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--as", help="The name to serve it under; by default the task's.")
@@ -302,8 +302,9 @@ def line_of(one: "LoggedRequest") -> str:
 
 def logs_table(found: "list[LoggedRequest]") -> object:
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
+
+    from ratchet.cli.terminal import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in (
@@ -358,10 +359,10 @@ def keys_add(
 def keys_list(json: Json = False) -> None:
     """List keys: whose, for what, until when."""
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.store import find_workspace
     from ratchet.store.keys import load_keys
 

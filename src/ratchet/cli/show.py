@@ -4,14 +4,12 @@ import json
 import math
 import os
 import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,9 +18,9 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
+from ratchet.cli.terminal import Table, Terminal
 from ratchet.core import Budget, Diagnosis, Interval, Json, Opening, Step, points_text
 from ratchet.core.running import PROGRESS
 from ratchet.ladder import (
@@ -66,8 +64,8 @@ __all__ = [
     "warn_stopped",
 ]
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-err = Console(stderr=True, highlight=False)
+out = Terminal(highlight=False)
+err = Terminal(stderr=True, highlight=False)
 
 
 def print_command(*words: str, before: str = "next: ", after: str = "") -> None:
@@ -372,20 +370,17 @@ def short(text: str, limit: int = 240) -> str:
 
 def ladder_table(steps: Sequence[Step]) -> Table:
     """Return the ladder, a rung a line."""
-    table = Table(title="The ladder", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title="The ladder", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, lead=3)
     for name in COLUMNS:
         table.add_column(
-            "" if name == "kept" else name,
-            justify="right" if name in FIGURES else "left",
-            no_wrap=name != "what",
+            "" if name == "kept" else name, justify="right" if name in FIGURES else "left"
         )
     for step in steps:
         colour = "green" if step.kept else "red"
+        cells = rung_cells(step)
+        cells["what"] = f"{cells['what']} ({step.candidate_id})"
         table.add_row(
-            *(
-                Text(text, colour if name == "kept" else "")
-                for name, text in rung_cells(step).items()
-            )
+            *(Text(text, colour if name == "kept" else "") for name, text in cells.items())
         )
     return table
 

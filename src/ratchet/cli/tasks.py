@@ -184,10 +184,10 @@ def import_logs(task: str, release: str, *, json: bool) -> None:
 def show_import(made: "FileImport", added: "Added", path: Path, *, guessed: bool) -> None:
     """Print what an import guessed and did."""
     from rich.markup import escape
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_command, short
+    from ratchet.cli.terminal import Table
 
     task, guess, report = made.task, made.guess, made.report
     what = f"answer {guess.answer} ({task.answer.kind})" if guess.answer else "no answer"

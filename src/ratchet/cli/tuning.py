@@ -35,7 +35,10 @@ def data(
     task: str,
     out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
     candidate: Annotated[
-        str | None, typer.Option(help="Whose prompts: a YAML file, an id, 'start' or 'champion'.")
+        str | None,
+        typer.Option(
+            help="Whose prompts: a file, its stem, a label, an id, 'start' or 'champion'."
+        ),
     ] = None,
     prune: Annotated[
         bool,
@@ -209,9 +212,8 @@ def curve(
     json: Json = False,
 ) -> None:
     """Start small: fine-tune on 50, 100, 200 … examples, and see what more of them would bring."""
-    from rich.table import Table
-
     from ratchet.cli.show import bars, out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.core.errors import UsageError
     from ratchet.ladder import data_curve
     from ratchet.measure import Curve
@@ -254,10 +256,10 @@ def curve(
 def jobs(json: Json = False) -> None:
     """List fine-tuning jobs: how each stands, on what, and the model that came out."""
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from ratchet.cli.show import out, print_json
+    from ratchet.cli.terminal import Table
     from ratchet.store import find_workspace
     from ratchet.store.jobs import list_jobs
 

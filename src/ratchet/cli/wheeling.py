@@ -165,9 +165,8 @@ def queue_in(
 
 def show_drift(found: "Drift") -> None:
     """Print what was compared, and the alarm."""
-    from rich.table import Table
-
     from ratchet.cli.show import out
+    from ratchet.cli.terminal import Table
 
     if not found.tests:
         out.print("drift: too little in the log to compare")

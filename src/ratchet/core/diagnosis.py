@@ -75,9 +75,16 @@ class Cluster(Record):
     """Failures that are alike."""
 
     name: str
-    """The words that set them apart."""
+    """The words that set them apart; empty where they share none."""
     count: int
     examples: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Return what they have in common, in words."""
+        failures = "1 failure" if self.count == 1 else f"{self.count} failures"
+        is_named = self.name not in ("", "(no words)")  # as earlier versions wrote it
+        return f"{failures} with {self.name}" if is_named else f"{failures} with similar inputs"
 
 
 class Diagnosis(Record):

@@ -2,6 +2,7 @@
 
 from ratchet.ladder.admit import ALPHA, admit, level_of
 from ratchet.ladder.canary import canary_test, current, roll_back, settle_canaries, start_canary
+from ratchet.ladder.changes import Changed, changed_by
 from ratchet.ladder.climb import Ground, Rung, climb
 from ratchet.ladder.curate import examples_of_logs, preferences_of_trials
 from ratchet.ladder.curve import data_curve
@@ -14,18 +15,9 @@ from ratchet.ladder.journey import Ask, journey, reason
 from ratchet.ladder.judges import judge_metric, judge_named, judge_names, metric_of, rag_metric
 from ratchet.ladder.prospects import Option, Prospects, prospects_of
 from ratchet.ladder.release import promote
-from ratchet.ladder.report import (
-    COLUMNS,
-    FIGURES,
-    Changed,
-    changed_by,
-    cost_text,
-    gain_text,
-    html_report,
-    rung_cells,
-    score_text,
-)
-from ratchet.ladder.story import Story, json_report, markdown_report
+from ratchet.ladder.report import html_report
+from ratchet.ladder.rung_text import COLUMNS, FIGURES, cost_text, gain_text, rung_cells, score_text
+from ratchet.ladder.story import ChampionPrompt, Story, json_report, markdown_report
 from ratchet.ladder.synthesis import KINDS, synthesise
 from ratchet.ladder.wheel import Passed, Queued, drift_since, passed_of, queue_of
 
@@ -36,6 +28,7 @@ __all__ = [
     "KINDS",
     "QUICK",
     "Ask",
+    "ChampionPrompt",
     "Changed",
     "Depth",
     "Edit",

@@ -122,6 +122,7 @@ async def diagnose(
         if failing
         else []
     )
+    looked_at = [example for example in evidence.train if example.id in trials]
     share_failing = len(failing) / max(1, len(trials))
     causes = {example.id: cause_of(example, case, asked) for example in case.failing}
     shares = shares_of(causes)
@@ -138,7 +139,7 @@ async def diagnose(
         promises=tuple(promises_of(experiments, shares, share_failing)),
         knows=sum(one.share for one in shares if one.cause in KNOWLEDGE),
         acts=sum(one.share for one in shares if one.cause in BEHAVIOUR),
-        clusters=tuple(await clusters_of(failing, evidence.pool)),
+        clusters=tuple(await clusters_of(failing, evidence.pool, among=looked_at)),
         spend=Spend(
             calls=spent.calls - before.calls,
             tokens=spent.tokens - before.tokens,

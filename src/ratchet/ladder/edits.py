@@ -9,7 +9,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from ratchet.core import Candidate, Record, Step
-from ratchet.core.records import canonical_json
+from ratchet.core.records import canonical_json, written
 from ratchet.store import find_candidate
 
 __all__ = ["Edit", "edits", "edits_of"]
@@ -41,7 +41,7 @@ def edits(before: Candidate, after: Candidate) -> list[Edit]:
 
 
 def shown(candidate: Candidate, part: str) -> str:
-    """Return a part as text."""
+    """Return a part as text; what is unset, or is as it always is unless it is named, is left out."""
     if part == "demonstrations":
         return "\n".join(
             f"{canonical_json(one.inputs)} → {one.said or canonical_json(one.answer)}"
@@ -49,7 +49,7 @@ def shown(candidate: Candidate, part: str) -> str:
         )
     value = getattr(candidate, part)
     if isinstance(value, Record):
-        return "\n".join(f"{name}: {each}" for name, each in value.model_dump().items())
+        return "\n".join(f"{name}: {written(each)}" for name, each in value.plain().items())
     return str(value or "")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ratchet.core import Task, Verdict
 from ratchet.ladder.admit import distrust, refusals
-from ratchet.ladder.report import Changed
+from ratchet.ladder.changes import Changed
 from ratchet.measure import Bench, Measurement, compare
 
 __all__ = ["Gate", "gate", "markdown_of"]

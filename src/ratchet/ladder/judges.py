@@ -1,11 +1,11 @@
 """The judges that a task's metric names: candidates of the task "grade this", with the champion of that task where it has a ladder."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from ratchet.answer import starting_candidate, with_model
 from ratchet.core import Candidate, Json, Task
 from ratchet.core.errors import MetricError, did_you_mean
+from ratchet.levers import CandidateNames
 from ratchet.metrics import (
     RAG_METRICS,
     Assertions,
@@ -19,7 +19,7 @@ from ratchet.metrics import (
 )
 from ratchet.metrics.registry import ASSERTIONS, JUDGED, max_failed_share
 from ratchet.models import start_temperature
-from ratchet.store import Workspace, find_candidate, load_candidate, load_steps
+from ratchet.store import Workspace, find_candidate, load_steps
 
 __all__ = ["judge_metric", "judge_named", "judge_names", "metric_of", "rag_metric"]
 
@@ -75,24 +75,38 @@ def judge_names(task: Task) -> list[str]:
 
 
 def judge_named(name: str, grading: Task, workspace: Workspace | None) -> Candidate:
-    """Return the judge that is meant by `champion`, `start`, a YAML file, a candidate's id, or a model's name."""
+    """Return the judge of a name: `champion`, `start`, a candidate's id, a file or its stem, or a model's name.
+
+    Files are looked for in the workspace and in the folder of the grading task.
+    """
     endpoints = workspace.settings.endpoints if workspace else {}
     temperature = start_temperature(grading.models.student, endpoints)
     start = starting_candidate(grading, temperature=temperature)
-    known: dict[str, Callable[[], Candidate]] = {
-        "start": lambda: start,
-        "champion": lambda: champion(grading, start, workspace),
-    }
-    if name in known:
-        return known[name]()
-    if name.endswith((".yaml", ".yml")):
-        parts = {key: getattr(start, key) for key in ("model", "system", "user", "decoding")}
-        path = (workspace.root if workspace else Path()) / name
-        return load_candidate(path, defaults={**parts, "note": path.stem})
-    if name.startswith("c_") and workspace is not None:
-        return find_candidate(workspace.database, name)
+    if name == "start":
+        return start
+    if name == "champion":
+        return champion(grading, start, workspace)
+    if workspace is not None and is_name_of_candidate(name, grading, workspace):
+        names = CandidateNames(
+            task=grading,
+            engine=workspace.database,
+            root=workspace.root,
+            start=lambda: start,
+            champion=lambda: champion(grading, start, workspace),
+        )
+        return names.find(name)
     return with_model(start, name, temperature=start_temperature(name, endpoints)).changed(
         note=name
+    )
+
+
+def is_name_of_candidate(name: str, grading: Task, workspace: Workspace) -> bool:
+    """Return whether a judge's name means a candidate and no model: an id, a file, or a stem of one."""
+    if name.startswith("c_") or name.endswith((".yaml", ".yml")):
+        return True
+    folders = (workspace.root, workspace.root / "tasks" / grading.name)
+    return any(
+        (folder / f"{name}{end}").is_file() for folder in folders for end in (".yaml", ".yml")
     )
 
 

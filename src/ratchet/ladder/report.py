@@ -1,26 +1,17 @@
 """The report: one HTML file without scripts or network — the chart of the rungs, the verdicts, and what each rung changed."""
 
 import html
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from ratchet.core import CAUSES, Diagnosis, Example, Step, Trial, Verdict, points_text
+from ratchet.core import CAUSES, Diagnosis, Step
+from ratchet.core.records import written
+from ratchet.ladder.changes import Changed
 from ratchet.ladder.edits import Edit
+from ratchet.ladder.rung_text import COLUMNS, FIGURES, cost_text, rung_cells, score_text
 from ratchet.ladder.story import Story, spend_of, told_diagnoses
 from ratchet.measure.front import Standing
 
-__all__ = [
-    "COLUMNS",
-    "FIGURES",
-    "Changed",
-    "changed_by",
-    "cost_text",
-    "gain_text",
-    "html_report",
-    "rung_cells",
-    "score_text",
-]
+__all__ = ["html_report"]
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1d2330;--soft:#667085;--line:#d5dae3;--paper:#fff;--kept:#0a7d4f;--dropped:#b42318;--mark:#2f5fd0}
@@ -32,90 +23,8 @@ th{color:var(--soft);font-weight:600;font-size:.85rem}th.n{text-align:right}td.n
 .kept{color:var(--kept);font-weight:600}.dropped{color:var(--dropped);font-weight:600}td .kept,td .dropped{white-space:nowrap}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:0;font:13px/1.45 ui-monospace,monospace}details{margin:.5rem 0}summary{cursor:pointer}
 ins{color:var(--kept);text-decoration-thickness:2px}del{color:var(--dropped)}
-svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .soft{fill:var(--soft)}.wide{overflow-x:auto}
+.soft{color:var(--soft)}svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .soft{fill:var(--soft)}.wide{overflow-x:auto}
 """
-
-
-@dataclass(frozen=True)
-class Changed:
-    """An example on which challenger and champion differ."""
-
-    example: Example
-    before: Trial
-    """The champion's answer; of several that whose score is nearest to their mean."""
-    after: Trial
-    before_score: float
-    """The mean score of all answers that the champion gave to the example."""
-    after_score: float
-    answers: tuple[int, int] = (1, 1)
-    """How many answers of champion and challenger these are."""
-
-    @property
-    def gain(self) -> float:
-        """Return what the challenger gains on it, in score units."""
-        return self.after_score - self.before_score
-
-
-def changed_by(
-    verdict: Verdict,
-    trials: Iterable[Trial],
-    examples: Iterable[Example],
-    limit: int,
-    *,
-    tied: int = 0,
-) -> list[Changed]:
-    """Return up to `limit` examples that the challenger wins and up to `limit` that it loses, largest difference first; then some ties.
-
-    An example's score is the mean of all answers to it, as in the verdict.
-    """
-    by_key: dict[tuple[str, str], list[Trial]] = {}
-    for trial in trials:
-        if trial.score:
-            by_key.setdefault((trial.candidate_id, trial.example_id), []).append(trial)
-    found = []
-    for example in examples:
-        before = by_key.get((verdict.champion_id, example.id))
-        after = by_key.get((verdict.challenger_id, example.id))
-        if before and after:
-            (first, old), (second, new) = typical(before), typical(after)
-            found.append(Changed(example, first, second, old, new, (len(before), len(after))))
-    found.sort(key=lambda one: (one.gain, one.example.id))
-    won = [one for one in reversed(found) if one.gain > 0][:limit]
-    lost = [one for one in found if one.gain < 0][:limit]
-    return [*won, *lost, *[one for one in found if one.gain == 0][:tied]]
-
-
-def typical(trials: Sequence[Trial]) -> tuple[Trial, float]:
-    """Return the trial whose score is nearest to the mean of all, the first of equals, and that mean."""
-    scored = [(trial, trial.score.value) for trial in trials if trial.score]
-    mean = sum(value for _, value in scored) / len(scored)
-    return min(scored, key=lambda one: (abs(one[1] - mean), one[0].repeat))[0], mean
-
-
-def score_text(step: Step) -> str:
-    """Return the score of a rung with its interval, in points."""
-    return points_text(step.score, step.interval)
-
-
-def gain_text(step: Step) -> str:
-    """Return the gain against the champion with its interval, in points."""
-    if step.verdict is None:
-        return "—"
-    interval = step.verdict.interval
-    if math.isnan(step.verdict.effect):
-        return "n/a"
-    return (
-        f"{100 * step.verdict.effect:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
-    )
-
-
-def cost_text(cost_usd: float | None) -> str:
-    """Return dollars; "n/a" where a price is unknown."""
-    if cost_usd is None:
-        return "n/a"
-    return (
-        "$0" if cost_usd == 0 else f"${cost_usd:.4f}" if cost_usd < 0.1 else f"${cost_usd:,.2f}"
-    )  # cents
 
 
 def html_report(story: Story) -> str:
@@ -126,20 +35,22 @@ def html_report(story: Story) -> str:
     )
     total = f"{sum(s.spend.tokens for s in steps):,} tokens, {sum(s.spend.seconds for s in steps):,.0f} s"
     body = [
-        f"<h1>{text(task.name)}</h1><p class=lead>{text(lead)}; {text(total)} in all. Scores are points of 100 on dev; intervals 95 % unless said.</p>",
+        f"<h1>{text(task.name)}</h1><p class=lead>{text(lead)}; {text(total)} in all. Scores are points of 100 on dev; intervals 95 % unless said.<br>{text(story.date_line)}</p>",
         *(f"<p class=dropped>{text(warning)}</p>" for warning in story.warnings),
+        f"<h2>The task</h2><pre>{text(task.instructions)}</pre>",
         f"<div class=wide>{chart(steps)}</div>",
         "<h2>The ladder</h2><div class=wide>" + table(steps) + "</div>",
         "<h2>Verdicts</h2><table>"
         + "".join(verdict_row(step) for step in steps if step.verdict)
         + "</table>",
+        champion_prompt(story),
         *(diagnosis(title, found) for title, found in told_diagnoses(story)),
         front(story.standings),
         final(story),
     ]
     for step in steps:
         edited = story.edits.get(step.number, ())
-        changed = [one for one in story.changes.get(step.number, ()) if isinstance(one, Changed)]
+        changed = story.changes.get(step.number, ())
         if edited or changed:
             body.append(
                 f"<h2>What rung {step.number} ({text(step.lever)}) changed</h2>"
@@ -147,10 +58,26 @@ def html_report(story: Story) -> str:
                 + "".join(map(edited_part, edited))
                 + "".join(map(change, changed))
             )
-    recipe = "\n".join(line for line in story.recipe if line)
+    recipe = "\n".join(story.recipe)
     body.append(f"<h2>Do it again</h2><pre>{text(recipe)}</pre>")
     title = f"Ratchet: {text(task.name)}"
     return f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{title}</title><style>{STYLE}</style>{''.join(body)}</html>"
+
+
+def champion_prompt(story: Story) -> str:
+    """Return the very messages that the champion sends for one example."""
+    prompt = story.prompt
+    if prompt is None:
+        return ""
+    rows = "".join(
+        f"<tr><th>{text(role)}</th><td><pre>{text(content)}</pre></td></tr>"
+        for role, content in prompt.lines
+    )
+    note = f"<p class=soft>{text(prompt.note)}</p>" if prompt.note else ""
+    return (
+        "<h2>The champion's prompt</h2><p class=soft>What it sends for the first example of dev, word for word.</p>"
+        f"{note}<table>{rows}</table>"
+    )
 
 
 def diagnosis(title: str, found: Diagnosis) -> str:
@@ -168,10 +95,10 @@ def diagnosis(title: str, found: Diagnosis) -> str:
         f"<text class='soft' x='18' y='100' text-anchor='middle' transform='rotate(-90 18 100)'>what it must know</text>"
         f"<circle cx='{40 + 180 * found.acts:.0f}' cy='{190 - 180 * found.knows:.0f}' r='8' fill='var(--dropped)'/></svg>"
     )
-    clusters = "".join(f"<li>{one.count} about {text(one.name)}</li>" for one in found.clusters)
+    clusters = "".join(f"<li>{text(one.sentence)}</li>" for one in found.clusters)
     return (
         f"<h2>Why answers fail, {text(title)}</h2><p class=soft>{found.failures} of {found.n} train answers of {text(found.candidate_id)} fail; intervals 95 %.</p>"
-        f"<div class=wide><table>{rows}</table></div>{axes}"
+        + (f"<div class=wide><table>{rows}</table></div>{axes}" if found.failures else "")
         + (f"<ul>{clusters}</ul>" if clusters else "")
     )
 
@@ -200,40 +127,6 @@ def final(story: Story) -> str:
 
 def text(value: object) -> str:
     return html.escape(str(value))
-
-
-COLUMNS = (
-    "",
-    "lever",
-    "what",
-    "score",
-    "gain on champion",
-    "verdict",
-    "kept",
-    "tokens",
-    "s",
-    "cost",
-)
-"""The heads of a ladder's table, wherever it is shown."""
-FIGURES = frozenset({"score", "gain on champion", "tokens", "s", "cost"})
-"""Those that are set to the right."""
-
-
-def rung_cells(step: Step) -> dict[str, str]:
-    """Return what stands under each of `COLUMNS` for a rung."""
-    cells = (
-        str(step.number),
-        step.lever,
-        step.what,
-        score_text(step),
-        gain_text(step),
-        step.verdict.decision if step.verdict else "—",
-        "✓ kept" if step.kept else "✗ dropped",
-        f"{step.spend.tokens:,}",
-        f"{step.spend.seconds:,.0f}",
-        cost_text(step.spend.cost_usd),
-    )
-    return dict(zip(COLUMNS, cells, strict=True))
 
 
 def table(steps: Sequence[Step]) -> str:
@@ -327,7 +220,7 @@ def change(changed: Changed) -> str:
     inputs = "\n".join(str(value) for value in changed.example.inputs.values())
     rows = (
         ("input", inputs),
-        ("reference", changed.example.reference),
+        ("reference", written(changed.example.reference)),
         (f"before: {before:.2f}", changed.before.output),
         (f"after: {after:.2f}", changed.after.output),
         *(

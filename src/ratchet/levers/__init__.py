@@ -6,17 +6,18 @@ from ratchet.levers.dspy import DspyLever
 from ratchet.levers.leaks import leak_in, telling
 from ratchet.levers.lever import Evidence, Lever, LeverEstimate, Watcher, unlearnt_of
 from ratchet.levers.model import ModelLever
+from ratchet.levers.names import CandidateNames
 from ratchet.levers.options import CLIMBED, LeverOptions, make_levers
 from ratchet.levers.prompt import PromptLever
 from ratchet.levers.proposals import Proposer
 from ratchet.levers.retrieval import RUNGS, RetrievalLever, RetrievalRung
 from ratchet.levers.tune import TuneLever, forgotten, untuned
-from ratchet.levers.variants import WRITTEN, candidate_in, files_in, matching, variants_in
+from ratchet.levers.variants import files_in, matching
 
 __all__ = [
     "CLIMBED",
     "RUNGS",
-    "WRITTEN",
+    "CandidateNames",
     "DecodingLever",
     "DemosLever",
     "DspyLever",
@@ -31,7 +32,6 @@ __all__ = [
     "RetrievalRung",
     "TuneLever",
     "Watcher",
-    "candidate_in",
     "files_in",
     "forgotten",
     "leak_in",
@@ -40,5 +40,4 @@ __all__ = [
     "telling",
     "unlearnt_of",
     "untuned",
-    "variants_in",
 ]

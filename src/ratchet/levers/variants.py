@@ -1,13 +1,17 @@
 """Candidates that a user wrote down: YAML files, plain texts, and grids of variables, each a list of values to try.
 
-system: "Write like {{style}}. {{instructions}}"
-variables:
-style: [a friend, a lawyer]
+    system: "Write like {{style}}. {{instructions}}"
+    variables:
+      style: [a friend, a lawyer]
+
+What a file leaves out is the plain start's; with `from: champion`, or any other candidate's name, it is that candidate's.
 """
 
 import glob
+import math
 import re
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from ratchet.core import Candidate, Json, Task
 from ratchet.core.errors import CandidateError, TaskError, TemplateError, UsageError
 from ratchet.store import candidate_of, read_yaml
 
-__all__ = ["WRITTEN", "candidate_in", "files_in", "matching", "variants_in"]
+__all__ = ["WRITTEN", "files_in", "labels_in", "matching", "only_candidate", "variants_in"]
 
 TEXTS = (".txt", ".md")
 WRITTEN = (".yaml", ".yml", *TEXTS)
@@ -50,37 +54,65 @@ def files_in(folder: Path | None) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in WRITTEN)
 
 
-def candidate_in(path: Path, task: Task, start: Candidate) -> Candidate:
+def only_candidate(candidates: Sequence[Candidate], path: Path, task: Task) -> Candidate:
     """Return the only candidate of a file.
 
-    Raises: CandidateError if it holds several, or none.
+    Raises: CandidateError if it holds several.
     """
-    found = variants_in(path, task, start)
-    if len(found) > 1:
+    if len(candidates) > 1:
+        labels = ", ".join(repr(one.note) for one in candidates[:3])
         raise CandidateError(
-            f"{path} is a grid of {len(found)} candidates, and one is meant; try them with: ratchet try prompt {task.name} --templates {path}"
+            f"{path} is a grid of {len(candidates)} candidates, and one is meant; name it by its label ({labels}, …) where the "
+            f"file lies in tasks/{task.name}/, or try all with: ratchet try prompt {task.name} --templates {shlex.quote(str(path))}"
         )
-    return found[0]
+    return candidates[0]
 
 
-def variants_in(path: Path, task: Task, start: Candidate) -> list[Candidate]:
-    """Return the candidates of a file; what it leaves out is `start`'s.
+def labels_in(path: Path) -> list[str]:
+    """Return the labels of a file's candidates without reading anything else: none where the file cannot be read."""
+    if path.suffix in TEXTS:
+        return [path.stem]
+    try:
+        body = read_yaml(path, CandidateError)
+    except CandidateError:
+        return []
+    variables = body.get("variables")
+    if variables is None:
+        return [str(body.get("note", path.stem))]
+    if not isinstance(variables, dict) or not all(isinstance(v, list) for v in variables.values()):
+        return []
+    if math.prod(len(values) for values in variables.values()) > MOST:
+        return []
+    grid = {
+        str(name): [text(v) for v in dict.fromkeys(map(text, vs))] for name, vs in variables.items()
+    }
+    return [
+        grid_label(path, dict(zip(grid, values, strict=True))) for values in product(*grid.values())
+    ]
+
+
+def variants_in(
+    path: Path, task: Task, start: Candidate, find: Callable[[str], Candidate]
+) -> list[Candidate]:
+    """Return the candidates of a file; what it leaves out is `start`'s, or that of the candidate which its `from` names.
 
     A text is a template: the user's message where it has an input field of the task, else the system's. A YAML file with
     `variables` gives a candidate for each combination of their values.
 
+    Args:
+        path: The file.
+        task: What the candidates do.
+        start: The plainest candidate.
+        find: Returns the candidate of a name, for `from`.
     Raises: CandidateError if the file is no candidate, or a variable is an input, not used, or without values.
     """
-    defaults = {
-        "model": start.model,
-        "system": start.system,
-        "user": start.user,
-        "decoding": start.decoding,
-        "note": path.stem,
-    }
     if path.suffix in TEXTS:
+        defaults = defaults_of(start, path)
         return [fitting(candidate_of(text_of(path, task), path, defaults), path, task)]
     body = dict(read_yaml(path, CandidateError))
+    defaults = defaults_of(start, path)
+    if "from" in body:
+        defaults = inherited(body.pop("from"), path, find)
     variables = body.pop("variables", None)
     if variables is None:
         return [fitting(candidate_of(body, path, defaults), path, task)]
@@ -91,10 +123,37 @@ def variants_in(path: Path, task: Task, start: Candidate) -> list[Candidate]:
         filled = {
             part: put_in(str({**defaults, **body}[part]), chosen) for part in ("system", "user")
         }
-        note = f"{path.stem}: " + ", ".join(f"{name}={value}" for name, value in chosen.items())
+        note = grid_label(path, chosen)
         one = candidate_of({**body, **filled, "note": note}, path, defaults)
         found.append(fitting(one, path, task))
     return found
+
+
+def defaults_of(start: Candidate, path: Path) -> dict[str, object]:
+    """Return what a file leaves out, where it names no other candidate to start from."""
+    parts = ("model", "system", "user", "decoding")
+    return {**{part: getattr(start, part) for part in parts}, "note": path.stem}
+
+
+def inherited(name: object, path: Path, find: Callable[[str], Candidate]) -> dict[str, object]:
+    """Return all parts of the candidate that a file starts from.
+
+    Raises: CandidateError if there is none of that name.
+    """
+    if not isinstance(name, str):
+        raise CandidateError(
+            f"{path}: `from` names the candidate to start from, as `from: champion`; got {name!r}"
+        )
+    try:
+        base = find(name)
+    except UsageError as error:
+        raise CandidateError(f"{path}: from: {error}") from error
+    return {**{part: getattr(base, part) for part in Candidate.model_fields}, "note": path.stem}
+
+
+def grid_label(path: Path, values: Mapping[str, str]) -> str:
+    """Return what one candidate of a grid is called."""
+    return f"{path.stem}: " + ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def fitting(candidate: Candidate, path: Path, task: Task) -> Candidate:

@@ -147,7 +147,11 @@ def duplicates(examples: Sequence[Example]) -> Finding:
     return finding(
         "duplicates",
         [examples[j] for i, j in pairs if examples[i].split == examples[j].split],
-        lambda count: f"{count} examples are near-duplicates of another one in their split",
+        lambda count: (
+            "1 example is a near-duplicate of another one in its split"
+            if count == 1
+            else f"{count} examples are near-duplicates of other ones in their split"
+        ),
         "no near-duplicates",
         "warning",
     )

@@ -13,11 +13,20 @@ from ratchet.store.datasets import (
 )
 from ratchet.store.diagnoses import add_diagnosis, load_diagnoses
 from ratchet.store.grades import add_grades, load_grades
+from ratchet.store.history import add_command, load_commands
 from ratchet.store.openings import add_opening, load_openings
 from ratchet.store.races import race_start
 from ratchet.store.releases import add_release, load_releases
-from ratchet.store.steps import add_step, clear_steps, finish_step, load_steps
+from ratchet.store.steps import (
+    add_step,
+    clear_steps,
+    finish_step,
+    load_step_times,
+    load_steps,
+)
 from ratchet.store.trials import (
+    candidates_labelled,
+    candidates_with_id,
     find_candidate,
     keep_candidate,
     load_trials,
@@ -56,6 +65,7 @@ __all__ = [
     "TrialWriter",
     "TuneSettings",
     "Workspace",
+    "add_command",
     "add_dataset",
     "add_diagnosis",
     "add_grades",
@@ -65,6 +75,8 @@ __all__ = [
     "browse_examples",
     "candidate_of",
     "candidate_text",
+    "candidates_labelled",
+    "candidates_with_id",
     "clear_steps",
     "create_workspace",
     "example_ids",
@@ -74,12 +86,14 @@ __all__ = [
     "keep_candidate",
     "latest_dataset",
     "load_candidate",
+    "load_commands",
     "load_datasets",
     "load_diagnoses",
     "load_examples",
     "load_grades",
     "load_openings",
     "load_releases",
+    "load_step_times",
     "load_steps",
     "load_task",
     "load_trials",

@@ -9,7 +9,7 @@ from ratchet.store.database import connect, transaction
 from ratchet.store.tables import steps
 from ratchet.store.trials import find_candidate, now
 
-__all__ = ["add_step", "clear_steps", "finish_step", "load_steps", "tasks_with"]
+__all__ = ["add_step", "clear_steps", "finish_step", "load_step_times", "load_steps", "tasks_with"]
 
 
 def add_step(engine: sa.Engine, step: Step) -> None:
@@ -40,6 +40,13 @@ def load_steps(engine: sa.Engine, task: str) -> list[Step]:
         return [
             Step.model_validate_json(row.body, context=STORED) for row in connection.execute(query)
         ]
+
+
+def load_step_times(engine: sa.Engine, task: str) -> dict[int, str]:
+    """Return when each rung of a task was made, by its number: UTC, ISO 8601."""
+    query = sa.select(steps.c.number, steps.c.created_at).where(steps.c.task == task)
+    with connect(engine) as connection:
+        return {row.number: row.created_at for row in connection.execute(query)}
 
 
 def tasks_with(engine: sa.Engine, wanted: Callable[[Candidate], bool]) -> list[str]:

@@ -12,7 +12,15 @@ from ratchet.core.errors import UsageError
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import candidates, scores, trials
 
-__all__ = ["find_candidate", "keep_candidate", "load_trials", "measured_candidates", "read_trials"]
+__all__ = [
+    "candidates_labelled",
+    "candidates_with_id",
+    "find_candidate",
+    "keep_candidate",
+    "load_trials",
+    "measured_candidates",
+    "read_trials",
+]
 
 
 def keep_candidate(engine: sa.Engine, candidate: Candidate) -> None:
@@ -32,17 +40,34 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
 
     Raises: UsageError if there is none, or more than one.
     """
-    query = sa.select(candidates.c.id, candidates.c.note, candidates.c.body).where(
-        candidates.c.id.startswith(name, autoescape=True)
+    found = candidates_with_id(engine, name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(one.id for one in found)
+        raise UsageError(f"more than one candidate has an id that begins with {name!r}: {listed}")
+    raise UsageError(
+        f"no candidate has the id {name!r}; `ratchet ladder TASK` and `ratchet front TASK` list ids"
     )
+
+
+def candidates_with_id(engine: sa.Engine, name: str, limit: int = 9) -> list[Candidate]:
+    """Return up to `limit` stored candidates whose id is `name` or starts with it, in the order of their ids."""
+    found = candidates.c.id.startswith(name, autoescape=True)
+    return selected(
+        engine, sa.select(candidates).where(found).order_by(candidates.c.id).limit(limit)
+    )
+
+
+def candidates_labelled(engine: sa.Engine, label: str) -> list[Candidate]:
+    """Return the stored candidates of that very label, in the order of their making."""
+    ordered = sa.select(candidates).order_by(candidates.c.created_at, candidates.c.id)
+    return selected(engine, ordered.where(candidates.c.note == label))
+
+
+def selected(engine: sa.Engine, query: sa.Select[Any]) -> list[Candidate]:
     with connect(engine) as connection:
-        rows = connection.execute(query.limit(2)).all()
-    if len(rows) != 1:
-        found = "no candidate has" if not rows else "more than one candidate has"
-        raise UsageError(
-            f"{found} the id {name!r}; `ratchet ladder TASK` lists ids, and a path to a YAML file works too"
-        )
-    return candidate_of(rows[0])
+        return [candidate_of(row) for row in connection.execute(query)]
 
 
 def candidate_of(row: Any) -> Candidate:
@@ -58,8 +83,7 @@ def measured_candidates(engine: sa.Engine, task_id: str) -> list[Candidate]:
         )
         .order_by(candidates.c.created_at, candidates.c.id)
     )
-    with connect(engine) as connection:
-        return [candidate_of(row) for row in connection.execute(query)]
+    return selected(engine, query)
 
 
 def load_trials(

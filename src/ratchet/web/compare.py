@@ -13,7 +13,7 @@ from ratchet.core import Candidate, Verdict
 from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.ladder import Changed, changed_by, cost_text
-from ratchet.levers import files_in, variants_in
+from ratchet.levers import files_in
 from ratchet.measure import Measurement, Plan, PooledVerdict, compare, compare_totals, recall
 from ratchet.store import load_trials
 from ratchet.web.frame import BLUE, Page, glossary, hint, points, table, title
@@ -87,7 +87,7 @@ class Comparison:
             ui.label(figure_text(figure)).classes("soft")
         for line in beside(one, other):
             ui.label(line).classes("text-amber-800")
-        path = {c.id: p for p in files_in(self._page.workspace.root / "tasks" / task) for c in variants_in(p, self._bench.task, self._bench.start())}.get(second.id)  # fmt: skip
+        path = {c.id: p for p in files_in(self._page.workspace.root / "tasks" / task) for c in self._bench.names.variants_in(p)}.get(second.id)  # fmt: skip
         if path and verdict.decision in ("better", "not worse"):
             place = str(path.relative_to(self._page.workspace.root))
             self._page.button("Put B on the ladder", lambda: self._page.begin(task, "try", "prompt", task, f"--templates={place}"), icon="arrow_upward")  # fmt: skip

@@ -110,7 +110,7 @@ def show_diagnosis(found: Diagnosis) -> None:
         }
     ).classes("w-72 h-56").props(f'role="img" aria-label="knows {100 * found.knows:.0f}, acts {100 * found.acts:.0f}"')  # fmt: skip
     for cluster in found.clusters:
-        ui.label(f"{cluster.count} failures are alike: {cluster.name}").classes("soft")
+        ui.label(cluster.sentence).classes("soft")
 
 
 async def next_step(page: Page, bench: Workbench, found: Diagnosis | None) -> None:
