@@ -56,9 +56,11 @@ from ratchet.measure import (
     Plan,
     Probe,
     Race,
+    check_brought,
     check_task,
     compare_all,
     evaluate,
+    import_answers,
     own_family,
     plan,
     race,
@@ -104,7 +106,8 @@ CHANGES_SHOWN = 5
 class Workbench(ModelSession):
     """One task, ready to work on; made by `open` from a workspace, or by `of` in Python.
 
-    `add(table)` adds the rows of a frame, or of a query's result, to the examples; see `ratchet.data.add_rows`. Local models stay
+    `add(table)` adds the rows of a frame, or of a query's result, to the examples; see `ratchet.data.add_rows`; `import_answers(path, name)` those of
+    answers that were collected elsewhere to the trials, see `ratchet.measure.import_answers`. Local models stay
     loaded until `close`, the end of a `with` block, or the workbench's own end.
 
     Args:
@@ -118,6 +121,7 @@ class Workbench(ModelSession):
     """
 
     add = add_rows
+    import_answers = import_answers
 
     def __init__(
         self,
@@ -217,6 +221,10 @@ class Workbench(ModelSession):
         else:
             found = find_candidate(self.engine, name)
         if model and model != found.model:
+            if found.is_brought:
+                raise UsageError(
+                    f"{found.model!r} stands for answers that were collected elsewhere, and takes no other model; leave model={model!r} out, or name another candidate"
+                )
             temperature = start_temperature(model, self.settings.endpoints, self.engine)
             found = with_model(found, model, temperature=temperature).changed(note=found.note)
         return pinned(self.engine, found)
@@ -232,7 +240,14 @@ class Workbench(ModelSession):
         return Prompt(self.task, candidate)
 
     def request(self, candidate: Candidate, example: Example) -> ChatRequest:
-        """Return the very request that a candidate sends for an example."""
+        """Return the very request that a candidate sends for an example.
+
+        Raises: UsageError for answers that were collected elsewhere: nothing is sent.
+        """
+        if candidate.is_brought:
+            raise UsageError(
+                f"{candidate.model!r} stands for answers that were collected elsewhere, and sends nothing; to see them: ratchet trials {self.task.name} --candidate {candidate.model}"
+            )
 
         async def work(pool: ModelPool) -> ChatRequest:
             return (await gather(self.prompt(candidate), example, pool)).request
@@ -244,7 +259,7 @@ class Workbench(ModelSession):
 
         Raises: ParameterError if the candidate names what its model does not take.
         """
-        if candidate.is_local:
+        if candidate.is_local or candidate.is_brought:
             return None
 
         async def work(pool: ModelPool) -> ShapedRequest | None:
@@ -325,6 +340,8 @@ class Workbench(ModelSession):
                 await evaluate(bench, *p, examples, split=split, repeats=repeats) for p in pairs
             ]
 
+        for candidate in candidates:
+            check_brought(self.bench(), candidate, examples, split=split)
         return self.with_pool(work)
 
     def compare(
@@ -446,7 +463,14 @@ class Workbench(ModelSession):
         budget: Budget | None = None,
         again: bool = False,
     ) -> list[Step]:
-        """Try the levers in order, keep what is proven better, and return the ladder."""
+        """Try the levers in order, keep what is proven better, and return the ladder.
+
+        Raises: UsageError if the start stands for answers that were collected elsewhere.
+        """
+        if start is not None and start.is_brought:
+            raise UsageError(
+                f"{start.model!r} stands for answers that were collected elsewhere, and cannot be improved; start from a candidate with a model, and compare with: ratchet ab {self.task.name} --b {start.model}"
+            )
 
         async def work(pool: ModelPool) -> list[Step]:
             return await climb(self.ground(pool, budget), levers, start=start, again=again)

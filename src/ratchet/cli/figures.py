@@ -20,6 +20,7 @@ from ratchet.measure import (
     Rating,
     cheapest_not_worse,
     grade_text,
+    number_text,
     standings,
 )
 
@@ -156,9 +157,9 @@ def standings_table(measured: Sequence[Measurement], names: dict[str, str], marg
             Text(f"{names[one.candidate.id]} ({one.candidate.id})"),
             points_text(one.score, one.interval),
             cost_text(standing.cost_per_1000),
-            f"{one.tokens_a_call:.0f}",
-            f"{one.latency(0.5):.3f}",
-            f"{one.latency(0.95):.3f}",
+            number_text(one.tokens_a_call, ".0f"),
+            number_text(one.latency(0.5), ".3f"),
+            number_text(one.latency(0.95), ".3f"),
             "on the front" if by is None else Text(f"dominated by {by}", style="dim"),
         )
     return table

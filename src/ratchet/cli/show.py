@@ -40,6 +40,7 @@ from ratchet.measure import (
     Measurement,
     Plan,
     RaceProgress,
+    number_text,
 )
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
@@ -245,10 +246,14 @@ def show_measurement(measured: Measurement) -> None:
             ", ".join(f"{count} {kind}" for kind, count in measured.failures.items()) or "none",
         )
     )
-    rows.append(("tokens", f"{prompt:,} prompt, {completion:,} completion"))
+    counted = f"{prompt:,} prompt, {completion:,} completion" if measured.has_tokens else "n/a"
+    rows.append(("tokens", counted))
     rows.append(("cost", cost_text(measured.cost_usd)))
     rows.append(
-        ("latency", f"p50 {measured.latency(0.5):.3f} s, p95 {measured.latency(0.95):.3f} s")
+        (
+            "latency",
+            f"p50 {number_text(measured.latency(0.5), '.3f')} s, p95 {number_text(measured.latency(0.95), '.3f')} s",
+        )
     )
     rows.append(
         (

@@ -1,11 +1,12 @@
 """The story of a ladder, for whoever was not there: what a report shows, as a record, as JSON, and as Markdown."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ratchet.core import Diagnosis, Json, Opening, Step, Task
 from ratchet.ladder.edits import Edit
-from ratchet.measure import Measurement
+from ratchet.measure import Measurement, number_text
 from ratchet.measure.front import Standing
 
 __all__ = ["Story", "json_report", "markdown_report", "spend_of", "told_diagnoses"]
@@ -91,10 +92,14 @@ def standing_plain(one: Standing) -> dict[str, Json]:
         "what": measured.candidate.note,
         "score": measured.score,
         "cost_per_1000": one.cost_per_1000,
-        "tokens_a_call": measured.tokens_a_call,
-        "latency_s": measured.latency(0.5),
+        "tokens_a_call": number_or_none(measured.tokens_a_call),
+        "latency_s": number_or_none(measured.latency(0.5)),
         "dominated_by": one.dominated_by,
     }
+
+
+def number_or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def markdown_report(story: Story) -> str:
@@ -117,7 +122,7 @@ def markdown_report(story: Story) -> str:
         lines += ["", "## Quality, cost and latency", "", "| candidate | score | tokens a call | s | |", "|---|---|---|---|---|"]  # fmt: skip
         for place in story.standings:
             m = place.measured
-            lines.append(f"| `{m.candidate.id}` {cell(m.candidate.note)} | {100 * m.score:.1f} | {m.tokens_a_call:.0f} | {m.latency(0.5):.2f} | {'' if place.dominated_by else 'on the front'} |")  # fmt: skip
+            lines.append(f"| `{m.candidate.id}` {cell(m.candidate.note)} | {100 * m.score:.1f} | {number_text(m.tokens_a_call, '.0f')} | {number_text(m.latency(0.5), '.2f')} | {'' if place.dominated_by else 'on the front'} |")  # fmt: skip
     lines += ["", "## On the sealed test split", ""]
     lines += [one.sentence for one in story.openings] or ["Not opened yet."]
     spend = spend_of(story)

@@ -1,0 +1,277 @@
+"""What one already has: answers, choices and grades that were collected elsewhere, from the command line."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ratchet.testing import ScriptedServer
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def rows(tickets: Path) -> list[dict[str, str]]:
+    """Give the rows of the tickets, as they were imported."""
+    with tickets.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def bring(ratchet, workspace: Path, rows: list[dict[str, str]], name: str = "old-bot") -> dict:
+    """Bring right answers to all tickets, and return what the command says."""
+    write_csv(workspace / f"{name}.csv", ["id", "reply"], [(r["id"], r["label"]) for r in rows])
+    words = ("import-answers", f"{name}.csv", "--task", "tickets", "--candidate", name, "--json")
+    return json.loads(ratchet(*words).stdout)
+
+
+def test_brought_answers_are_measured_and_compared_without_a_call(
+    ratchet, workspace: Path, server: ScriptedServer, rows: list[dict[str, str]]
+) -> None:
+    """They are scored, compared, ranked and on the front like any candidate's, by their name; the endpoint is asked for the other alone."""
+    made = bring(ratchet, workspace, rows)
+    calls_before = server.calls
+    measured = json.loads(
+        ratchet("measure", "tickets", "--candidate", "brought:old-bot", "--json").stdout
+    )
+    planned = json.loads(
+        ratchet("measure", "tickets", "--candidate", "old-bot", "--dry-run", "--json").stdout
+    )
+    calls_after = server.calls
+    verdict = json.loads(
+        ratchet("ab", "tickets", "--a", "start", "--b", "old-bot", "--json").stdout
+    )
+    front = json.loads(ratchet("front", "tickets", "--json").stdout)
+    ranked = ratchet("rank", "tickets", "--candidate", "start", "--candidate", "old-bot").stdout
+
+    assert made["answers"] == made["new"] == 100
+    assert made["splits"]["dev"] == {"answered": 20, "examples": 20}
+    assert made["measured"]["score"] == measured["score"] == 1
+    assert measured["model"] == "brought:old-bot"
+    assert measured["bought"] == planned["calls"] == 0
+    assert measured["prompt_tokens"] is None
+    assert measured["latency_p50_s"] is None
+    assert calls_before == calls_after == 0
+    assert server.calls == 20
+    assert json.dumps(verdict).count('"better"') == 1
+    assert {one["model"] for one in front["standings"]} == {"mock/m", "brought:old-bot"}
+    assert all(one["dominated_by"] is None for one in front["standings"])
+    assert "old-bot" in ranked
+    assert "n/a" in ratchet("front", "tickets").stdout
+
+
+def test_tokens_cost_latency_and_repeats_are_taken(
+    ratchet, workspace: Path, rows: list[dict[str, str]]
+) -> None:
+    """From columns by usual names or by those that are given; repeats may count from 1."""
+    header = [
+        "id",
+        "text",
+        "label",
+        "reply",
+        "sample",
+        "input_tokens",
+        "output_tokens",
+        "price",
+        "latency_s",
+    ]
+    lines = [
+        (r["id"], r["text"], r["label"], r["label"] if n == 1 else "billing", n, 10, 2, 0.5, 1.5)
+        for r in rows
+        for n in (1, 2)
+    ]
+    write_csv(workspace / "a.csv", header, lines)
+    words = ("--task", "tickets", "--candidate", "bot", "--repeat", "sample", "--cost", "price")
+
+    made = json.loads(ratchet("import-answers", "a.csv", *words, "--json").stdout)
+
+    assert made["answers"] == 200
+    measured = made["measured"]
+    assert (measured["n"], measured["prompt_tokens"], measured["completion_tokens"]) == (
+        20,
+        400,
+        80,
+    )
+    assert measured["cost_usd"] == pytest.approx(20)
+    assert measured["latency_p95_s"] == 1.5
+    assert 0.5 < measured["score"] < 1
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "xlsx"])
+def test_the_inputs_name_the_example_where_no_id_does(
+    ratchet, workspace: Path, rows: list[dict[str, str]], ending: str
+) -> None:
+    """In every format that import reads; the reference's column is never taken for the reply."""
+    import polars as pl
+
+    frame = pl.DataFrame(
+        [{"text": r["text"], "label": r["label"], "prediction": "billing"} for r in rows]
+    )
+    path = workspace / f"a.{ending}"
+    if ending == "xlsx":
+        openpyxl = pytest.importorskip("openpyxl")
+        book = openpyxl.Workbook()
+        for line in (frame.columns, *frame.rows()):
+            book.active.append(line)
+        book.save(path)
+    else:
+        {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}[
+            ending
+        ](path)
+
+    said = ratchet("import-answers", path.name, "--task", "tickets", "--candidate", "b", "--json")
+
+    made = json.loads(said.stdout)
+    assert made["columns"] == {"reply": "prediction"}
+    assert made["answers"] == 100
+    assert made["measured"]["score"] < 0.6
+
+
+def test_bad_rows_are_named_and_can_be_left_out(
+    ratchet, workspace: Path, rows: list[dict[str, str]]
+) -> None:
+    """Unknown examples, a second answer, and cells that are no numbers; nothing is stored before all are mended or left out."""
+    good = [(r["id"], r["label"], "1") for r in rows[:50]]
+    bad = [
+        ("row0", "returns" if rows[0]["label"] == "billing" else "billing", "1"),
+        ("row999", "billing", "1"),
+        ("", "billing", "1"),
+        ("row60", "billing", "soon"),
+    ]
+    expected = ("otherwise", "no example 'row999'", "names no example", "must be a number")
+    words = ("--task", "tickets", "--candidate", "bot")
+    for line, problem in zip(bad, expected, strict=True):
+        write_csv(workspace / "a.csv", ["id", "reply", "latency_s"], [*good, line])
+        said = ratchet("import-answers", "a.csv", *words, code=3).words
+        assert "row 51" in said
+        assert problem in said
+        assert (
+            "no candidate has the id"
+            in ratchet("trials", "tickets", "--candidate", "bot", code=2).words
+        )
+
+    write_csv(workspace / "a.csv", ["id", "reply", "latency_s"], [*good, *bad, good[0]])
+    made = json.loads(ratchet("import-answers", "a.csv", *words, "--skip-bad", "--json").stdout)
+
+    assert [one["number"] for one in made["skipped"]] == [52, 53, 54, 51]
+    assert (made["answers"], made["repeated"]) == (50, 1)
+
+
+def test_what_is_not_brought_is_missing_and_named(
+    ratchet, workspace: Path, server: ScriptedServer, rows: list[dict[str, str]]
+) -> None:
+    """It counts neither as right nor as wrong, and no model is called for it; where nothing is there the measurement ends."""
+    listed = json.loads(ratchet("trials", "tickets", "--json", code=2).stdout or "[]")
+    assert listed == []
+    ratchet("measure", "tickets", "--candidate", "start")
+    calls = server.calls
+    dev = [
+        t["example"]
+        for t in json.loads(ratchet("trials", "tickets", "--candidate", "start", "--json").stdout)
+    ]
+    write_csv(workspace / "a.csv", ["example", "reply"], [(name, "billing") for name in dev[:8]])
+
+    said = ratchet("import-answers", "a.csv", "--task", "tickets", "--candidate", "bot")
+    measured = json.loads(ratchet("measure", "tickets", "--candidate", "bot", "--json").stdout)
+    told = ratchet("measure", "tickets", "--candidate", "bot").words
+
+    assert "not all of dev is answered" in said.stdout
+    assert measured["n"] == 8
+    assert measured["failures"] == {"no reply (not brought)": 12}
+    assert "has no answer to example e_" in told
+    assert server.calls == calls
+    nothing = ratchet("measure", "tickets", "--candidate", "bot", "--split", "train", code=3).words
+    assert "ratchet import-answers FILE --task tickets --candidate bot" in nothing
+
+
+def test_unreadable_replies_count_as_failures_and_are_named(
+    ratchet, workspace: Path, rows: list[dict[str, str]]
+) -> None:
+    """As any candidate's do: leaving them out would flatter; a blank reply is an empty answer."""
+    lines = [(r["id"], {0: "no idea", 1: ""}.get(n, r["label"])) for n, r in enumerate(rows)]
+    write_csv(workspace / "a.csv", ["id", "reply"], lines)
+
+    made = json.loads(
+        ratchet("import-answers", "a.csv", "--task", "tickets", "--candidate", "b", "--json").stdout
+    )
+
+    assert [(one["number"], one["problem"].split(":")[0]) for one in made["unreadable"]] == [
+        (1, "wrong form"),
+        (2, "empty"),
+    ]
+    assert made["answers"] == 100
+
+
+def test_brought_again_is_the_same_and_otherwise_refused(
+    ratchet, workspace: Path, rows: list[dict[str, str]]
+) -> None:
+    """A stored answer is never replaced: other answers need another name."""
+    bring(ratchet, workspace, rows)
+
+    again = bring(ratchet, workspace, rows)
+    other = [
+        {**rows[0], "label": "billing" if rows[0]["label"] != "billing" else "returns"},
+        *rows[1:],
+    ]
+    write_csv(workspace / "old-bot.csv", ["id", "reply"], [(r["id"], r["label"]) for r in other])
+    words = ("import-answers", "old-bot.csv", "--task", "tickets", "--candidate", "old-bot")
+
+    assert again["new"] == 0
+    assert "bring these under another name" in ratchet(*words, code=3).words
+    skipped = json.loads(ratchet(*words, "--skip-bad", "--json").stdout)["skipped"]
+    assert [one["number"] for one in skipped] == [1]
+
+
+def test_brought_answers_are_never_asked_improved_or_served(
+    ratchet, workspace: Path, rows: list[dict[str, str]]
+) -> None:
+    """Each command that would need a model says so."""
+    bring(ratchet, workspace, rows)
+    for words in (
+        ("show", "old-bot"),
+        ("export", "old-bot"),
+        ("export", "old-bot", "--to", "promptfoo"),
+        ("promote", "tickets", "--candidate", "old-bot"),
+        ("climb", "tickets", "--start", "old-bot"),
+        ("measure", "tickets", "--candidate", "old-bot", "--model", "mock/m"),
+    ):
+        assert "were collected elsewhere" in ratchet(*words, code=2).words, words
+
+
+@pytest.mark.parametrize("name", ["champion", "start", "c_12", "a.yaml", "two words", ""])
+def test_a_name_that_means_something_else_is_refused(
+    ratchet, workspace: Path, rows: list[dict[str, str]], name: str
+) -> None:
+    """So that a name always means one candidate."""
+    write_csv(workspace / "a.csv", ["id", "reply"], [(r["id"], r["label"]) for r in rows])
+
+    said = ratchet("import-answers", "a.csv", "--task", "tickets", "--candidate", name, code=2)
+
+    assert repr(name) in said.words
+
+
+def test_columns_that_do_not_tell_are_asked_for(
+    ratchet, workspace: Path, rows: list[dict[str, str]]
+) -> None:
+    """Which of two columns is the reply, and where no column names the example."""
+    words = ("--task", "tickets", "--candidate", "b")
+    write_csv(
+        workspace / "a.csv", ["id", "x", "y"], [(r["id"], "billing", "returns") for r in rows]
+    )
+    assert (
+        "x, y; name their column with --reply"
+        in ratchet("import-answers", "a.csv", *words, code=3).words
+    )
+    assert (
+        "did you mean"
+        in ratchet("import-answers", "a.csv", *words, "--reply", "xx", code=3).words.casefold()
+    )
+    write_csv(workspace / "b.csv", ["n", "reply"], [(n, "billing") for n in range(9)])
+    assert "with --example" in ratchet("import-answers", "b.csv", *words, code=3).words
