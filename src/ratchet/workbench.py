@@ -463,14 +463,7 @@ class Workbench(ModelSession):
         budget: Budget | None = None,
         again: bool = False,
     ) -> list[Step]:
-        """Try the levers in order, keep what is proven better, and return the ladder.
-
-        Raises: UsageError if the start stands for answers that were collected elsewhere.
-        """
-        if start is not None and start.is_brought:
-            raise UsageError(
-                f"{start.model!r} stands for answers that were collected elsewhere, and cannot be improved; start from a candidate with a model, and compare with: ratchet ab {self.task.name} --b {start.model}"
-            )
+        """Try the levers in order, keep what is proven better, and return the ladder."""
 
         async def work(pool: ModelPool) -> list[Step]:
             return await climb(self.ground(pool, budget), levers, start=start, again=again)
