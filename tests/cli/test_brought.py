@@ -275,3 +275,205 @@ def test_columns_that_do_not_tell_are_asked_for(
     )
     write_csv(workspace / "b.csv", ["n", "reply"], [(n, "billing") for n in range(9)])
     assert "with --example" in ratchet("import-answers", "b.csv", *words, code=3).words
+
+
+@pytest.fixture
+def two(ratchet, workspace: Path, rows: list[dict[str, str]]) -> Path:
+    """Give the workspace with right and wrong answers that were brought under two names."""
+    bring(ratchet, workspace, rows, "good")
+    bring(ratchet, workspace, [{**r, "label": "billing"} for r in rows], "dull")
+    return workspace
+
+
+def test_choices_of_people_are_brought_and_ranked(
+    ratchet, two: Path, server: ScriptedServer, rows: list[dict[str, str]]
+) -> None:
+    """By place or by the candidate's own name, in either order; blank is not judged; the test split stays sealed."""
+    header = ["example", "first", "second", "winner", "who"]
+    winners = ["first", "a", "1", "tie", "good", "second"]
+    lines = []
+    for number, row in enumerate(rows):
+        winner = winners[number % 6]
+        pair = ("dull", "good") if winner == "second" else ("good", "dull")
+        lines.append((row["id"], *pair, winner, "ann" if number % 2 else "bob"))
+    lines.append((rows[0]["id"], "good", "dull", "", "eve"))
+    write_csv(two / "pairs.csv", header, lines)
+
+    said = ratchet("grade", "tickets", "--pairs", "pairs.csv").stdout
+    ranked = json.loads(ratchet("rank", "tickets", "--people", "--json").stdout)["ratings"]
+    shown = ratchet("rank", "tickets", "--people").stdout
+
+    assert "80 choices of 2 people kept" in said
+    assert "20 rows are on the sealed test split" in said
+    assert (ranked[0]["losses"], ranked[0]["wins"] + ranked[0]["ties"]) == (0, 80)
+    assert ranked[0]["ties"] > 0
+    assert ranked[0]["score"] == 1
+    assert shown.index("good") < shown.index("dull")
+    assert server.calls == 0
+
+
+def test_a_later_choice_of_the_same_person_counts_and_is_named(ratchet, two: Path, rows) -> None:
+    """Also where the pair stands the other way round."""
+    dev = json.loads(ratchet("trials", "tickets", "--candidate", "good", "--json").stdout)[0]
+    lines = [(dev["example"], "good", "dull", "first"), (dev["example"], "dull", "good", "first")]
+    write_csv(two / "pairs.csv", ["example", "model_a", "model_b", "winner"], lines)
+
+    said = ratchet("grade", "tickets", "--pairs", "pairs.csv", "--who", "ann").stdout
+    ranked = json.loads(ratchet("rank", "tickets", "--people", "--json").stdout)["ratings"]
+
+    assert "1 choices of 1 people" in said
+    assert "which counts: 1" in said
+    assert ranked[0]["wins"] == 1
+    assert ranked[0]["score"] < 0.6  # the dull one, whom the later row prefers
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (("row999", "good", "dull", "first"), "no example 'row999'"),
+        (
+            ("row1", "good", "other", "first"),
+            "import-answers FILE --task tickets --candidate other",
+        ),
+        (("row1", "good", "good", "first"), "between two candidates"),
+        (("row1", "good", "brought:good", "first"), "are one candidate"),
+        (("row1", "good", "dull", "third"), "must be first, second, tie"),
+        (("row1", "good", "", "first"), "'second' is empty"),
+    ],
+)
+def test_a_choice_that_means_nothing_is_named_with_its_row(
+    ratchet, two: Path, rows: list[dict[str, str]], line: tuple[str, ...], problem: str
+) -> None:
+    """Nothing of the file is kept then."""
+    dev = {
+        t["example"]
+        for t in json.loads(ratchet("trials", "tickets", "--candidate", "good", "--json").stdout)
+    }
+    good = (min(dev), "good", "dull", "first")
+    line = (sorted(dev)[1] if line[0] == "row1" else line[0], *line[1:])
+    write_csv(two / "pairs.csv", ["example", "first", "second", "winner"], [good, line])
+
+    said = ratchet("grade", "tickets", "--pairs", "pairs.csv", code=3).words
+
+    assert "row 2" in said
+    assert problem in said
+    assert "nobody has chosen" in ratchet("rank", "tickets", "--people", code=2).words
+
+
+FOUR_OBSERVERS = {
+    "A": [1, 2, 3, 3, 2, 1, 4, 1, 2, None, None, None],
+    "B": [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, None, 3],
+    "C": [None, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, None],
+    "D": [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, None],
+}
+"""The data of Krippendorff (2011), section C."""
+
+
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_agreement_of_a_file_is_that_of_the_paper(ratchet, tmp_path: Path, form: str) -> None:
+    """Krippendorff's own example, as a row a label and as a column a person; without a workspace."""
+    columns: tuple[str, ...] = ()
+    if form == "long":
+        lines = [
+            (n, who, label)
+            for who, labels in FOUR_OBSERVERS.items()
+            for n, label in enumerate(labels)
+        ]
+        write_csv(tmp_path / "l.csv", ["item", "annotator", "label"], lines)
+    else:
+        write_csv(
+            tmp_path / "l.csv",
+            ["unit", *FOUR_OBSERVERS],
+            [(n, *labels) for n, labels in enumerate(zip(*FOUR_OBSERVERS.values(), strict=True))],
+        )
+        columns = tuple(word for who in FOUR_OBSERVERS for word in ("--rater", who))
+    for level, alpha in (("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)):
+        found = json.loads(
+            ratchet("agreement", "l.csv", *columns, "--level", level, "--json").stdout
+        )
+        assert found["alpha"] == pytest.approx(alpha, abs=6e-4)
+        assert found["interval"]["low"] < alpha < found["interval"]["high"]
+    shown = ratchet("agreement", "l.csv", *columns).stdout
+
+    assert "alpha 0.815" in shown
+    assert "level ordinal" in shown
+    assert "11 items" in shown
+    assert len(found["pairs"]) == 6
+
+
+def test_agreement_of_two_is_cohens(ratchet, tmp_path: Path) -> None:
+    """Cohen's kappa of the table 20, 5, 10, 15 is 0.4."""
+    table = {("yes", "yes"): 20, ("yes", "no"): 5, ("no", "yes"): 10, ("no", "no"): 15}
+    labels = [pair for pair, count in table.items() for _ in range(count)]
+    write_csv(
+        tmp_path / "l.csv", ["id", "ann", "bob"], [(n, *pair) for n, pair in enumerate(labels)]
+    )
+
+    found = json.loads(
+        ratchet("agreement", "l.csv", "--rater", "ann", "--rater", "bob", "--json").stdout
+    )
+
+    assert found["level"] == "nominal"
+    assert found["pairs"][0]["kappa"] == pytest.approx(0.4)
+    assert found["pairs"][0]["same"] == pytest.approx(0.7)
+
+
+def test_agreement_of_a_tasks_grades(ratchet, two: Path) -> None:
+    """What people graded is compared; a task without grades says how to begin."""
+    assert "graded nothing yet" in ratchet("agreement", "tickets", code=2).words
+    listed = json.loads(ratchet("trials", "tickets", "--candidate", "dull", "--json").stdout)
+    trials = [trial for trial in listed if trial["score"] is not None]
+    lines = [
+        (
+            t["example"],
+            who,
+            "pass" if t["score"] and not (who == "bob" and n == 0) else "fail",
+            "dull",
+        )
+        for n, t in enumerate(sorted(trials, key=lambda t: -t["score"]))
+        for who in ("ann", "bob")
+    ]
+    write_csv(two / "g.csv", ["example", "who", "grade", "candidate"], lines)
+    ratchet("grade", "tickets", "g.csv")
+
+    found = json.loads(ratchet("agreement", "tickets", "--json").stdout)
+
+    assert found["people"] == ["ann", "bob"]
+    assert found["items"] == 20
+    assert found["pairs"][0]["same"] == pytest.approx(0.95)
+
+
+@pytest.mark.parametrize(
+    ("header", "lines", "words", "problem"),
+    [
+        (["item", "who", "label"], [(1, "ann", "x"), (2, "ann", "y")], (), "at least two people"),
+        (
+            ["item", "who", "label"],
+            [(1, "ann", "x"), (2, "bob", "y")],
+            (),
+            "no item was rated by two",
+        ),
+        (["item", "who", "label"], [(1, "ann", "x"), (1, "ann", "y")], (), "row 2"),
+        (
+            ["item", "who", "label"],
+            [(1, "ann", "x"), (1, "bob", "y")],
+            ("--level", "ordinal"),
+            "must be numbers",
+        ),
+        (["item", "ann", "bob"], [(1, "x", "y")], (), "--rater ann --rater bob"),
+        (
+            ["item", "ann", "bob"],
+            [(1, "x", "y")],
+            ("--rater", "ann", "--rater", "bo"),
+            "no column 'bo'",
+        ),
+        (["item", "ann", "bob"], [(1, "x", "y")], ("--rater", "ann"), "at least two columns"),
+    ],
+)
+def test_labels_without_agreement_are_told_why(
+    ratchet, tmp_path: Path, header, lines, words, problem: str
+) -> None:
+    """One person, no common item, two labels of one person, no order, no such column."""
+    write_csv(tmp_path / "l.csv", header, lines)
+
+    assert problem in ratchet("agreement", "l.csv", *words, code=3).words

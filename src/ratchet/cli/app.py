@@ -10,6 +10,7 @@ from rich.markup import escape
 from ratchet import __version__
 from ratchet.cli import (
     adapters,
+    agreeing,
     climbing,
     comparing,
     diagnosing,
@@ -66,6 +67,7 @@ for module in (
     gating,
     grounding,
     judging,
+    agreeing,
     tuning,
     adapters,
     models,

@@ -324,7 +324,7 @@ def ratings_table(ratings: Sequence[Rating], measured: Sequence[Measurement]) ->
             f"{rating.interval.low:.0f} to {rating.interval.high:.0f}",
             f"{rating.elo:.0f}",
             f"{rating.wins}/{rating.losses}/{rating.ties}",
-            f"{100 * one.score:.1f}",
+            number_text(100 * one.score, ".1f"),
         )
     return table
 

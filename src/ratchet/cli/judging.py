@@ -1,4 +1,4 @@
-"""Commands about judges and people: `judge` makes the task "grade this", `grade` takes people's grades, `calibrate`, `rank`."""
+"""Commands about judges and people: `judge` makes the task "grade this", `grade` takes people's grades and choices, `calibrate`, `rank`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ratchet.core import Candidate, Example, Grade, Trial
+    from ratchet.judging import ChoiceImport
     from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
+
+ROWS_SHOWN = 20
 
 Candidates = Annotated[
     list[str] | None,
@@ -83,6 +86,12 @@ def grade(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Answers to grade at the terminal.")] = 20,
     who: Annotated[str | None, typer.Option(help="Your name; by default the login name.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of choices between two answers: columns example, first, second (candidates), winner (first, second or tie), and who where they differ."
+        ),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -92,6 +101,7 @@ def grade(
 ) -> None:
     """Grade answers as a person: from a file, or one after another at the terminal, drawn at random, without seeing the judge."""
     from ratchet.cli.show import out
+    from ratchet.core.errors import UsageError
     from ratchet.judging import Judging
     from ratchet.ladder.final import login_name
     from ratchet.store import find_workspace
@@ -107,6 +117,12 @@ def grade(
         )
         return
     name = who or login_name()
+    if pairs:
+        if file:
+            raise UsageError(f"give grades ({file}) or choices (--pairs {pairs}), one at a time")
+        with find_workspace(Path()).held():
+            show_choices(Judging(bench).import_choices(pairs, who=name), task)
+        return
     with find_workspace(Path()).held():
         if file:
             given = grades_of_file(bench, file, candidate, name)
@@ -115,6 +131,22 @@ def grade(
         else:
             ask_grades(bench, bench.candidate(candidate), count, name)
     out.print(f"next: ratchet calibrate {task}")
+
+
+def show_choices(made: "ChoiceImport", task: str) -> None:
+    """Print what an import of choices did."""
+    from ratchet.cli.show import out
+
+    people = len({choice.who for choice in made.choices})
+    out.print(f"{len(made.choices)} choices of {people} people kept")
+    if made.replaced:
+        rows = ", ".join(map(str, made.replaced[:ROWS_SHOWN]))
+        out.print(
+            f"[yellow]{len(made.replaced)} rows[/] have another choice of the same person on the same pair further down, which counts: {rows}"
+        )
+    if made.sealed:
+        out.print(f"{made.sealed} rows are on the sealed test split, and set aside")
+    out.print(f"next: ratchet rank {task} --people")
 
 
 def scale_of(bench: "Workbench") -> "tuple[object, ...]":
@@ -304,6 +336,13 @@ def rank(
         str | None,
         typer.Option(help="What a good answer is; by default that of the task's metric."),
     ] = None,
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people",
+            help="Rank by which of two answers people chose, on the page or in a file; nothing is called.",
+        ),
+    ] = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     json: Json = False,
@@ -311,12 +350,24 @@ def rank(
     """Rank candidates by pairwise outcomes: Bradley-Terry and Elo, with ranks as sure as they are ("2–4")."""
     from ratchet.cli.figures import ratings_plain, ratings_table, show_duels
     from ratchet.cli.show import bars, out, print_json, warn, warn_stopped
+    from ratchet.core.errors import UsageError
     from ratchet.judging import Judging
     from ratchet.measure import own_family
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
+    if people:
+        if candidate or judge:
+            raise UsageError(
+                "--people ranks whom people compared; leave --candidate and --judge out"
+            )
+        ratings, measured = Judging(bench).rank_by_people()
+        if json:
+            print_json(ratings_plain(ratings, measured, None))
+        else:
+            out.print(ratings_table(ratings, measured))
+        return
     chosen: Sequence[Candidate] = (
         [bench.candidate(name) for name in candidate]
         if candidate

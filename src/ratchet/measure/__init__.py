@@ -1,5 +1,6 @@
 """Every number that Ratchet reports is made here."""
 
+from ratchet.measure.agreement import Agreement, measure_agreement
 from ratchet.measure.asking import Bench, Progress, bought, check_priced
 from ratchet.measure.audit import audit, audit_sentence
 from ratchet.measure.brought import (
@@ -46,6 +47,7 @@ from ratchet.measure.ratings import Bout, Rating, rank
 from ratchet.measure.sequential import Contest, Sequential, price_of_looking, settle
 
 __all__ = [
+    "Agreement",
     "AnswerColumns",
     "AnswerImport",
     "Bench",
@@ -95,6 +97,7 @@ __all__ = [
     "load_probes",
     "mean_interval",
     "mean_score",
+    "measure_agreement",
     "measure_contrasts",
     "number_text",
     "own_family",
