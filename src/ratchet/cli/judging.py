@@ -125,9 +125,11 @@ def grade(
         return
     with find_workspace(Path()).held():
         if file:
-            given = grades_of_file(bench, file, candidate, name)
+            given, sealed = grades_of_file(bench, file, candidate, name)
             Judging(bench).add_grades(given)
             out.print(f"{len(given)} grades kept")
+            if sealed:
+                out.print(f"{sealed} rows are on the sealed test split, and set aside")
         else:
             ask_grades(bench, bench.candidate(candidate), count, name)
     out.print(f"next: ratchet calibrate {task}")
@@ -159,16 +161,15 @@ def scale_of(bench: "Workbench") -> "tuple[object, ...]":
 
 def grades_of_file(
     bench: "Workbench", file: Path, candidate: str | None, who: str
-) -> "list[Grade]":
+) -> "tuple[list[Grade], int]":
+    """Return the grades of a file, and how many rows are on the sealed test split, which are set aside."""
     from ratchet.core import Grade
-    from ratchet.core.errors import DataError
+    from ratchet.core.errors import DataError, did_you_mean
     from ratchet.data import good_rows
     from ratchet.metrics.judge import grade_value
 
-    scale, given = scale_of(bench), []
-    known = {
-        key: e.id for e in bench.examples for key in (e.id, e.name) if key and e.split != "test"
-    }
+    scale, given, sealed = scale_of(bench), [], 0
+    known = {key: e for e in bench.examples for key in (e.name, e.id) if key}
     candidates: dict[str | None, Candidate] = {}
     for row in good_rows(file, skip_bad=False, skipped=[]):
         values = row.values
@@ -178,14 +179,18 @@ def grades_of_file(
             raise DataError(
                 f"{file}: grades need the columns example and grade; there are {', '.join(values)}"
             )
-        example = str(values["example"])
-        if example not in known:
+        name = str(values["example"])
+        example = known.get(name)
+        if example is None:
             raise DataError(
-                f"{file}, row {row.number}: task {bench.task.name!r} has no example {example!r}"
+                f"{file}, row {row.number}: task {bench.task.name!r} has no example {name!r}{did_you_mean(name, known)}"
             )
-        name = str(values["candidate"]) if values.get("candidate") else candidate
-        if name not in candidates:
-            candidates[name] = bench.candidate(name)
+        if example.split == "test":
+            sealed += 1
+            continue
+        whose = str(values["candidate"]) if values.get("candidate") else candidate
+        if whose not in candidates:
+            candidates[whose] = bench.candidate(whose)
         try:
             grade = grade_on(values["grade"], scale)
             value = grade_value(grade, scale)
@@ -193,15 +198,15 @@ def grades_of_file(
             raise DataError(f"{file}, row {row.number}: {error}") from error
         given.append(
             Grade(
-                candidate_id=candidates[name].id,
+                candidate_id=candidates[whose].id,
                 task_id=bench.task.asking_id,
-                example_id=known[example],
+                example_id=example.id,
                 who=str(values.get("who") or who),
                 grade=grade,
                 value=value,
             )
         )
-    return given
+    return given, sealed
 
 
 def grade_on(cell: object, scale: "Sequence[object]") -> object:
