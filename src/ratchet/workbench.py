@@ -340,9 +340,13 @@ class Workbench(ModelSession):
                 await evaluate(bench, *p, examples, split=split, repeats=repeats) for p in pairs
             ]
 
-        for candidate in candidates:
-            check_brought(self.bench(), candidate, examples, split=split)
+        self._check_brought(candidates, split)
         return self.with_pool(work)
+
+    def _check_brought(self, candidates: Sequence[Candidate], split: Split) -> None:
+        """Refuse brought answers of which none is to an example of the split."""
+        for candidate in candidates:
+            check_brought(self.bench(), candidate, self.split(split), split=split)
 
     def compare(
         self, a: Candidate, b: Candidate, *, repeats: int = 1, budget: Budget | None = None
@@ -396,6 +400,7 @@ class Workbench(ModelSession):
             one, other = ((c, pool.model(c.model)) for c in (a, b))
             return await settle(bench, one, other, dev, split="dev", repeats=repeats, watch=watch)
 
+        self._check_brought([a, b], "dev")
         return self.with_pool(work)
 
     def race(
@@ -419,6 +424,7 @@ class Workbench(ModelSession):
                 watch=self.watching.races,
             )
 
+        self._check_brought(candidates, "dev")
         return self.with_pool(work)
 
     def forgetting(self, candidate: Candidate, probes: Sequence[Probe] | None = None) -> Forgetting:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ratchet.testing import ScriptedServer
 
@@ -477,3 +478,53 @@ def test_labels_without_agreement_are_told_why(
     write_csv(tmp_path / "l.csv", header, lines)
 
     assert problem in ratchet("agreement", "l.csv", *words, code=3).words
+
+
+def test_brought_answers_race_and_are_compared_all_along(
+    ratchet, workspace: Path, server: ScriptedServer, rows: list[dict[str, str]]
+) -> None:
+    """Also where some are missing; the other candidate alone is asked."""
+    bring(ratchet, workspace, rows[:80])
+
+    race = json.loads(
+        ratchet(
+            "race", "tickets", "--candidate", "start", "--candidate", "old-bot", "--json"
+        ).stdout
+    )
+    along = ratchet("ab", "tickets", "--a", "start", "--b", "old-bot", "--sequential").stdout
+    gate = json.loads(
+        ratchet("gate", "tickets", "--candidate", "old-bot", "--json", code=9).stdout
+    )
+
+    assert race["places"][0]["note"] == "old-bot"
+    assert "better" in along
+    assert server.calls <= 20
+    assert "3 answers are missing" in gate["refused"][0]
+
+
+def test_judges_score_brought_answers(ratchet, workspace: Path, rows: list[dict[str, str]]) -> None:
+    """Importing pays for no vote; a measurement does."""
+
+    def grade(body: dict) -> str:
+        user = body["messages"][-1]["content"]
+        right = user.split("answer: ")[1].split("\n")[0] == user.split("reference: ")[1]
+        return json.dumps({"reason": "", "grade": "pass" if right else "fail"})
+
+    with ScriptedServer(grade) as judge:
+        (workspace / "ratchet.toml").write_text(
+            f'[models]\ndefault = "mock/m"\n[endpoints.mock]\nbase_url = "{judge.url}"\n'
+        )
+        path = workspace / "tasks" / "tickets.yaml"
+        task = yaml.safe_load(path.read_text())
+        task["metric"] = {"name": "judge", "options": {"rubric": "Right.", "judges": ["mock/m"]}}
+        path.write_text(yaml.safe_dump(task))
+
+        made = bring(ratchet, workspace, rows)
+        calls = judge.calls
+        measured = json.loads(
+            ratchet("measure", "tickets", "--candidate", "old-bot", "--json").stdout
+        )
+
+        assert made["measured"] is None
+        assert calls == 0
+        assert (measured["score"], measured["n"], judge.calls) == (1, 20, 20)

@@ -110,11 +110,13 @@ def read_run(path: Path) -> Run:
         tags[parts[5]] += 1
     if not scores:
         raise DataError(f"{path} has no rankings")
-    rankings = {
-        query: sorted(ranked, key=lambda name, of=ranked: (of[name], name), reverse=True)
-        for query, ranked in scores.items()
-    }
+    rankings = {query: by_score(ranked) for query, ranked in scores.items()}
     return Run(next(iter(tags)) if len(tags) == 1 else path.stem, rankings)
+
+
+def by_score(scores: Mapping[str, np.float32]) -> list[str]:
+    """Return documents in trec_eval's order."""
+    return sorted(scores, key=lambda name: (scores[name], name), reverse=True)
 
 
 def finite_number(text: str) -> float | None:
