@@ -241,6 +241,7 @@ def test_brought_answers_are_never_asked_improved_or_served(
         ("export", "old-bot", "--to", "promptfoo"),
         ("promote", "tickets", "--candidate", "old-bot"),
         ("climb", "tickets", "--start", "old-bot"),
+        ("diagnose", "tickets", "--candidate", "old-bot"),
         ("measure", "tickets", "--candidate", "old-bot", "--model", "mock/m"),
     ):
         assert "were collected elsewhere" in ratchet(*words, code=2).words, words
@@ -492,9 +493,7 @@ def test_brought_answers_race_and_are_compared_all_along(
         ).stdout
     )
     along = ratchet("ab", "tickets", "--a", "start", "--b", "old-bot", "--sequential").stdout
-    gate = json.loads(
-        ratchet("gate", "tickets", "--candidate", "old-bot", "--json", code=9).stdout
-    )
+    gate = json.loads(ratchet("gate", "tickets", "--candidate", "old-bot", "--json", code=9).stdout)
 
     assert race["places"][0]["note"] == "old-bot"
     assert "better" in along

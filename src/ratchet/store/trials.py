@@ -44,7 +44,7 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
     if len(rows) != 1:
         found = "no candidate has" if not rows else "more than one candidate has"
         raise UsageError(
-            f"{found} the id {name!r}; `ratchet ladder` lists ids, and a path to a YAML file works too"
+            f"{found} the id {name!r}; `ratchet ladder` lists ids, and a path to a YAML file works too, or the name of answers that were brought"
         )
     return candidate_of(rows[0])
 
