@@ -527,3 +527,15 @@ def test_judges_score_brought_answers(ratchet, workspace: Path, rows: list[dict[
         assert made["measured"] is None
         assert calls == 0
         assert (measured["score"], measured["n"], judge.calls) == (1, 20, 20)
+
+
+def test_references_are_not_taken_for_replies(
+    ratchet, workspace: Path, rows: list[dict[str, str]]
+) -> None:
+    """The very file that was imported holds no replies: it would score 100; who means it says so."""
+    header = ["id", "text", "label"]
+    write_csv(workspace / "a.csv", header, [[r[name] for name in header] for r in rows])
+    words = ("import-answers", "a.csv", "--task", "tickets", "--candidate", "gold")
+
+    assert "'label' holds the references" in ratchet(*words, code=3).words
+    assert json.loads(ratchet(*words, "--reply", "label", "--json").stdout)["answers"] == 100

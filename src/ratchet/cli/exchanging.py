@@ -54,7 +54,6 @@ def export(
     import shutil
 
     from ratchet.cli import show
-    from ratchet.core.errors import UsageError
     from ratchet.exchange import (
         Endpoint,
         Losses,
@@ -68,10 +67,7 @@ def export(
 
     bench = Workbench.open(only_task(find_workspace(Path()).task_names(), task))
     chosen = bench.candidate(candidate)
-    if chosen.is_brought:
-        raise UsageError(
-            f"{chosen.model!r} stands for answers that were collected elsewhere; there is no prompt to export. Their trials: ratchet trials {bench.task.name} --candidate {chosen.model} --export FILE"
-        )
+    check_has_prompt(chosen, bench.task.name)
     folder, example = out or Path(chosen.id), the_example(bench, None)
     if to == "dspy":
         files = dspy_program(bench.task, chosen, example)
@@ -106,6 +102,19 @@ def export(
         show.out.print(
             f"what was measured has more, which this does not say: {'; '.join(missing)}",
             markup=False,
+        )
+
+
+def check_has_prompt(candidate: "Candidate", task: str) -> None:
+    """Refuse to export answers that were collected elsewhere.
+
+    Raises: UsageError.
+    """
+    from ratchet.core.errors import UsageError
+
+    if candidate.is_brought:
+        raise UsageError(
+            f"{candidate.model!r} stands for answers that were collected elsewhere; there is no prompt to export. Their trials: ratchet trials {task} --candidate {candidate.model} --export FILE"
         )
 
 

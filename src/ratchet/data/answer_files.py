@@ -144,6 +144,11 @@ def resolve_columns(
         )
     rest = tuple(c for c in free if c not in used and c not in fields_of)
     reply = given.reply or reply_column(rest, name)
+    is_guess = given.reply is None and reply != name and plain_name(reply) not in REPLY_NAMES
+    if is_guess and holds_references(rows, reply, find):
+        raise DataError(
+            f"column {reply!r} holds the references themselves, not replies; if those are the replies, say so with --reply {reply}"
+        )
     parts: Mapping[str, str | None] = {"example": example, "reply": reply, **usage}
     return AnswerReader(
         columns=AnswerColumns(**parts),
@@ -270,6 +275,22 @@ def reply_column(columns: Sequence[str], name: str) -> str:
         return chosen[0]
     among = f"any of {', '.join(chosen)}" if chosen else "none of the columns"
     raise DataError(f"the replies could be {among}; name their column with --reply")
+
+
+def holds_references(
+    rows: Iterable[Row], column: str, find: Callable[[Row], tuple[Example, ...]]
+) -> bool:
+    """Return whether a column says of each row what its example's reference is: a file without replies must not score 100."""
+    has_seen = False
+    for row in rows:
+        try:
+            references = [comparable_cell(example.reference) for example in find(row)]
+        except RowError:
+            continue
+        if comparable_cell(row.values.get(column)) not in references:
+            return False
+        has_seen = True
+    return has_seen
 
 
 def read_amount(row: Row, column: str | None) -> float | None:
