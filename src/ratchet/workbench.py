@@ -54,9 +54,11 @@ from ratchet.measure import (
     Plan,
     Probe,
     Race,
+    check_brought,
     check_task,
     compare_all,
     evaluate,
+    import_answers,
     own_family,
     plan,
     race,
@@ -102,7 +104,8 @@ CHANGES_SHOWN = 5
 class Workbench(ModelSession):
     """One task, ready to work on; made by `open` from a workspace, or by `of` in Python.
 
-    `add(table)` adds the rows of a frame, or of a query's result, to the examples; see `ratchet.data.add_rows`. Local models stay
+    `add(table)` adds the rows of a frame, or of a query's result, to the examples; see `ratchet.data.add_rows`; `import_answers(path, name)` those of
+    answers that were collected elsewhere to the trials, see `ratchet.measure.import_answers`. Local models stay
     loaded until `close`, the end of a `with` block, or the workbench's own end.
 
     Args:
@@ -116,6 +119,7 @@ class Workbench(ModelSession):
     """
 
     add = add_rows
+    import_answers = import_answers
 
     def __init__(
         self,
@@ -223,6 +227,10 @@ class Workbench(ModelSession):
         """
         found = self.names.find("champion" if name is None else name)
         if model and model != found.model:
+            if found.is_brought:
+                raise UsageError(
+                    f"{found.model!r} stands for answers that were collected elsewhere, and takes no other model; leave model={model!r} out, or name another candidate"
+                )
             temperature = start_temperature(model, self.settings.endpoints, self.engine)
             found = with_model(found, model, temperature=temperature).changed(note=found.note)
         return pinned(self.engine, found)
@@ -238,7 +246,14 @@ class Workbench(ModelSession):
         return Prompt(self.task, candidate)
 
     def request(self, candidate: Candidate, example: Example) -> ChatRequest:
-        """Return the very request that a candidate sends for an example."""
+        """Return the very request that a candidate sends for an example.
+
+        Raises: UsageError for answers that were collected elsewhere: nothing is sent.
+        """
+        if candidate.is_brought:
+            raise UsageError(
+                f"{candidate.model!r} stands for answers that were collected elsewhere, and sends nothing; to see them: ratchet trials {self.task.name} --candidate {candidate.model}"
+            )
 
         async def work(pool: ModelPool) -> ChatRequest:
             return (await gather(self.prompt(candidate), example, pool)).request
@@ -250,7 +265,7 @@ class Workbench(ModelSession):
 
         Raises: ParameterError if the candidate names what its model does not take.
         """
-        if candidate.is_local:
+        if candidate.is_local or candidate.is_brought:
             return None
 
         async def work(pool: ModelPool) -> ShapedRequest | None:
@@ -331,7 +346,13 @@ class Workbench(ModelSession):
                 await evaluate(bench, *p, examples, split=split, repeats=repeats) for p in pairs
             ]
 
+        self._check_brought(candidates, split)
         return self.with_pool(work)
+
+    def _check_brought(self, candidates: Sequence[Candidate], split: Split) -> None:
+        """Refuse brought answers of which none is to an example of the split."""
+        for candidate in candidates:
+            check_brought(self.bench(), candidate, self.split(split), split=split)
 
     def compare(
         self, a: Candidate, b: Candidate, *, repeats: int = 1, budget: Budget | None = None
@@ -385,6 +406,7 @@ class Workbench(ModelSession):
             one, other = ((c, pool.model(c.model)) for c in (a, b))
             return await settle(bench, one, other, dev, split="dev", repeats=repeats, watch=watch)
 
+        self._check_brought([a, b], "dev")
         return self.with_pool(work)
 
     def race(
@@ -408,6 +430,7 @@ class Workbench(ModelSession):
                 watch=self.watching.races,
             )
 
+        self._check_brought(candidates, "dev")
         return self.with_pool(work)
 
     def forgetting(self, candidate: Candidate, probes: Sequence[Probe] | None = None) -> Forgetting:

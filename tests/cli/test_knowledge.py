@@ -115,3 +115,38 @@ def test_answers_that_stand_on_passages_are_measured(ratchet, docs, tmp_path):
         (tmp_path / "gold.yaml").write_text(gold)
         shown = ratchet("show", "gold.yaml", "--task", "shop").stdout
         assert "A refund takes five days." in shown
+
+
+def test_a_ranking_from_elsewhere_is_measured(ratchet, tmp_path, monkeypatch):
+    """In TREC's form, beside judgements in TREC's form; no workspace is needed, and several runs stand side by side."""
+    (tmp_path / "qrels.txt").write_text("1 0 a 2\n1 0 b 0\n2 0 b 1\n")
+    (tmp_path / "one.run").write_text("1 Q0 a 1 0.9 one\n1 Q0 b 2 0.8 one\n2 Q0 b 1 0.7 one\n")
+    (tmp_path / "two.run").write_text("1 Q0 b 1 0.9 two\n1 Q0 a 2 0.8 two\n")
+    words = ("knowledge", "score", "qrels.txt", "--run", "one.run", "--run", "two.run")
+
+    figures = json.loads(ratchet(*words, "--json").stdout)
+    said = ratchet(*words)
+
+    assert figures["one"]["nDCG@10"]["mean"] == 1
+    assert figures["two"]["MRR"]["mean"] == 0.25
+    assert "2 queries" in said.stdout
+    assert "count 0: 2" in said.words
+    assert "name a knowledge base" in ratchet("knowledge", "score", "qrels.txt", code=2).words
+
+
+def test_a_search_is_measured_by_judgements_in_trecs_form(ratchet, docs, tmp_path):
+    """Beside a ranking from elsewhere; the texts of the queries come from a file of their own."""
+    ratchet("knowledge", "add", "docs", "--embedding", "local:gone")
+    (tmp_path / "qrels.txt").write_text("1 0 money.csv 1\n2 0 cats.md 1\n")
+    (tmp_path / "topics.tsv").write_text("1\trefund days\n2\tcat sleeps\n")
+    (tmp_path / "a.run").write_text("1 Q0 cats.md 1 0.9 a\n2 Q0 cats.md 1 0.7 a\n")
+    words = ("knowledge", "score", "docs", "qrels.txt", "--modes", "lexical")
+
+    said = ratchet(*words, code=2).words
+    found = ratchet(*words, "--queries", "topics.tsv", "--run", "a.run", "--json")
+    figures = json.loads(found.stdout)
+
+    assert "--queries FILE" in said
+    assert figures["lexical"]["MRR"]["mean"] == 1
+    assert figures["a"]["MRR"]["mean"] == 0.5
+    assert "100 deep" in found.words

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet.core.errors import UnknownModelError
+from ratchet.core.errors import UnknownModelError, UsageError
 from ratchet.models import ChatRequest, ModelPool, local_folder
 from ratchet.store import EndpointSettings
 from ratchet.testing import ScriptedModel, ScriptedServer
@@ -88,3 +88,18 @@ def test_a_local_folder_is_meant_from_the_root(tmp_path: Path) -> None:
     (tmp_path / "weights" / "config.json").write_text("{}")
 
     assert local_folder("local:weights", tmp_path) == tmp_path / "weights"
+
+
+async def test_brought_answers_have_no_model_to_ask() -> None:
+    """They have a name that can be priced and planned with, and every call is refused; strangers cannot name them at all."""
+    async with ModelPool() as pool:
+        model = pool.model("brought:old-bot")
+        with pytest.raises(UsageError, match="collected elsewhere"):
+            await model.chat(ChatRequest(messages=[]))
+        with pytest.raises(UsageError, match="collected elsewhere"):
+            await anext(aiter(model.stream(ChatRequest(messages=[]))))
+        assert model.count_tokens(ChatRequest(messages=[])) == (0, True)
+        assert model.price(10, 10) == 0
+    async with ModelPool(confined=True) as pool:
+        with pytest.raises(UnknownModelError):
+            pool.model("brought:old-bot")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from ratchet import __version__
 from ratchet.cli import (
     adapters,
+    agreeing,
     climbing,
     comparing,
     diagnosing,
@@ -84,6 +85,7 @@ for module in (
     gating,
     grounding,
     judging,
+    agreeing,
     tuning,
     adapters,
     models,

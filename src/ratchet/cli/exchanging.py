@@ -1,5 +1,5 @@
 """Commands between Ratchet and other programs: `export` a candidate, `import-promptfoo` and
-`import-evals` a test suite, `import-dspy` a program.
+`import-evals` a test suite, `import-dspy` a program, `import-answers` what was answered elsewhere.
 """
 
 from pathlib import Path
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from ratchet.core import Candidate
     from ratchet.data import Added
     from ratchet.exchange import Endpoint, Losses, Suite
+    from ratchet.measure import AnswerImport, Measurement
+    from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
 
 SHOWN = 40
 PLACES = 5
+ROWS_SHOWN = 20
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("import-promptfoo")(import_promptfoo)
     app.command("import-evals")(import_evals)
     app.command("import-dspy")(import_dspy)
+    app.command("import-answers")(import_answers)
 
 
 def export(
@@ -63,6 +67,7 @@ def export(
 
     bench = Workbench.open(only_task(find_workspace(Path()).task_names(), task))
     chosen = bench.candidate(candidate)
+    check_has_prompt(chosen, bench.task.name)
     folder, example = out or Path(chosen.id), the_example(bench, None)
     if to == "dspy":
         files = dspy_program(bench.task, chosen, example)
@@ -97,6 +102,19 @@ def export(
         show.out.print(
             f"what was measured has more, which this does not say: {'; '.join(missing)}",
             markup=False,
+        )
+
+
+def check_has_prompt(candidate: "Candidate", task: str) -> None:
+    """Refuse to export answers that were collected elsewhere.
+
+    Raises: UsageError.
+    """
+    from ratchet.core.errors import UsageError
+
+    if candidate.is_brought:
+        raise UsageError(
+            f"{candidate.model!r} stands for answers that were collected elsewhere; there is no prompt to export. Their trials: ratchet trials {task} --candidate {candidate.model} --export FILE"
         )
 
 
@@ -307,3 +325,135 @@ def write_candidate(folder: Path, name: str, candidate: "Candidate") -> Path:
         raise UsageError(f"{path} is there already; remove it, or give another name with --name")
     write_text(path, candidate_text(candidate))
     return path
+
+
+def import_answers(
+    file: Annotated[
+        Path, typer.Argument(help="CSV, TSV, JSONL, JSON, Parquet or .xlsx: an answer a row.")
+    ],
+    task: Annotated[str, typer.Option(help="The task whose examples were answered.")],
+    candidate: Annotated[
+        str, typer.Option("--candidate", help="A name for whoever answered, as gpt-4.1 or ann.")
+    ],
+    example: Annotated[
+        str | None,
+        typer.Option(
+            help="The column with the example's id, of your file or Ratchet's; by default guessed, else the inputs are compared."
+        ),
+    ] = None,
+    reply: Annotated[
+        str | None, typer.Option(help="The column with the reply; by default guessed.")
+    ] = None,
+    repeat: Annotated[
+        str | None, typer.Option(help="The column that numbers several answers to an example.")
+    ] = None,
+    prompt_tokens: Annotated[str | None, typer.Option(help="A column.")] = None,
+    completion_tokens: Annotated[str | None, typer.Option(help="A column.")] = None,
+    cost: Annotated[str | None, typer.Option(help="A column, in dollars.")] = None,
+    latency: Annotated[str | None, typer.Option(help="A column, in seconds.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of an .xlsx file.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of the file's text.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad rows out, and list them.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Bring answers that were collected elsewhere: they are measured and compared like any candidate's, and nothing is called."""
+    from ratchet.cli.show import print_json, show_measurement
+    from ratchet.measure import AnswerColumns
+    from ratchet.store import find_workspace
+    from ratchet.workbench import Workbench
+
+    bench = Workbench.open(task)
+    columns = AnswerColumns(
+        example=example,
+        reply=reply,
+        repeat=repeat,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost=cost,
+        latency=latency,
+    )
+    with find_workspace(Path()).held():
+        made = bench.import_answers(
+            file, candidate, columns=columns, encoding=encoding, sheet=sheet, skip_bad=skip_bad
+        )
+        measured = measure_brought(bench, made)
+    if json:
+        figures = measured.plain() if measured else None
+        print_json({**answers_body(bench, made), "measured": figures})
+        return
+    show_answers(bench, made)
+    if measured:
+        show_measurement(measured)
+
+
+def measure_brought(bench: "Workbench", made: "AnswerImport") -> "Measurement | None":
+    """Return the measurement of brought answers on dev, which is free; None where dev is not among them, or judges must be paid."""
+    from ratchet.measure import answered_counts
+    from ratchet.metrics import Judged
+
+    on_dev, _ = answered_counts(made, bench.examples).get("dev", (0, 0))
+    if not on_dev or isinstance(bench.metric, Judged):
+        return None
+    return bench.measure(made.candidate)
+
+
+def answers_body(bench: "Workbench", made: "AnswerImport") -> dict[str, object]:
+    """Return what an import of answers did, for programs."""
+    from ratchet.measure import answered_counts
+
+    counts = answered_counts(made, bench.examples)
+    return {
+        "task": bench.task.name,
+        "candidate": made.candidate.id,
+        "model": made.candidate.model,
+        "columns": made.columns.named(),
+        "left_out": list(made.left_out),
+        "answers": len(made.trials),
+        "new": made.new,
+        "repeated": made.repeated,
+        "splits": {name: {"answered": n, "examples": of} for name, (n, of) in counts.items()},
+        "unreadable": [vars(bad) for bad in made.unreadable],
+        "skipped": [vars(bad) for bad in made.skipped],
+    }
+
+
+def show_answers(bench: "Workbench", made: "AnswerImport") -> None:
+    """Print what an import of answers did."""
+    from rich.text import Text
+
+    from ratchet.cli.show import out
+    from ratchet.measure import answered_counts
+
+    parts = {"example": "the inputs", **made.columns.named()}
+    out.print(Text("; ".join(f"{part.replace('_', ' ')}: {c}" for part, c in parts.items())))
+    if made.left_out:
+        out.print(Text(f"left out: {', '.join(made.left_out)}"))
+    for rows, what in (
+        (made.unreadable, "replies have not the task's form, and count as failed answers"),
+        (made.skipped, "rows left out"),
+    ):
+        if rows:
+            out.print(f"[yellow]{len(rows)} {what}[/]:")
+            for bad in rows[:ROWS_SHOWN]:
+                out.print(Text(f"  row {bad.number}: {bad.problem}"))
+    if made.repeated:
+        out.print(f"{made.repeated} rows say what a row before them says")
+    counts = answered_counts(made, bench.examples)
+    out.print(
+        Text(
+            f"{made.candidate.id}  {made.candidate.model}: {len(made.trials)} answers, {made.new} new; "
+            + ", ".join(f"{n} of {of} {split}" for split, (n, of) in counts.items())
+        )
+    )
+    lacking = [split for split, (n, of) in counts.items() if n < of and split == "dev"]
+    if lacking:
+        out.print(
+            "[yellow]not all of dev is answered[/]: what is missing is missing in every figure, and counted"
+        )
+    name = made.candidate.model
+    out.print(
+        f"next: ratchet measure {bench.task.name} --candidate {name}, or ratchet ab {bench.task.name} --b {name}",
+        markup=False,
+    )

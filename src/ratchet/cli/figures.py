@@ -21,6 +21,7 @@ from ratchet.measure import (
     Rating,
     cheapest_not_worse,
     grade_text,
+    number_text,
     standings,
 )
 
@@ -167,9 +168,9 @@ def standings_table(
             Text(name_and_id(one.candidate, names)),
             points_text(one.score, one.interval),
             cost_text(standing.cost_per_1000),
-            f"{one.tokens_a_call:.0f}",
-            f"{one.latency(0.5):.3f}",
-            f"{one.latency(0.95):.3f}",
+            number_text(one.tokens_a_call, ".0f"),
+            number_text(one.latency(0.5), ".3f"),
+            number_text(one.latency(0.95), ".3f"),
             "on the front" if by is None else Text(f"dominated by {by}", style="dim"),
         )
     return table
@@ -334,7 +335,7 @@ def ratings_table(
             f"{rating.interval.low:.0f} to {rating.interval.high:.0f}",
             f"{rating.elo:.0f}",
             f"{rating.wins}/{rating.losses}/{rating.ties}",
-            f"{100 * one.score:.1f}",
+            number_text(100 * one.score, ".1f"),
         )
     return table
 

@@ -1,4 +1,4 @@
-"""Commands about judges and people: `judge` makes the task "grade this", `grade` takes people's grades, `calibrate`, `rank`."""
+"""Commands about judges and people: `judge` makes the task "grade this", `grade` takes people's grades and choices, `calibrate`, `rank`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ratchet.core import Candidate, Example, Grade, Trial
+    from ratchet.judging import ChoiceImport
     from ratchet.workbench import Workbench
 
 __all__ = ["add_to"]
+
+ROWS_SHOWN = 20
 
 Candidates = Annotated[
     list[str] | None,
@@ -83,6 +86,12 @@ def grade(
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Answers to grade at the terminal.")] = 20,
     who: Annotated[str | None, typer.Option(help="Your name; by default the login name.")] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of choices between two answers: columns example, first, second (candidates), winner (first, second or tie), and who where they differ."
+        ),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option(
@@ -92,6 +101,7 @@ def grade(
 ) -> None:
     """Grade answers as a person: from a file, or one after another at the terminal, drawn at random, without seeing the judge."""
     from ratchet.cli.show import out, print_command
+    from ratchet.core.errors import UsageError
     from ratchet.judging import Judging
     from ratchet.ladder.final import login_name
     from ratchet.metrics import JudgeMetric
@@ -106,11 +116,19 @@ def grade(
         print_command("import", str(export), "--task", judge, "--answer", "graded")
         return
     name = who or login_name()
+    if pairs:
+        if file:
+            raise UsageError(f"give grades ({file}) or choices (--pairs {pairs}), one at a time")
+        with find_workspace(Path()).held():
+            show_choices(Judging(bench).import_choices(pairs, who=name), task)
+        return
     with find_workspace(Path()).held():
         if file:
-            given = grades_of_file(bench, file, candidate, name)
+            given, sealed = grades_of_file(bench, file, candidate, name)
             Judging(bench).add_grades(given)
             out.print(f"{len(given)} grades kept")
+            if sealed:
+                out.print(f"{sealed} rows are on the sealed test split, and set aside")
         else:
             ask_grades(bench, bench.candidate(candidate), count, name)
     is_judged = isinstance(bench.metric, JudgeMetric)
@@ -118,6 +136,22 @@ def grade(
         print_command("calibrate", task)
     else:
         print_command("grade", task, "--export", "graded.jsonl")
+
+
+def show_choices(made: "ChoiceImport", task: str) -> None:
+    """Print what an import of choices did."""
+    from ratchet.cli.show import out, print_command
+
+    people = len({choice.who for choice in made.choices})
+    out.print(f"{len(made.choices)} choices of {people} people kept")
+    if made.replaced:
+        rows = ", ".join(map(str, made.replaced[:ROWS_SHOWN]))
+        out.print(
+            f"[yellow]{len(made.replaced)} rows[/] have another choice of the same person on the same pair further down, which counts: {rows}"
+        )
+    if made.sealed:
+        out.print(f"{made.sealed} rows are on the sealed test split, and set aside")
+    print_command("rank", task, "--people")
 
 
 def scale_of(bench: "Workbench") -> "tuple[object, ...]":
@@ -130,16 +164,15 @@ def scale_of(bench: "Workbench") -> "tuple[object, ...]":
 
 def grades_of_file(
     bench: "Workbench", file: Path, candidate: str | None, who: str
-) -> "list[Grade]":
+) -> "tuple[list[Grade], int]":
+    """Return the grades of a file, and how many rows are on the sealed test split, which are set aside."""
     from ratchet.core import Grade
-    from ratchet.core.errors import DataError
+    from ratchet.core.errors import DataError, did_you_mean
     from ratchet.data import good_rows
     from ratchet.metrics.judge import grade_value
 
-    scale, given = scale_of(bench), []
-    known = {
-        key: e.id for e in bench.examples for key in (e.id, e.name) if key and e.split != "test"
-    }
+    scale, given, sealed = scale_of(bench), [], 0
+    known = {key: e for e in bench.examples for key in (e.name, e.id) if key}
     candidates: dict[str | None, Candidate] = {}
     for row in good_rows(file, skip_bad=False, skipped=[]):
         values = row.values
@@ -149,14 +182,18 @@ def grades_of_file(
             raise DataError(
                 f"{file}: grades need the columns example and grade; there are {', '.join(values)}"
             )
-        example = str(values["example"])
-        if example not in known:
+        name = str(values["example"])
+        example = known.get(name)
+        if example is None:
             raise DataError(
-                f"{file}, row {row.number}: task {bench.task.name!r} has no example {example!r}"
+                f"{file}, row {row.number}: task {bench.task.name!r} has no example {name!r}{did_you_mean(name, known)}"
             )
-        name = str(values["candidate"]) if values.get("candidate") else candidate
-        if name not in candidates:
-            candidates[name] = bench.candidate(name)
+        if example.split == "test":
+            sealed += 1
+            continue
+        whose = str(values["candidate"]) if values.get("candidate") else candidate
+        if whose not in candidates:
+            candidates[whose] = bench.candidate(whose)
         try:
             grade = grade_on(values["grade"], scale)
             value = grade_value(grade, scale)
@@ -164,15 +201,15 @@ def grades_of_file(
             raise DataError(f"{file}, row {row.number}: {error}") from error
         given.append(
             Grade(
-                candidate_id=candidates[name].id,
+                candidate_id=candidates[whose].id,
                 task_id=bench.task.asking_id,
-                example_id=known[example],
+                example_id=example.id,
                 who=str(values.get("who") or who),
                 grade=grade,
                 value=value,
             )
         )
-    return given
+    return given, sealed
 
 
 def grade_on(cell: object, scale: "Sequence[object]") -> object:
@@ -311,6 +348,13 @@ def rank(
         str | None,
         typer.Option(help="What a good answer is; by default that of the task's metric."),
     ] = None,
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people",
+            help="Rank by which of two answers people chose, on the page or in a file; nothing is called.",
+        ),
+    ] = False,
     budget: Dollars = None,
     max_calls: MostCalls = None,
     json: Json = False,
@@ -318,12 +362,25 @@ def rank(
     """Rank candidates by pairwise outcomes: Bradley-Terry and Elo, with ranks as sure as they are ("2–4")."""
     from ratchet.cli.figures import ratings_plain, ratings_table, show_duels
     from ratchet.cli.show import bars, out, print_json, warn, warn_stopped
+    from ratchet.core.errors import UsageError
     from ratchet.judging import Judging
     from ratchet.measure import own_family
     from ratchet.store import find_workspace
     from ratchet.workbench import Workbench
 
     bench = Workbench.open(task)
+    if people:
+        if candidate or judge:
+            raise UsageError(
+                "--people ranks whom people compared; leave --candidate and --judge out"
+            )
+        ratings, measured = Judging(bench).rank_by_people()
+        if json:
+            print_json(ratings_plain(ratings, measured, None))
+        else:
+            names = bench.names.labels([one.candidate for one in measured])
+            out.print(ratings_table(ratings, measured, names))
+        return
     chosen: Sequence[Candidate] = (
         [bench.candidate(name) for name in candidate]
         if candidate

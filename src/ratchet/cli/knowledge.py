@@ -9,6 +9,9 @@ import typer
 from ratchet.cli.measuring import Json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ratchet.measure.search import JudgedQuery
     from ratchet.retrieval import Found
 
 __all__ = ["add_to"]
@@ -23,6 +26,9 @@ Embedding = Annotated[
 ]
 Language = Annotated[str, typer.Option(help="Of the words, for search by words: english, german …")]
 TELLING = 300
+Figures = dict[str, tuple[float, float, float]]
+"""Of each metric its mean over queries, and the ends of its interval."""
+DEPTHS = "MRR and MAP of a run go as deep as it does; those of a search, 100 deep"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -192,39 +198,89 @@ def search(
 
 
 def score(
-    name: Annotated[str, typer.Argument(help="A knowledge base, as docs, or docs@2.")],
-    judged: Annotated[
-        Path,
-        typer.Argument(
-            help="A .jsonl file: query, and relevant: sources (or titles) as a list, or as an object with grades."
-        ),
+    name: Annotated[
+        str, typer.Argument(help="A knowledge base, as docs, or docs@2; left out with --run.")
     ],
+    judged: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Judgements: a .jsonl file (query, and relevant: sources or titles as a list, or as an object with grades), or TREC's qrels."
+        ),
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--run",
+            help="A ranking that was made elsewhere, in TREC's form: query Q0 document rank score tag; give it again for more.",
+        ),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(help="The texts of queries that judgements name by id: id<tab>text, or JSON."),
+    ] = None,
     k: Annotated[int, typer.Option(min=1, help="How deep.")] = 10,
     embedding: Embedding = "local:minilm",
     language: Language = "english",
     modes: Annotated[str, typer.Option(help="With commas.")] = "lexical,dense,hybrid",
     json: Json = False,
 ) -> None:
-    """How good is the search? Recall, precision, MRR, MAP and nDCG of each mode, as trec_eval computes them, with intervals."""
-    from rich.text import Text
+    """How good is the search, or a ranking from elsewhere? Recall, precision, MRR, MAP and nDCG, as trec_eval computes them, with
+    intervals.
+    """
+    from ratchet.cli.show import print_json, warn
+    from ratchet.core.errors import UsageError
+    from ratchet.measure.search import judged_queries, run_scores
+    from ratchet.measure.trec import read_run
 
-    from ratchet.cli.show import out, print_json
-    from ratchet.cli.terminal import Table
+    if judged is None and not run:
+        raise UsageError(
+            "name a knowledge base and a file of judgements, or a file of judgements with --run FILE"
+        )
+    known = judged_queries(judged or Path(name), queries)
+    found: dict[str, Figures] = {}
+    for path in run or ():
+        ranking = read_run(path)
+        label = ranking.tag if ranking.tag not in found else str(path)
+        found[label], notes = run_scores(ranking, known, k=k)
+        warn(notes)
+    if judged is not None:
+        found |= search_figures(name, known, modes, k=k, embedding=embedding, language=language)
+        if run:
+            warn([DEPTHS])
+    if json:
+        print_json({label: figures_plain(figures) for label, figures in found.items()})
+        return
+    show_figures(found, len(known))
+
+
+def search_figures(
+    name: str,
+    queries: "Sequence[JudgedQuery]",
+    modes: str,
+    *,
+    k: int,
+    embedding: str,
+    language: str,
+) -> "dict[str, Figures]":
+    """Return the figures of a knowledge base's search, by mode."""
     from ratchet.core.errors import UsageError
     from ratchet.core.running import run_sync
-    from ratchet.measure.search import judged_queries, search_scores
+    from ratchet.measure.search import search_scores
     from ratchet.models import workspace_pool
     from ratchet.retrieval import Library
     from ratchet.store import find_workspace
 
-    workspace = find_workspace(Path())
-    queries = judged_queries(judged)
     wanted = [mode for mode in modes.replace(" ", "").split(",") if mode]
     chosen = [mode for mode in get_args(Modes) if mode in wanted]
     if not chosen or set(wanted) - set(chosen):
         raise UsageError(f"--modes is some of {', '.join(get_args(Modes))}; got {modes!r}")
+    if any(not one.query for one in queries):
+        raise UsageError(
+            "these judgements name queries by their ids alone; name the file of their texts with --queries FILE"
+        )
+    workspace = find_workspace(Path())
 
-    async def work() -> "dict[str, dict[str, tuple[float, float, float]]]":
+    async def work() -> "dict[str, Figures]":
         async with workspace_pool(workspace) as pool:
             library = Library(workspace.database, pool)
             return {
@@ -240,18 +296,27 @@ def score(
                 for mode in chosen
             }
 
-    found = run_sync(work())
-    if json:
-        print_json(
-            {
-                mode: {figure: dict(zip(("mean", "low", "high"), values, strict=True)) for figure, values in figures.items()}
-                for mode, figures in found.items()
-            }
-        )  # fmt: skip
-        return
-    table = Table("mode", *next(iter(found.values()), {}), title=f"{len(queries)} queries")
-    for mode, figures in found.items():
-        table.add_row(
-            mode, *(Text(f"{m:.3f} [{lo:.3f}, {hi:.3f}]") for m, lo, hi in figures.values())
-        )
+    return run_sync(work())
+
+
+def figures_plain(figures: Figures) -> dict[str, dict[str, float]]:
+    """Return figures as JSON values."""
+    return {
+        figure: dict(zip(("mean", "low", "high"), values, strict=True))
+        for figure, values in figures.items()
+    }
+
+
+def show_figures(found: dict[str, Figures], count: int) -> None:
+    """Print figures, a mode or run a line."""
+    from rich.text import Text
+
+    from ratchet.cli.show import out
+    from ratchet.cli.terminal import Table
+
+    title = f"{count} {'query' if count == 1 else 'queries'}"
+    table = Table("ranking", *next(iter(found.values()), {}), title=title)
+    for label, figures in found.items():
+        cells = (f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in figures.values())
+        table.add_row(Text(label), *map(Text, cells))
     out.print(table)

@@ -39,6 +39,7 @@ from ratchet.measure import (
     Measurement,
     Plan,
     RaceProgress,
+    number_text,
 )
 from ratchet.measure import Progress as Answered
 from ratchet.tuning import TuningProgress
@@ -259,10 +260,14 @@ def show_measurement(measured: Measurement) -> None:
     cached, thought = measured.cached_tokens, measured.reasoning_tokens
     from_cache = f" ({cached:,} from a cache)" if cached else ""
     thinking = f" ({thought:,} thinking)" if thought else ""
-    rows.append(("tokens", f"{prompt:,} prompt{from_cache}, {completion:,} completion{thinking}"))
+    counted = f"{prompt:,} prompt{from_cache}, {completion:,} completion{thinking}"
+    rows.append(("tokens", counted if measured.has_tokens else "n/a"))
     rows.append(("cost", cost_text(measured.cost_usd)))
     rows.append(
-        ("latency", f"p50 {measured.latency(0.5):.3f} s, p95 {measured.latency(0.95):.3f} s")
+        (
+            "latency",
+            f"p50 {number_text(measured.latency(0.5), '.3f')} s, p95 {number_text(measured.latency(0.95), '.3f')} s",
+        )
     )
     rows.append(
         (

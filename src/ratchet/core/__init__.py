@@ -1,7 +1,16 @@
 """The six nouns and their errors; this floor imports nothing of ours."""
 
 from ratchet.core.budget import Budget
-from ratchet.core.candidate import STORED, Candidate, Decoding, Demonstration, Effort, Nearest
+from ratchet.core.candidate import (
+    BROUGHT,
+    STORED,
+    Candidate,
+    Decoding,
+    Demonstration,
+    Effort,
+    Nearest,
+    brought_candidate,
+)
 from ratchet.core.diagnosis import (
     CAUSES,
     Cause,
@@ -34,6 +43,7 @@ from ratchet.core.trial import FailureKind, Score, Trial, Usage, total
 from ratchet.core.verdict import Decision, Interval, Verdict, points_text
 
 __all__ = [
+    "BROUGHT",
     "CAUSES",
     "RESERVED_NAMES",
     "STORED",
@@ -83,6 +93,7 @@ __all__ = [
     "Trial",
     "Usage",
     "Verdict",
+    "brought_candidate",
     "canonical_json",
     "content_id",
     "escape_template",

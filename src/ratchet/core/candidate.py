@@ -16,11 +16,22 @@ from pydantic import (
 from ratchet.core.records import Json, Record
 from ratchet.core.retrieval import Guard, Retrieval
 
-__all__ = ["STORED", "Candidate", "Decoding", "Demonstration", "Effort", "Nearest"]
+__all__ = [
+    "BROUGHT",
+    "STORED",
+    "Candidate",
+    "Decoding",
+    "Demonstration",
+    "Effort",
+    "Nearest",
+    "brought_candidate",
+]
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 STORED = {"stored": True}
 """The validation context for whoever reads a candidate, or a record that holds one, from the database."""
+BROUGHT = "brought:"
+"""What the model of a candidate begins with whose answers were collected elsewhere, and that can never be asked."""
 STORED_DEFAULTS: dict[str, Json] = {"temperature": 0.0, "max_tokens": 512}
 """What an absent field of a stored candidate means: these were its defaults before a field could be unset (decision 020)."""
 
@@ -134,6 +145,11 @@ class Candidate(Record):
         """Return whether the model runs on this machine, from weights that are at hand."""
         return self.model.startswith("local:")
 
+    @property
+    def is_brought(self) -> bool:
+        """Return whether the answers were collected elsewhere: the stored ones are all that there will be."""
+        return self.model.startswith(BROUGHT)
+
     @model_validator(mode="before")
     @classmethod
     def _reads_what_was_stored(cls, body: Any, info: ValidationInfo) -> Any:
@@ -215,3 +231,8 @@ class Candidate(Record):
         """Return a copy with some parts replaced and checked again; without its note, which is of how it was before."""
         known = {name: getattr(self, name) for name in type(self).model_fields}
         return Candidate.model_validate({**known, "note": "", **parts})
+
+
+def brought_candidate(name: str) -> Candidate:
+    """Return the candidate that stands for answers that were collected elsewhere, under a name of the user's."""
+    return Candidate(model=f"{BROUGHT}{name}", user="", note=name)

@@ -82,3 +82,9 @@ class Trial(Record):
     """Those passages, of a new answer; of one that was read back they are read by their ids."""
     calls: Annotated[int, Field(exclude=True)] = 1
     """The calls that a new answer took; 1 where it was read back."""
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """Return which figures of an answer that was collected elsewhere nobody knows: `tokens`, `latency_s`."""
+        names = self.sent.get("unknown", ())
+        return frozenset(names) if isinstance(names, list | tuple) else frozenset()

@@ -86,8 +86,12 @@ async def climb(
 async def standing(ground: Ground, start: Candidate | None) -> list[Step]:
     """Return the ladder to climb on: made where there is none, its champion measured anew where the examples have changed.
 
-    Raises: UsageError if it starts at another candidate.
+    Raises: UsageError if it starts at another candidate, or the start stands for answers that were collected elsewhere.
     """
+    if start is not None and start.is_brought:
+        raise UsageError(
+            f"{start.model!r} stands for answers that were collected elsewhere, and cannot be improved; start from a candidate with a model, and compare with: ratchet ab {ground.evidence.task.name} --b {start.model}"
+        )
     evidence = ground.evidence
     steps = load_steps(ground.engine, evidence.task.name)
     if not steps:

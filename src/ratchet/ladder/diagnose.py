@@ -26,7 +26,7 @@ from ratchet.core import (
     Spend,
     Trial,
 )
-from ratchet.core.errors import BudgetError
+from ratchet.core.errors import BudgetError, UsageError
 from ratchet.core.records import canonical_json, comparable
 from ratchet.ladder.clusters import clusters_of
 from ratchet.ladder.questions import Question, questions_of
@@ -109,8 +109,13 @@ async def diagnose(
         evidence: The task, its train examples and models; its bench keeps every trial, so that none is paid for twice.
         champion: Who is diagnosed.
         depth: How closely; by default 100 examples, of which 40 that fail and 20 that do not are asked again.
-    Raises: BudgetError if the budget ends before the questions do; what was bought is kept.
+    Raises: BudgetError if the budget ends before the questions do; what was bought is kept. UsageError for answers that were
+        collected elsewhere: nobody can be asked what would turn them right.
     """
+    if champion.is_brought:
+        raise UsageError(
+            f"{champion.model!r} stands for answers that were collected elsewhere, and cannot be asked why they fail; to see those that do: ratchet trials {evidence.task.name} --candidate {champion.model} --failed"
+        )
     started, before = time.monotonic(), evidence.bench.budget.spent
     case, failing = await case_of(evidence, champion, depth or Depth())
     trials = case.trials

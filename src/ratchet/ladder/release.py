@@ -28,6 +28,10 @@ def promote(
         raise UsageError(
             f"a release's name is lower-case letters, digits, dots, - and _, so that it is never taken for a model's; got {name!r}"
         )
+    if candidate.is_brought:
+        raise UsageError(
+            f"{candidate.model!r} stands for answers that were collected elsewhere, and cannot answer anybody; serve a candidate with a model"
+        )
     candidate = pinned(engine, candidate)
     Prompt(task, candidate)
     if candidate.retrieval and candidate.retrieval.is_counterfactual:

@@ -9,6 +9,7 @@ from ratchet.ladder.changes import Changed
 from ratchet.ladder.edits import Edit
 from ratchet.ladder.rung_text import COLUMNS, FIGURES, cost_text, rung_cells, score_text
 from ratchet.ladder.story import Story, spend_of, told_diagnoses
+from ratchet.measure import number_text
 from ratchet.measure.front import Standing
 
 __all__ = ["html_report"]
@@ -109,7 +110,7 @@ def front(standings: Sequence[Standing]) -> str:
         return ""
     rows = "".join(
         f"<tr><td>{text(one.measured.candidate.id)}</td><td>{text(one.measured.candidate.note)}</td><td class=n>{100 * one.measured.score:.1f}</td>"
-        f"<td class=n>{cost_text(one.cost_per_1000)}</td><td class=n>{one.measured.tokens_a_call:,.0f}</td><td class=n>{one.measured.latency(0.5):.2f}</td>"
+        f"<td class=n>{cost_text(one.cost_per_1000)}</td><td class=n>{number_text(one.measured.tokens_a_call, ',.0f')}</td><td class=n>{number_text(one.measured.latency(0.5), '.2f')}</td>"
         f"<td>{'' if one.dominated_by else '<span class=kept>on the front</span>'}</td></tr>"
         for one in standings
     )

@@ -1,5 +1,6 @@
 """The story of a ladder, for whoever was not there: what a report shows, as a record, as JSON, and as Markdown."""
 
+import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from ratchet.core.records import written
 from ratchet.ladder.changes import Changed
 from ratchet.ladder.edits import Edit
 from ratchet.ladder.rung_text import cost_text, gain_text, score_text
-from ratchet.measure import Measurement
+from ratchet.measure import Measurement, number_text
 from ratchet.measure.front import Standing
 
 __all__ = [
@@ -193,10 +194,14 @@ def standing_plain(one: Standing) -> dict[str, Json]:
         "what": measured.candidate.note,
         "score": measured.score,
         "cost_per_1000": one.cost_per_1000,
-        "tokens_a_call": measured.tokens_a_call,
-        "latency_s": measured.latency(0.5),
+        "tokens_a_call": number_or_none(measured.tokens_a_call),
+        "latency_s": number_or_none(measured.latency(0.5)),
         "dominated_by": one.dominated_by,
     }
+
+
+def number_or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def markdown_report(story: Story) -> str:
@@ -298,7 +303,7 @@ def _front_section(standings: Sequence[Standing]) -> list[str]:
         mark = "" if place.dominated_by else "on the front"
         lines.append(
             f"| `{measured.candidate.id}` {cell(measured.candidate.note)} | {100 * measured.score:.1f} "
-            f"| {measured.tokens_a_call:.0f} | {measured.latency(0.5):.2f} | {mark} |"
+            f"| {number_text(measured.tokens_a_call, '.0f')} | {number_text(measured.latency(0.5), '.2f')} | {mark} |"
         )
     return lines
 

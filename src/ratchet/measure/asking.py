@@ -227,6 +227,9 @@ class Asking:
     async def one(self, example: Example, repeat: int) -> None:
         """Answer and score one example; where its answer is there, only score it."""
         there = self.unscored.pop((example.id, repeat), None)
+        if there is None and self.candidate.is_brought:
+            self.miss_brought(example)
+            return
         try:
             trial = there or await paid(self.bench, self.prompt, self.model, example, repeat)
         except ReplyError as error:
@@ -287,6 +290,12 @@ class Asking:
         self.missing.append(Missing(example.id, error.kind, str(error)))
         if len(self.missing) >= HOPELESS and is_dead:
             raise error
+
+    def miss_brought(self, example: Example) -> None:
+        """Count an example as missing whose answer was not among those that were collected elsewhere: nobody can be asked."""
+        name = f" ({example.name})" if example.name else ""
+        words = f"{self.candidate.model} has no answer to example {example.id}{name}"
+        self.missing.append(Missing(example.id, "not brought", words))
 
     async def leave_unscored(self, example: Example, error: Exception) -> None:
         """Count an example whose answer the metric fails on; end the run where it fails on more than the task allows, or on all."""

@@ -67,6 +67,9 @@ def plan(
         for trial in stored(bench, candidate)
     }
     wanted = [e for e in examples for repeat in range(repeats) if (e.id, repeat) not in scored]
+    lacking = len(wanted)
+    if candidate.is_brought:  # what is not there cannot be asked for
+        wanted = []
     unscored = len(wanted) + sum(
         not scored.get((e.id, r), True) for e in examples for r in range(repeats)
     )
@@ -86,7 +89,7 @@ def plan(
     return Plan(
         calls=share,
         most_calls=len(wanted) * most,
-        kept=len(examples) * repeats - len(wanted),
+        kept=len(examples) * repeats - lacking,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         counted=all(exact for _, exact in counts),

@@ -37,9 +37,9 @@ def standings(measurements: Sequence[Measurement]) -> list[Standing]:
 def dominates(one: Measurement, other: Measurement) -> bool:
     """Return whether `one` is at least as good, as cheap and as fast as `other`, and better in one of them.
 
-    Where only one of two prices is known nobody can say which of them is cheaper, so that neither dominates.
+    Where only one of two prices, numbers of tokens or latencies is known nobody can say which is less, so that neither dominates.
     """
-    if (one.cost_a_call is None) != (other.cost_a_call is None):
+    if [math.isinf(x) for x in expense(one)] != [math.isinf(x) for x in expense(other)]:
         return False
     pairs = list(zip(burdens(one), burdens(other), strict=True))
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
@@ -51,9 +51,13 @@ def burdens(measured: Measurement) -> tuple[float, ...]:
 
 
 def expense(measured: Measurement) -> tuple[float, float, float]:
-    """Return dollars a call, tokens a call and median latency; a price that is unknown comes after all that are known."""
-    cost = measured.cost_a_call
-    return math.inf if cost is None else cost, measured.tokens_a_call, measured.latency(0.5)
+    """Return dollars a call, tokens a call and median latency; what is unknown comes after all that is known."""
+    cost, tokens, seconds = measured.cost_a_call, measured.tokens_a_call, measured.latency(0.5)
+    return (
+        math.inf if cost is None else cost,
+        math.inf if math.isnan(tokens) else tokens,
+        math.inf if math.isnan(seconds) else seconds,
+    )
 
 
 def cheapest_not_worse(measurements: Sequence[Measurement], *, margin: float) -> Measurement:

@@ -25,7 +25,7 @@ from ratchet.metrics import Aggregate
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Measurement", "Missing", "Outcome", "grade_text", "trials_frame"]
+__all__ = ["Measurement", "Missing", "Outcome", "grade_text", "number_text", "trials_frame"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,9 @@ class Outcome(NamedTuple):
     completion_tokens: int
     cost_usd: float | None
     latency_s: float
+    """NaN where nobody knows."""
+    has_tokens: bool = True
+    """Whether the tokens are known; they are 0 where they are not."""
     cached_tokens: int = 0
     reasoning_tokens: int = 0
 
@@ -66,7 +69,8 @@ class Outcome(NamedTuple):
             usage.prompt_tokens,
             usage.completion_tokens,
             usage.cost_usd,
-            trial.latency_s,
+            math.nan if "latency_s" in trial.unknown else trial.latency_s,
+            "tokens" not in trial.unknown,
             usage.cached_tokens,
             usage.reasoning_tokens,
         )
@@ -189,6 +193,11 @@ class Measurement:
         )
 
     @property
+    def has_tokens(self) -> bool:
+        """Return whether the tokens of all trials are known: those of answers that were collected elsewhere may not be."""
+        return all(outcome.has_tokens for outcome in self.outcomes)
+
+    @property
     def cached_tokens(self) -> int:
         """Return the prompt tokens that came from a provider's cache."""
         return sum(outcome.cached_tokens for outcome in self.outcomes)
@@ -219,11 +228,13 @@ class Measurement:
 
     @property
     def tokens_a_call(self) -> float:
-        """Return prompt and completion tokens a call; 0 without trials."""
+        """Return prompt and completion tokens a call; 0 without trials, NaN where they are not known of all."""
+        if not self.has_tokens:
+            return math.nan
         return sum(self.tokens) / max(1, len(self.outcomes))
 
     def latency(self, share: float) -> float:
-        """Return the latency in seconds that `share` (0.5, 0.95) of the calls stay under; NaN without trials."""
+        """Return the latency in seconds that `share` (0.5, 0.95) of the calls stay under; NaN without trials, or where one is unknown."""
         values = as_array([outcome.latency_s for outcome in self.outcomes])
         return float(np.quantile(values, share)) if len(values) else math.nan
 
@@ -278,8 +289,8 @@ class Measurement:
             "level": self.interval.level,
             "method": self.interval.method,
             "failures": self.failures,
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
+            "prompt_tokens": prompt if self.has_tokens else None,
+            "completion_tokens": completion if self.has_tokens else None,
             "cached_tokens": self.cached_tokens,
             "reasoning_tokens": self.reasoning_tokens,
             "cost_usd": self.cost_usd,
@@ -302,6 +313,11 @@ class Measurement:
     def frame(self) -> "pl.DataFrame":
         """Return one row a trial as a polars data frame."""
         return trials_frame(self.trials, self.examples)
+
+
+def number_text(value: float, form: str) -> str:
+    """Return a figure in a form such as `.2f`; "n/a" where it is NaN."""
+    return "n/a" if math.isnan(value) else format(value, form)
 
 
 def grade_text(score: float, grades: Sequence[Json]) -> str:
@@ -333,10 +349,10 @@ def trials_frame(trials: Sequence[Trial], examples: Sequence[Example]) -> "pl.Da
             "failure": t.failure,
             "score": t.score.value if t.score else None,
             "feedback": t.score.feedback if t.score else None,
-            "prompt_tokens": t.usage.prompt_tokens,
-            "completion_tokens": t.usage.completion_tokens,
+            "prompt_tokens": None if "tokens" in t.unknown else t.usage.prompt_tokens,
+            "completion_tokens": None if "tokens" in t.unknown else t.usage.completion_tokens,
             "cost_usd": t.usage.cost_usd,
-            "latency_s": t.latency_s,
+            "latency_s": None if "latency_s" in t.unknown else t.latency_s,
         }
         for t in trials
     ]

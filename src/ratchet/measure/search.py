@@ -1,8 +1,8 @@
 """How good a search is: its rankings against judgements of relevance, with intervals over queries."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,14 @@ from ratchet.core import Passage
 from ratchet.core.errors import DataError
 from ratchet.measure.intervals import t_interval
 from ratchet.measure.ranking import average_precision, ndcg, precision, recall_at, reciprocal_rank
+from ratchet.measure.trec import ID_NAMES, Run, read_lines, read_qrels, read_topics
 from ratchet.retrieval import Found, Library, Mode
 
-__all__ = ["JudgedQuery", "judged_queries", "search_scores"]
+__all__ = ["JudgedQuery", "judged_queries", "run_scores", "search_scores"]
 
 DEEP = 100
 """So deep a ranking is judged where the metric has no depth of its own."""
+SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -24,36 +26,56 @@ class JudgedQuery:
     """A query, and what is relevant to it: documents by source or title, with grades."""
 
     query: str
+    """Its text; empty where judgements name it by its id alone."""
     grades: dict[str, int]
+    id: str = ""
+    """By which a run names it."""
 
 
-def judged_queries(path: Path) -> list[JudgedQuery]:
-    """Return the queries of a .jsonl file.
+def judged_queries(path: Path, topics: Path | None = None) -> list[JudgedQuery]:
+    """Return the queries of a file of judgements: JSON lines, or TREC's qrels.
 
-    Raises: DataError if a line is none, or there is none.
+    Args:
+        path: The file.
+        topics: Where the texts of queries are that `path` names by their ids.
+    Raises: DataError if a line is none, there is none, or `topics` lacks a query.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    first = next((line for _, line in read_lines(path)), "")
+    queries = (
+        list(judged_lines(path))
+        if first.lstrip().startswith("{")
+        else [JudgedQuery("", grades, name) for name, grades in read_qrels(path).items()]
+    )
+    if not queries:
+        raise DataError(f"{path} has no queries")
+    if topics is None:
+        return queries
+    texts = read_topics(topics)
+    lacking = next((one.id for one in queries if not one.query and one.id not in texts), None)
+    if lacking is not None:
+        raise DataError(f"{topics} has no text of query {lacking!r}, which {path} judges")
+    return [replace(one, query=one.query or texts[one.id]) for one in queries]
+
+
+def judged_lines(path: Path) -> Iterator[JudgedQuery]:
+    """Yield the queries of a .jsonl file.
+
+    Raises: DataError if a line is none.
+    """
+    for number, line in read_lines(path):
         try:
             body = json.loads(line)
             relevant = body["relevant"]
             grades = relevant if isinstance(relevant, dict) else dict.fromkeys(relevant, 1)
-            found.append(
-                JudgedQuery(str(body["query"]), {str(k): int(v) for k, v in grades.items()})
+            yield JudgedQuery(
+                str(body["query"]),
+                {str(k): int(v) for k, v in grades.items()},
+                str(next((body[key] for key in ID_NAMES if key in body), "")),
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f'{path}, line {number}: a line is {{"query": …, "relevant": [source, …]}}; {error!r}'
             ) from error
-    if not found:
-        raise DataError(f"{path} has no queries")
-    return found
 
 
 async def search_scores(
@@ -74,10 +96,53 @@ async def search_scores(
         for one in queries
     ]
     whole = names_whole_documents(hits, queries)
-    rows = []
-    for one, found in zip(queries, hits, strict=True):
-        ranked = documents_of(found, one.grades, whole=whole)
-        rows.append(
+    rankings = [
+        documents_of(found, one.grades, whole=whole)
+        for one, found in zip(queries, hits, strict=True)
+    ]
+    return score_rankings(rankings, queries, k=k)
+
+
+def run_scores(
+    run: Run, queries: Sequence[JudgedQuery], *, k: int = 10
+) -> tuple[dict[str, tuple[float, float, float]], list[str]]:
+    """Return each metric's mean over the judged queries for a ranking that was made elsewhere, and what must be said beside it.
+
+    A judged query that the run has no ranking for counts 0, as with trec_eval's option -c: a system is not better for leaving out
+    what it finds hard.
+
+    Raises: DataError if judgements have no ids, or the run has none of their queries.
+    """
+    ids = [one.id for one in queries]
+    if "" in ids:
+        place = ids.index("") + 1
+        raise DataError(
+            f'a run names queries by their ids, and judged query {place} has none; write {{"id": …, "query": …, "relevant": …}}, or judgements in TREC\'s form'
+        )
+    lacking = [name for name in ids if name not in run.rankings]
+    if len(lacking) == len(ids):
+        theirs = ", ".join(map(repr, list(run.rankings)[:3]))
+        raise DataError(
+            f"run {run.tag!r} has none of the judged queries: it names {theirs}, the judgements {', '.join(map(repr, ids[:3]))}"
+        )
+    unjudged = len(run.rankings.keys() - set(ids))
+    notes = [
+        f"{len(lacking)} judged queries have no ranking in run {run.tag!r}, and count 0: {', '.join(lacking[:SHOWN])}"
+        if lacking
+        else "",
+        f"{unjudged} queries of run {run.tag!r} are not judged, and left out" if unjudged else "",
+    ]
+    rankings = [run.rankings.get(name, []) for name in ids]
+    return score_rankings(rankings, queries, k=k), [note for note in notes if note]
+
+
+def score_rankings(
+    rankings: Sequence[Sequence[str]], queries: Sequence[JudgedQuery], *, k: int
+) -> dict[str, tuple[float, float, float]]:
+    """Return each metric's mean over queries, with its 95 % interval."""
+    names = (f"recall@{k}", f"precision@{k}", "MRR", "MAP", f"nDCG@{k}")
+    table = np.array(
+        [
             (
                 recall_at(ranked, one.grades, k),
                 precision(ranked, one.grades, k),
@@ -85,9 +150,9 @@ async def search_scores(
                 average_precision(ranked, one.grades),
                 ndcg(ranked, one.grades, k),
             )
-        )
-    names = (f"recall@{k}", f"precision@{k}", "MRR", "MAP", f"nDCG@{k}")
-    table = np.array(rows)
+            for ranked, one in zip(rankings, queries, strict=True)
+        ]
+    )
     return {
         figure: (float(column.mean()), *bounds(column))
         for figure, column in zip(names, table.T, strict=True)

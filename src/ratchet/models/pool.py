@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 
-from ratchet.core import Json
+from ratchet.core import BROUGHT, Json
 from ratchet.core.errors import UnknownModelError, did_you_mean
 from ratchet.models.addable import addable_models, added_folder
+from ratchet.models.brought import BroughtModel
 from ratchet.models.capabilities import Capabilities, known_capabilities
 from ratchet.models.chat import ChatModel
 from ratchet.models.embed import Embedder, LocalEmbedder, minilm_folder
@@ -125,10 +126,15 @@ class ModelPool:
         Raises: UnknownModelError if there is no such model here; never another model in its place.
         """
         if name not in self._open:
-            found = self._local(name) if name.startswith("local:") else self._remote(name)
+            found = self._opened(name)
             self._check_room(name)
             self._open[name] = found
         return self._open[name]
+
+    def _opened(self, name: str) -> ChatModel:
+        if name.startswith(BROUGHT) and not self._confined:
+            return BroughtModel(name)
+        return self._local(name) if name.startswith("local:") else self._remote(name)
 
     def _check_room(self, name: str) -> None:
         count = len(self._open) + len(self._embedders)

@@ -1,6 +1,7 @@
 """Choices: which of two answers people found better, without knowing whose they were."""
 
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from ratchet.store.database import connect, transaction
 from ratchet.store.tables import choices
 
-__all__ = ["Choice", "add_choice", "load_choices"]
+__all__ = ["Choice", "add_choice", "add_choices", "load_choices", "sort_pair"]
 
 
 class Choice(NamedTuple):
@@ -27,13 +28,24 @@ class Choice(NamedTuple):
 
 def add_choice(engine: sa.Engine, choice: Choice) -> None:
     """Store a choice; the later one of the same person counts. The candidates may come in either order."""
-    if choice.first > choice.second:
-        choice = choice._replace(first=choice.second, second=choice.first, result=1 - choice.result)
+    add_choices(engine, [choice])
+
+
+def add_choices(engine: sa.Engine, given: Iterable[Choice]) -> None:
+    """Store choices, all or none; of the same person's on the same pair the last one counts."""
     key = ("task_id", "example_id", "first", "second", "who")
-    same = [choices.c[name] == getattr(choice, name) for name in key]
     with transaction(engine) as connection:
-        connection.execute(sa.delete(choices).where(*same))
-        connection.execute(sa.insert(choices).values(**choice._asdict(), at=time.time()))
+        for choice in map(sort_pair, given):
+            same = [choices.c[name] == getattr(choice, name) for name in key]
+            connection.execute(sa.delete(choices).where(*same))
+            connection.execute(sa.insert(choices).values(**choice._asdict(), at=time.time()))
+
+
+def sort_pair(choice: Choice) -> Choice:
+    """Return a choice with the candidate first whose id sorts first."""
+    if choice.first <= choice.second:
+        return choice
+    return choice._replace(first=choice.second, second=choice.first, result=1 - choice.result)
 
 
 def load_choices(engine: sa.Engine, task_id: str) -> list[Choice]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ratchet.core import STORED, Candidate, Score, Trial, Usage
+from ratchet.core import BROUGHT, STORED, Candidate, Score, Trial, Usage, brought_candidate
 from ratchet.core.errors import UsageError
 from ratchet.store.database import connect, transaction, upsert
 from ratchet.store.tables import candidates, scores, trials
@@ -36,10 +36,14 @@ def keep_candidate(engine: sa.Engine, candidate: Candidate) -> None:
 
 
 def find_candidate(engine: sa.Engine, name: str) -> Candidate:
-    """Return the candidate whose id is `name` or starts with it.
+    """Return the candidate whose id is `name` or starts with it, or that stands for the answers that were brought under that name.
 
     Raises: UsageError if there is none, or more than one.
     """
+    if not name.startswith(f"{Candidate.prefix}_"):  # a name may be the beginning of no id
+        own = brought_candidate(name.removeprefix(BROUGHT))
+        if own.id in stored_candidate_ids(engine, [own.id]):
+            return own
     found = candidates_with_id(engine, name)
     if len(found) == 1:
         return found[0]
@@ -68,6 +72,13 @@ def candidates_labelled(engine: sa.Engine, label: str) -> list[Candidate]:
 def selected(engine: sa.Engine, query: sa.Select[Any]) -> list[Candidate]:
     with connect(engine) as connection:
         return [candidate_of(row) for row in connection.execute(query)]
+
+
+def stored_candidate_ids(engine: sa.Engine, ids: Iterable[str]) -> set[str]:
+    """Return those of the ids that are stored."""
+    query = sa.select(candidates.c.id).where(candidates.c.id.in_(list(ids)))
+    with connect(engine) as connection:
+        return set(connection.scalars(query))
 
 
 def candidate_of(row: Any) -> Candidate:

@@ -14,7 +14,15 @@ from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.ladder import Changed, changed_by, cost_text
 from ratchet.levers import files_in
-from ratchet.measure import Measurement, Plan, PooledVerdict, compare, compare_totals, recall
+from ratchet.measure import (
+    Measurement,
+    Plan,
+    PooledVerdict,
+    compare,
+    compare_totals,
+    number_text,
+    recall,
+)
 from ratchet.store import load_trials
 from ratchet.web.frame import BLUE, Page, glossary, hint, points, table, title
 from ratchet.web.playground import choices_of
@@ -97,7 +105,7 @@ class Comparison:
             with ui.row():
                 ui.button("Write another prompt", on_click=lambda: ui.navigate.to(f"/tasks/{task}/playground"), icon="edit").props("no-caps outline")  # fmt: skip
                 ui.button("See why answers fail", on_click=lambda: ui.navigate.to(f"/tasks/{task}/ladder"), icon="biotech").props("no-caps outline")  # fmt: skip
-        rows = [[label, points(m.score) + (f", {m.grade}" if m.grade else ""), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, sum(m.failures.values()), f"{m.tokens_a_call:.0f}", f"{m.latency(0.5):.2f} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
+        rows = [[label, points(m.score) + (f", {m.grade}" if m.grade else ""), f"{points(m.interval.low)} to {points(m.interval.high)}", m.n, sum(m.failures.values()), number_text(m.tokens_a_call, ".0f"), f"{number_text(m.latency(0.5), '.2f')} s"] for label, m in (("A", one), ("B", other))]  # fmt: skip
         table(["", "score", "95 % interval", "examples", "without an answer", "tokens a call", "latency, median"], rows, label="Figures")  # fmt: skip
         ui.label(f"B won {verdict.wins}, lost {verdict.losses}, tied {verdict.ties}; {verdict.method}, p = {verdict.p_value:.2g}").classes("soft")  # fmt: skip
         trials = load_trials(self._bench.engine, [verdict.champion_id, verdict.challenger_id], metric_id=verdict.metric_id, task_id=self._bench.task.asking_id)  # fmt: skip

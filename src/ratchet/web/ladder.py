@@ -1,6 +1,7 @@
 """The ladder: rungs with ticks and crosses, why answers fail, what to do next, and a climb as it goes on."""
 
 import asyncio
+import math
 from html import escape
 
 from nicegui import ui
@@ -173,7 +174,7 @@ async def front(bench: Workbench) -> None:
     except UsageError:  # nothing is measured yet
         return
     title("Quality, cost and latency", level=2)
-    data = [{"name": escape(s.measured.candidate.note or s.measured.candidate.id), "value": [round(s.measured.tokens_a_call, 1), round(100 * s.measured.score, 1)], "itemStyle": {"color": GREEN if s.dominated_by is None else "#888888"}} for s in found]  # fmt: skip
+    data = [{"name": escape(s.measured.candidate.note or s.measured.candidate.id), "value": [None if math.isnan(s.measured.tokens_a_call) else round(s.measured.tokens_a_call, 1), round(100 * s.measured.score, 1)], "itemStyle": {"color": GREEN if s.dominated_by is None else "#888888"}} for s in found]  # fmt: skip
     ui.echart(
         {
             "animation": False,
