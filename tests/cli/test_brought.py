@@ -154,7 +154,7 @@ def test_bad_rows_are_named_and_can_be_left_out(
         assert "row 51" in said
         assert problem in said
         assert (
-            "no candidate has the id"
+            "no candidate has the name"
             in ratchet("trials", "tickets", "--candidate", "bot", code=2).words
         )
 

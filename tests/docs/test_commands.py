@@ -42,6 +42,8 @@ ONLY_READ = {
     r"forget \w+": "needs a fine-tune; tests/levers makes one",
     r"adapters (add|export)": "needs a fine-tune; tests/gateway makes one",
     r"models (add|remove)": "fetches a model; tests/models runs it",
+    r"import-answers|ab tickets --a champion --b old-bot|grade \w+ --pairs|agreement|rank \w+ --people": "needs files of one's own; tests/cli/test_brought.py runs it",
+    r"knowledge score .*--run": "needs a ranking from elsewhere; tests/measure/test_trec.py has one",
     r"try model .*local:nano": "loads a local model; tests/levers runs it",
 }
 """Commands that are only read, by how they begin, and why."""

@@ -1,5 +1,6 @@
 """The example that shows each lever: its tasks are whole, and what they are to show is there to be found."""
 
+import re
 import sys
 
 import pytest
@@ -32,6 +33,6 @@ def test_a_handbook_helps_where_nothing_else_can(tmp_path, monkeypatch, capsys):
     run(monkeypatch, "climb", "staff", *words)
 
     said = " ".join(capsys.readouterr().out.split())
-    assert "0 start the task's instructions 0.0" in said
+    assert re.search(r"0 start .{0,70} 0\.0 ", said), said
     assert "better ✓ kept" in said
     assert "(retrieval): 2 passages of handbook" in said

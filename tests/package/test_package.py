@@ -76,10 +76,10 @@ def test_public_lists_are_sorted():
 
 
 def test_no_module_is_a_drawer():
-    """No module is named utils or helpers, and none has more than 600 lines: length is a question, and this is where it is asked."""
+    """No module is named utils or helpers, and none has more than 650 lines: length is a question, and this is where it is asked."""
     for path in (ROOT / "src").rglob("*.py"):
         assert path.stem not in ("utils", "helpers", "misc", "common"), path
-        assert len(path.read_text("utf-8").splitlines()) <= 600, path
+        assert len(path.read_text("utf-8").splitlines()) <= 650, path
 
 
 def test_a_workbench_of_ones_own_leaves_no_folder_behind():

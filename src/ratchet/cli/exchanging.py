@@ -423,7 +423,7 @@ def show_answers(bench: "Workbench", made: "AnswerImport") -> None:
     """Print what an import of answers did."""
     from rich.text import Text
 
-    from ratchet.cli.show import out
+    from ratchet.cli.show import out, print_command
     from ratchet.measure import answered_counts
 
     parts = {"example": "the inputs", **made.columns.named()}
@@ -453,7 +453,5 @@ def show_answers(bench: "Workbench", made: "AnswerImport") -> None:
             "[yellow]not all of dev is answered[/]: what is missing is missing in every figure, and counted"
         )
     name = made.candidate.model
-    out.print(
-        f"next: ratchet measure {bench.task.name} --candidate {name}, or ratchet ab {bench.task.name} --b {name}",
-        markup=False,
-    )
+    print_command("measure", bench.task.name, "--candidate", name)
+    print_command("ab", bench.task.name, "--a", "start", "--b", name)

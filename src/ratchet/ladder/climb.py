@@ -90,7 +90,7 @@ async def standing(ground: Ground, start: Candidate | None) -> list[Step]:
     """
     if start is not None and start.is_brought:
         raise UsageError(
-            f"{start.model!r} stands for answers that were collected elsewhere, and cannot be improved; start from a candidate with a model, and compare with: ratchet ab {ground.evidence.task.name} --b {start.model}"
+            f"{start.model!r} stands for answers that were collected elsewhere, and cannot be improved; start from a candidate with a model, and compare with: ratchet ab {ground.evidence.task.name} --a start --b {start.model}"
         )
     evidence = ground.evidence
     steps = load_steps(ground.engine, evidence.task.name)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from ratchet.core import Candidate, Task
+from ratchet.core import BROUGHT, Candidate, Task
 from ratchet.core.errors import CandidateError, UsageError, did_you_mean
 from ratchet.levers.variants import (
     WRITTEN,
@@ -67,6 +67,8 @@ class CandidateNames:
         Raises: UsageError if nothing has the name, or more than one candidate; CandidateError if it names a file that is not
             there, or that holds no candidate.
         """
+        if name.startswith(BROUGHT):
+            return self.find(name.removeprefix(BROUGHT))
         if name == "champion":
             return self.champion()
         if name == "start":

@@ -18,7 +18,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ratchet.core import Json, Usage, total
+from ratchet.core import Json, total
 from ratchet.core.errors import AccessError, ParameterError, ReplyError, UnknownModelError
 from ratchet.models.anthropic.messages import Messages
 from ratchet.models.capabilities import Capabilities
@@ -26,9 +26,15 @@ from ratchet.models.chat import CallPart, ChatReply, ChatRequest
 from ratchet.models.learning import learn_from_refusal, merge_lesson
 from ratchet.models.openai.chat_completions import ChatCompletions
 from ratchet.models.openai.responses import Responses
+from ratchet.models.outcomes import (
+    FilteredInput,
+    RefusedRequest,
+    TryAgain,
+    is_stream,
+    refused_reply,
+)
 from ratchet.models.prices import Price
 from ratchet.models.protocol import (
-    ErrorDetails,
     MalformedReplyError,
     ProviderFault,
     WireProtocol,
@@ -173,13 +179,13 @@ class EndpointModel:
                     deadline=deadline,
                     spent=spent,
                 )
-            except _Refusal as refusal:
+            except RefusedRequest as refusal:
                 refusal.error.spent = [*spent, *refusal.error.spent]
                 if refusal.is_moderation:
                     return self._with_account(refused_reply(refusal.details), spent)
                 self._learn(refusal, request, body, known, stream=False)
                 continue
-            except _Filtered as filtered:
+            except FilteredInput as filtered:
                 return self._with_account(refused_reply(filtered.details), spent)
             if self._needs_room_to_think(reply, request, shaped):
                 spent.append(reply)
@@ -203,10 +209,10 @@ class EndpointModel:
                     yield (
                         self._with_account(piece, spent) if isinstance(piece, ChatReply) else piece
                     )
-            except _Filtered as filtered:
+            except FilteredInput as filtered:
                 yield self._with_account(refused_reply(filtered.details), spent)
                 return
-            except _Refusal as refusal:
+            except RefusedRequest as refusal:
                 if refusal.is_moderation:
                     yield refused_reply(refusal.details)
                     return
@@ -214,7 +220,7 @@ class EndpointModel:
                     raise self._unteachable() from refusal
                 lessons += 1
                 self._learn(refusal, request, body, known, stream=True)
-            except _Again as again:
+            except TryAgain as again:
                 spent += [reply for reply in again.error.spent if isinstance(reply, ChatReply)]
                 pause = self._pause_s(again, attempt)
                 late = time.monotonic() + pause >= deadline
@@ -232,7 +238,7 @@ class EndpointModel:
             content = await self._call_with_retries(
                 body, "/embeddings", lambda content, _: content, deadline=time.monotonic() + self._timeout_s, spent=[]
             )  # fmt: skip
-        except _Refusal as refusal:
+        except RefusedRequest as refusal:
             raise refusal.error from refusal
         try:
             answer = orjson.loads(content)
@@ -266,7 +272,7 @@ class EndpointModel:
         Args:
             body: What is sent.
             path: Below the base URL.
-            read: Raises `_Again` where another try may help.
+            read: Raises `TryAgain` where another try may help.
             deadline: By the monotonic clock, in seconds.
             spent: Takes the replies that are paid for and could not be used.
         """
@@ -277,7 +283,7 @@ class EndpointModel:
                 break
             try:
                 return read(*await self._post(body, left_s, path))
-            except _Again as again:
+            except TryAgain as again:
                 last = again.error
                 spent += [reply for reply in last.spent if isinstance(reply, ChatReply)]
                 pause = self._pause_s(again, attempt)
@@ -299,9 +305,9 @@ class EndpointModel:
         except TimeoutError as error:
             raise self._late("no reply within") from error
         except CutError as error:
-            raise _Again(self._cut(error)) from error
+            raise TryAgain(self._cut(error)) from error
         except OSError as error:
-            raise _Again(self._unreachable(error)) from error
+            raise TryAgain(self._unreachable(error)) from error
         content = self._without_key(decompress(content, answer.headers, self.name))
         if not 200 <= answer.status < 300:
             raise self._refused(answer, content)
@@ -339,18 +345,18 @@ class EndpointModel:
         except TimeoutError as error:
             raise self._late("the reply was not complete within") from error
         except CutError as error:
-            raise _Again(self._cut(error)) from error
+            raise TryAgain(self._cut(error)) from error
         except OSError as error:
-            raise _Again(self._unreachable(error)) from error
+            raise TryAgain(self._unreachable(error)) from error
         if not parser.is_complete:
-            raise _Again(self._cut("it has no end"), max_retries=MAX_MALFORMED)
+            raise TryAgain(self._cut("it has no end"), max_retries=MAX_MALFORMED)
         reply = self._with_cost(parser.result(), time.perf_counter() - started)
         yield replace(reply, sent=shaped.sent)
 
     def _read(self, protocol: WireProtocol, content: bytes, latency_s: float) -> ChatReply:
         """Return the reply that a body holds, with its cost.
 
-        Raises: _Again where it is none, and another try may help; ReplyError where it would not.
+        Raises: TryAgain where it is none, and another try may help; ReplyError where it would not.
         """
         try:
             body = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
@@ -366,7 +372,7 @@ class EndpointModel:
             usage = getattr(error, "usage", None)
             if usage is not None:
                 problem.spent = [self._with_cost(ChatReply(usage=usage), latency_s)]
-            raise _Again(problem, max_retries=MAX_MALFORMED) from error
+            raise TryAgain(problem, max_retries=MAX_MALFORMED) from error
         return self._with_cost(reply, latency_s)
 
     def _with_cost(self, reply: ChatReply, latency_s: float) -> ChatReply:
@@ -392,7 +398,7 @@ class EndpointModel:
 
     def _learn(
         self,
-        refusal: "_Refusal",
+        refusal: "RefusedRequest",
         request: ChatRequest,
         body: dict[str, Json],
         known: Capabilities,
@@ -510,7 +516,7 @@ class EndpointModel:
         """Return what an endpoint says; it may write the key into its own message, and no answer holds one."""
         return content.replace(self._key.encode(), b"[key]") if self._key else content
 
-    def _pause_s(self, again: "_Again", attempt: int) -> float:
+    def _pause_s(self, again: "TryAgain", attempt: int) -> float:
         if again.after_s is not None:
             return again.after_s
         return self._rng.uniform(0, min(MAX_PAUSE_S, 0.5 * 2**attempt))
@@ -545,8 +551,8 @@ class EndpointModel:
         if fault.usage is not None:
             error.spent = [self._with_cost(ChatReply(usage=fault.usage), 0.0)]
         if details.code in (None, "400", "403") and is_moderation(details):
-            return _Filtered(details)
-        return error if {details.code, details.kind} & NOT_HELPED else _Again(error)
+            return FilteredInput(details)
+        return error if {details.code, details.kind} & NOT_HELPED else TryAgain(error)
 
     def _refused(self, answer: Answer, content: bytes) -> Exception:
         status, details = answer.status, parse_error_body(content)
@@ -566,7 +572,7 @@ class EndpointModel:
             retry_after_s=retry_after(answer.headers.get(b"retry-after")),
         )
         if status in (400, 403) and is_moderation(details):
-            return _Refusal(error, details, is_moderation=True)
+            return RefusedRequest(error, details, is_moderation=True)
         if status == 401 or (status == 403 and is_about_access(details)):
             where = (
                 f"the key in {self._key_env}"
@@ -579,48 +585,8 @@ class EndpointModel:
                 f"{self.name}: {self._base_url} does not know the model {self._model!r} (404): {details.message}"
             )
         if status in (400, 422):
-            return _Refusal(error, details)
-        return _Again(error, after_s=error.retry_after_s) if status in RETRIED else error
-
-
-def is_stream(answer: Answer) -> bool:
-    """Return whether a reply comes in pieces, as was asked; some servers send the whole, or compress what they send."""
-    kind = answer.headers.get(b"content-type", b"").lower()
-    encoding = answer.headers.get(b"content-encoding", b"identity").strip().lower()
-    return b"json" not in kind and b"html" not in kind and encoding in (b"", b"identity")
-
-
-def refused_reply(details: ErrorDetails) -> ChatReply:
-    """Return the reply that a refusal of one input is: the provider's filter answers in the model's place."""
-    return ChatReply(finish_reason="content_filter", refusal=details.message, usage=Usage())
-
-
-class _Again(Exception):  # noqa: N818 - a signal inside this module
-    """The call may be tried again, at most `max_retries` times; `error` is what to say if it is not."""
-
-    def __init__(
-        self, error: ReplyError, *, after_s: float | None = None, max_retries: int = 1_000_000
-    ) -> None:
-        super().__init__(str(error))
-        self.error, self.after_s, self.max_retries = error, after_s, max_retries
-
-
-class _Filtered(Exception):  # noqa: N818 - a signal inside this module
-    """A filter answered in the model's place, inside a good status."""
-
-    def __init__(self, details: ErrorDetails) -> None:
-        super().__init__(details.message)
-        self.details = details
-
-
-class _Refusal(Exception):  # noqa: N818 - a signal inside this module
-    """The request was refused as it is; `error` is what to say if nothing can be learnt from it."""
-
-    def __init__(
-        self, error: ReplyError, details: ErrorDetails, *, is_moderation: bool = False
-    ) -> None:
-        super().__init__(str(error))
-        self.error, self.details, self.is_moderation = error, details, is_moderation
+            return RefusedRequest(error, details)
+        return TryAgain(error, after_s=error.retry_after_s) if status in RETRIED else error
 
 
 def join_url(base_url: str, path: str) -> str:
