@@ -3,7 +3,7 @@
 # only logs warnings.
 # Expected: each evaluated row has its trace, or the evaluation fails; ten workers are not slower
 # than one.
-# Installs about 80 packages and takes about four minutes: it waits for the database until
+# Installs about 80 packages and takes some minutes: it waits for the database until
 # connections time out.
 set -euo pipefail
 folder=$(mktemp -d)
