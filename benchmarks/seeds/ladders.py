@@ -1,6 +1,7 @@
 """A real task in a workspace of its own: climbed with the levers that are named, and told as stages."""
 
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ __all__ = [
     "stage_of_measurement",
 ]
 
+FIGURES = ("macro_f1", "micro_f1", "micro_precision", "micro_recall")
+"""What is told of a measurement beside its score, in percent."""
 CHUNK = 40
 """Examples that each of two candidates answers before it is the other's turn."""
 
@@ -224,7 +227,7 @@ def stage_of_measurement(what: str, measured: Measurement, seconds: float | None
     totals: dict[str, Json] = {
         name: round(100 * value, 1)
         for name, value in measured.totals.items()
-        if name in ("macro_f1", "micro_f1", "micro_precision", "micro_recall")
+        if name in FIGURES and not math.isnan(value)
     }
     return Stage(
         what=what,

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from benchmarks.seeds import sets
 from benchmarks.seeds.ladders import (
-    RealTask,
     Setting,
     climb_stages,
     compare_stages,
@@ -24,6 +23,7 @@ from ratchet.measure import compare
 from ratchet.metrics import RAG_METRICS
 from ratchet.models import ModelPool
 from ratchet.retrieval import add_documents
+from ratchet.store.knowledge import list_knowledge
 from ratchet.tuning import TuningSettings
 
 __all__ = [
@@ -102,10 +102,14 @@ def compare_prompts(setting: Setting) -> Told:
 def climb_bootstrap(setting: Setting) -> Told:
     """The model's own right answers as demonstrations, sets of them raced, as DSPy's random search does."""
     real = sets.banking(
-        setting.data, setting.model, labels=8, train=setting.count(240), dev=setting.count(80)
+        setting.data,
+        setting.model,
+        name="bootstrap",
+        labels=sets.intents(setting.data)[:8],
+        train=setting.count(240),
+        dev=setting.count(80),
     )
-    own = RealTask(body={**real.body, "name": "bootstrap"}, examples=real.examples)
-    bench, timings = open_task(setting, own)
+    bench, timings = open_task(setting, real)
     lever = DemosLever(sizes=(4, 8), sets=3, nearest=(), bootstrap=True, asked=96)
     return climb_stages(bench, [lever], start=bench.start(), timings=timings), []
 
@@ -116,7 +120,7 @@ def climb_passages(setting: Setting) -> Told:
     real = sets.insurance(setting.data, setting.model, folder, dev=setting.count(60))
     bench, timings = open_task(setting, real)
     documents = setting.data / "retrieval" / "insurellm" / "knowledge-base"
-    if not _has_knowledge(bench):
+    if not list_knowledge(bench.engine):
         add_documents(bench.engine, "insurellm", [documents])
     start = bench.start().changed(user="{{question}}", note="no passages")
     levers: list[Lever] = [
@@ -220,12 +224,6 @@ def _tuned(bench: Workbench, lever: TuneLever, champion: Candidate) -> Candidate
         return [candidate async for candidate in proposed]
 
     return bench.with_pool(work)[0]
-
-
-def _has_knowledge(bench: Workbench) -> bool:
-    from ratchet.store import list_knowledge
-
-    return bool(list_knowledge(bench.engine))
 
 
 def _rag_stages(bench: Workbench, champion: Candidate, setting: Setting) -> list[Stage]:

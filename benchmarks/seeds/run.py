@@ -45,9 +45,14 @@ class Rung:
 
 RUNGS = {
     "a": Rung(
-        "banking77, eight intents",
+        "banking77, eight intents that were drawn",
         "38 points forced where free answers get 2.5, 1/20 of the tokens, 1/10 of the time; LoRA 95.",
         rungs.climb_banking8,
+    ),
+    "a2": Rung(
+        "banking77, the first eight intents of the file",
+        "the same, where intents are near to each other.",
+        rungs.climb_first8,
     ),
     "b": Rung(
         "banking77, all 77 intents",

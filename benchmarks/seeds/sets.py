@@ -17,7 +17,16 @@ from benchmarks.seeds.ladders import RealTask
 from ratchet import Example
 from ratchet.core import Json, Split
 
-__all__ = ["banking", "insurance", "label_task", "personal_data", "prices", "replies", "sql"]
+__all__ = [
+    "banking",
+    "insurance",
+    "intents",
+    "label_task",
+    "personal_data",
+    "prices",
+    "replies",
+    "sql",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_MESSAGE_CHARS = 240
@@ -37,27 +46,27 @@ def score(inputs, reference, answer):
 '''
 
 
-def banking(data: Path, model: str, *, labels: int, train: int, dev: int) -> RealTask:
-    """Return customers' questions with one of the first so many intents, in the order of the file.
+def banking(
+    data: Path, model: str, *, name: str, labels: Sequence[str], train: int, dev: int
+) -> RealTask:
+    """Return customers' questions with one of these intents.
 
     Args:
         data: The folder of the sets.
         model: The student.
-        labels: How many intents.
+        name: Of the task.
+        labels: The intents.
         train: Training examples, the same number of each intent as far as there are so many.
         dev: Examples to measure on, likewise.
     """
-    rows = _banking_rows(data)
-    names = list(dict.fromkeys(label for _, label in rows))[:labels]
-    return label_task(
-        f"banking{labels}",
-        "Pick the intent of the message.",
-        names,
-        [(text, label) for text, label in rows if label in names],
-        model=model,
-        train=train,
-        dev=dev,
-    )
+    rows = [(text, label) for text, label in _banking_rows(data) if label in labels]
+    said = "Pick the intent of the message."
+    return label_task(name, said, labels, rows, model=model, train=train, dev=dev)
+
+
+def intents(data: Path) -> list[str]:
+    """Return all intents, in the order of the file."""
+    return list(dict.fromkeys(label for _, label in _banking_rows(data)))
 
 
 def label_task(
