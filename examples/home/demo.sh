@@ -14,6 +14,6 @@ mkdir -p tasks/home
 cp -n "$here/home.yaml" tasks/home.yaml
 cp -n "$here/free.yaml" tasks/home/
 step ratchet import commands.jsonl --task home
-step ratchet climb home --start tasks/home/free.yaml --levers decoding,demos,tune --nearest 0 --epochs 2 --yes
+step ratchet climb home --start tasks/home/free.yaml --levers decoding,demos,tune --epochs 2 --yes
 step ratchet ab home --a start --b champion
 step ratchet ladder home --report report.html
