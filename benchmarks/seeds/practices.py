@@ -14,11 +14,10 @@ from benchmarks.seeds.ladders import (
 from benchmarks.seeds.results import Stage
 from benchmarks.seeds.rungs import Told, open_banking8, open_banking77
 
-from ratchet import Budget, Candidate, DemosLever, Example, RetrievalLever, Workbench
+from ratchet import Budget, Candidate, DemosLever, RetrievalLever, Workbench
 from ratchet.core.errors import UsageError
 from ratchet.ladder import rag_metric
-from ratchet.levers import Evidence, Lever, TuneLever
-from ratchet.levers.accepted import accepted
+from ratchet.levers import Lever, TuneLever
 from ratchet.measure import compare
 from ratchet.metrics import RAG_METRICS
 from ratchet.models import ModelPool
@@ -40,28 +39,6 @@ RUNS = 30
 PLAIN = "{{instructions}}"
 WARM = "{{instructions}} Be warm, thank them, and say what happens next."
 RAG_EXAMPLES = 20
-
-
-class SelfDistil(TuneLever):
-    """A fine-tune of a base on the right answers of a candidate that sees more than it will.
-
-    Args:
-        teacher: Whose answers are learnt.
-        settings: How to train.
-        base: The model that learns.
-    """
-
-    name = "distil"
-
-    def __init__(self, teacher: Candidate, settings: TuningSettings, *, base: str) -> None:
-        super().__init__(settings, distil=True, base=base)
-        self._teacher = teacher
-
-    async def _taught(self, evidence: Evidence, budget: Budget) -> list[Example]:
-        """Return the train examples with the teacher's answers, where the metric accepts them."""
-        found = await accepted(self.name, self._teacher, evidence, evidence.learnable, budget)
-        known = {example.id: example for example in evidence.learnable}
-        return [known[t.example_id].model_copy(update={"reference": t.answer}) for t in found]
 
 
 def compare_prompts(setting: Setting) -> Told:
@@ -147,8 +124,9 @@ def distil(setting: Setting) -> Told:
     bare = bench.start().changed(note="no demonstrations")
     nano = bare.changed(model="local:nano", note="local:nano as it ships")
     settings = TuningSettings(epochs=2)
-    itself = _tuned(bench, SelfDistil(teacher, settings, base=setting.model), bare)
-    small = _tuned(bench, SelfDistil(teacher, TuningSettings(epochs=4), base="local:nano"), bare)
+    itself = _tuned(bench, TuneLever(settings, distil=True), teacher)
+    longer = TuningSettings(epochs=4)
+    small = _tuned(bench, TuneLever(longer, distil=True, base="local:nano"), teacher)
     stages = compare_stages(
         bench,
         bare,
@@ -177,13 +155,17 @@ def measure_forgetting(setting: Setting) -> Told:
                 level=verdict.interval.level,
                 decision=verdict.decision,
                 n=verdict.n,
+                figures={
+                    "% of probes before": round(100 * verdict.champion_score, 1),
+                    "after": round(100 * verdict.challenger_score, 1),
+                },
                 note=found.likelihoods.sentence if found.likelihoods else "",
             )
             stages.append(stage)
     if not stages:
         raise UsageError("climb a ladder with a fine-tune first: there is none yet")
     return stages, [
-        "The probes are made for local:nano; SmolLM2 answers next to none of them before either, so that the likelihood of held-out text says more."
+        "The probes are general ones with one wanted answer to the letter; a model that gets next to none of them before says little by them, and more by the likelihood of held-out text."
     ]
 
 

@@ -3,7 +3,7 @@
     python benchmarks/seeds/run.py                        # all rungs; results.json and README.md follow
     python benchmarks/seeds/run.py --only a --only c      # some of them; the others' figures stay
     python benchmarks/seeds/run.py --table                # write README.md's table from results.json, and climb nothing
-    python benchmarks/seeds/run.py --share 0.1 --output /tmp/look.json --work /tmp/look     # a look at how it goes
+    python benchmarks/seeds/run.py --share 0.1 --output look.json --work look     # a look at how it goes
 
 Needs the extras `local`, `embed` and `knowledge`, the model (`ratchet models add smollm2`) and the real sets in ../shared/data. A
 task is a workspace below --work: killed and run again it goes on, and every `ratchet` command works in it.
@@ -60,7 +60,7 @@ RUNGS = {
         rungs.climb_banking77,
     ),
     "c": Rung(
-        "personal data in Presidio's messages, as JSON",
+        "personal data in Presidio's messages, by a tool call",
         "micro F1 60 on templates never seen.",
         rungs.climb_personal_data,
     ),

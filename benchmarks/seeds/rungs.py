@@ -38,7 +38,7 @@ __all__ = [
 
 NEAREST = 8
 """Demonstrations that a message with an intent gets to see."""
-LISTED = "{{instructions}} Answer with JSON: {{schema}}"
+LISTED = "{{instructions}} Call redact with: {{schema}}"
 SCHEMA_AND_QUESTION = "{{#if schema}}Database:\n{{schema}}\n\n{{/if}}Question: {{question}}"
 Told = tuple[list[Stage], list[str]]
 """The stages of a rung, and what else there is to say."""

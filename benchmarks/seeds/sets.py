@@ -86,7 +86,7 @@ def label_task(
         "inputs": [{"name": "message"}],
         "answer": {"kind": "label", "labels": list(labels)},
         "metric": {"name": "label"},
-        "models": {"student": model},
+        "models": {"student": model, "teacher": model},
     }
     rng = Random(0)
     by_label = {label: [text for text, own in rows if own == label] for label in labels}
@@ -105,14 +105,10 @@ def label_task(
 
 
 def personal_data(data: Path, model: str, *, train: int, dev: int) -> RealTask:
-    """Return Presidio's messages with the task of examples/pii; messages of one template never straddle train and dev.
-
-    The answer is the arguments of the example's tool, as plain JSON.
-    """
+    """Return Presidio's messages with the task of examples/pii; messages of one template never straddle train and dev."""
     body = yaml.safe_load((ROOT / "examples" / "pii" / "pii.yaml").read_text("utf-8"))
     body["models"] = {"student": model}
-    del body["answer"]["tool"]
-    body["answer"] |= {"kind": "json", "max_tokens": 160}
+    body["answer"]["max_tokens"] = 160
     rows = _module("benchmarks/pii/run.py").rows_of(
         data / "pii" / "presidio_synth_v2.json", None, 0
     )
