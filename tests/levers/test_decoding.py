@@ -182,3 +182,31 @@ async def test_samples_that_came_are_used():
 
     assert trial.answer == ready.split("dev")[0].reference
     assert trial.calls == 5
+
+
+def test_a_label_that_a_local_model_gives_freely_may_be_forced():
+    """On this machine a free label is tried with its form forced, one that is forced is not freed, and nothing goes as JSON."""
+    task = ratchet.Task(
+        name="pick",
+        instructions="Pick.",
+        inputs=(ratchet.InputField(name="question"),),
+        answer=ratchet.AnswerForm(kind="label", labels=LABELS),
+        metric=ratchet.MetricSpec(name="label"),
+        models=ratchet.Roles(student="local:weak"),
+    )
+    examples = [
+        ratchet.Example(inputs={"question": f"number {n}"}, reference=LABELS[n % 5])
+        for n in range(60)
+    ]
+
+    def says(request):
+        return right(request) if request.choices else "I cannot tell."
+
+    ready = ratchet.Workbench.of(task, examples, models={"local:weak": ScriptedModel(says)})
+    free = ready.start().changed(decoding=ratchet.Decoding(constrained=False))
+
+    steps = ready.climb([DecodingLever(samples=())], start=free)
+    after = ready.climb([DecodingLever(samples=())], again=True)[len(steps) :]
+
+    assert [(s.what, s.kept) for s in steps[1:] if s.kept] == [("forced form", True)]
+    assert not any("form" in s.what or "JSON" in s.what for s in after)

@@ -72,10 +72,11 @@ class DecodingLever:
         ]
         if form.kind != "text" or form.check:
             ways.append((f"up to {self._repairs} repairs", {"repairs": self._repairs}))
-        if form.kind in ("json", "tool"):
+        is_forced_here = form.kind in ("label", "number") and champion.is_local
+        if form.kind in ("json", "tool") or (is_forced_here and not decoding.constrained):
             word = "free form" if decoding.constrained else "forced form"
             ways.append((word, {"constrained": not decoding.constrained}))
-        elif form.kind in ("label", "number") and not champion.is_local:
+        elif form.kind in ("label", "number") and not is_forced_here:
             word = "as plain text" if decoding.as_json else "forced form, as JSON"
             ways.append((word, {"as_json": not decoding.as_json}))
         ways += [(f"reasoning effort {effort}", {"effort": effort}) for effort in self._efforts]
