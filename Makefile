@@ -7,7 +7,7 @@ DSPY ?= dspy==3.4.1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format lint types layers proof bench clean
+.PHONY: help install demo tour test check format lint types layers proof bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,8 +25,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(BIN)/ratchet models add smollm2 || echo "The small language model is not there yet, and all else works; later: $(BIN)/ratchet models add smollm2"
 	@touch $@
 
-demo: install ## Crank the wheel once on PII redaction with the small local model, offline
-	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/pii/demo.sh demo
+demo: install ## A real small model climbs on commands to a home: forced labels, demonstrations, a fine-tune; offline
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/home/demo.sh demo
+
+tour: install ## The quickest way round: PII redaction with the tiny model that ships, offline
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/pii/demo.sh tour
 
 test: install ## Run all tests, in JOBS processes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
@@ -52,4 +55,4 @@ bench: install ## Measure throughput side by side with a bare loop
 	$(BIN)/python benchmarks/throughput/run.py
 
 clean: ## Remove what was made, .venv too
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) demo tour build dist .mypy_cache .ruff_cache .pytest_cache
