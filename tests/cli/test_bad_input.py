@@ -99,7 +99,7 @@ def test_outside_of_a_workspace_the_remedy_is_init(ratchet) -> None:
         ("tasks/tickets.yaml", "name: tickets\ninstructions: x\n", 4, "the task has no metric"),
         ("tasks/tickets.yaml", "name: [", 4, "is no YAML"),
         ("ratchet.toml", "[endpoints", 2, "ratchet.toml"),
-        ("ratchet.toml", "[modles]\n", 2, "modles: Extra inputs are not permitted"),
+        ("ratchet.toml", "[modles]\n", 2, "modles: there is no field of this name"),
     ],
     ids=["metric", "yaml", "toml", "setting"],
 )

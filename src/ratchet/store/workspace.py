@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal, get_args
 
 import sqlalchemy as sa
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from ratchet.core import Candidate, Effort, Record, Task
 from ratchet.core.errors import (
@@ -259,7 +259,7 @@ class Workspace:
         try:
             return Settings.model_validate(tomllib.loads(path.read_text("utf-8")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-            raise UsageError(f"{path}: {problems(error)}") from error
+            raise UsageError(f"{path}: {problems(error, Settings)}") from error
 
     @cached_property
     def database(self) -> sa.Engine:
@@ -349,7 +349,7 @@ def load_task(path: Path) -> Task:
     try:
         task = Task.model_validate(body)
     except ValidationError as error:
-        raise TaskError(f"{path}: {problems(error)}") from error
+        raise TaskError(f"{path}: {problems(error, Task)}") from error
     return with_check(task, path.parent.parent)
 
 
@@ -376,7 +376,7 @@ def candidate_of(
     try:
         return Candidate.model_validate({**defaults, **body})
     except ValidationError as error:
-        raise CandidateError(f"{path}: {problems(error)}") from error
+        raise CandidateError(f"{path}: {problems(error, Candidate)}") from error
 
 
 def candidate_text(candidate: Candidate) -> str:
@@ -402,15 +402,44 @@ def read_yaml(path: Path, kind: type[TaskError]) -> dict[str, object]:
     return body
 
 
-def problems(error: Exception) -> str:
-    """Return the problems of a record in one line, each with its place."""
+def problems(error: Exception, record: type[BaseModel]) -> str:
+    """Return the problems of a record in one line, each with its place; an unknown name is told with those that there are.
+
+    Args:
+        error: What reading or checking it raised.
+        record: The class that it should be one of.
+    """
     if not isinstance(error, ValidationError):
         return str(error)
-    found = []
+    sentences = []
     for item in error.errors(include_url=False):
         place = ".".join(str(part) for part in item["loc"])
-        found.append(f"{place}: {item['msg']}" if place else item["msg"])
-    return "; ".join(found)
+        message = item["msg"]
+        if item["type"] == "extra_forbidden":
+            message = _explain_unknown(item["loc"], record)
+        sentences.append(f"{place}: {message}" if place else message)
+    return "; ".join(sentences)
+
+
+def _explain_unknown(place: tuple[int | str, ...], record: type[BaseModel]) -> str:
+    """Return what is said of a name that no field has, with the names that there are."""
+    holder: type[BaseModel] | None = record
+    for part in place[:-1]:
+        field = holder.model_fields.get(str(part)) if holder else None
+        if field is not None:
+            holder = _record_in(field.annotation)
+        # else the name of an entry in a table of records, such as an endpoint's
+    names = sorted(holder.model_fields) if holder else []
+    listed = f"; there are {', '.join(names)}." if names else "."
+    return f"there is no field of this name{listed}{did_you_mean(str(place[-1]), names)}"
+
+
+def _record_in(annotation: object) -> type[BaseModel] | None:
+    """Return the first record that an annotation names, itself or within a list, a table or a choice."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_record_in(argument) for argument in get_args(annotation))
+    return next((found for found in inner if found is not None), None)
 
 
 def create_workspace(root: Path) -> Workspace:
