@@ -462,3 +462,18 @@ def test_generated_files_come_in_whole(tmp_path: Path) -> None:
 
     assert [end for end in ends if end[0] not in ("", "refused")] == []
     assert sum(step == "refused" for step, _ in ends) < 60
+
+
+def test_queries_are_of_kind_sql() -> None:
+    """A mark or a letter in a query matters, so that a column of them is neither free text nor labels."""
+    rows = rows_of(
+        *(
+            {"question": f"how many {n}", "sql": f"SELECT count(*) FROM t WHERE x < {n % 5}"}
+            for n in range(40)
+        )
+    )
+
+    task = guessed(rows)
+
+    assert (task.answer.kind, task.metric.name) == ("sql", "exact")
+    assert guessed(rows_of(*({"q": str(n), "a": f"select one, {n}"} for n in range(9)))).answer.kind == "text"  # fmt: skip

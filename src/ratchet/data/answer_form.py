@@ -60,6 +60,12 @@ def guess_form(column: str, rows: Survey) -> tuple[AnswerForm, MetricSpec, str]:
             MetricSpec(name="number"),
             f"Answer with the {said}: one number and nothing else.",
         )
+    if survey.num_values and survey.is_query:
+        return (
+            AnswerForm(kind="sql"),
+            MetricSpec(name="exact"),
+            f"Answer with the {said}: one SQL query and nothing else.",
+        )
     labels = labels_of(survey, has_gaps=survey.num_values < rows.num_rows)
     if labels:
         return (

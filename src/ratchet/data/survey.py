@@ -17,6 +17,8 @@ MAX_LABELS, MAX_LABEL_LENGTH = 200, 80
 NUM_PREVIEWED = 5
 NUM_COMPARED = 10_000
 """Values that are looked at for repeats; behind them a column counts as what it was."""
+QUERY = re.compile(r"\s*(select|with)\s.*\b(from|select)\b", re.IGNORECASE | re.DOTALL)
+"""A text that begins as a query does that reads."""
 
 
 class ColumnSurvey:
@@ -29,6 +31,8 @@ class ColumnSurvey:
         """How often each value stands here; None where there are too many, or too long ones, to be labels."""
         self.is_structured = self.is_quantity = self.is_solution = self.is_name = True
         """Whether every value is a list or an object; an amount; a worked solution with its number; a text or an integer."""
+        self.is_query = True
+        """Whether every value begins as an SQL query that reads."""
         self.num_unanswerable = 0
         self.decimals: Counter[int] = Counter()
         """How many values are written with so many decimals."""
@@ -71,6 +75,7 @@ class ColumnSurvey:
             self.is_solution and isinstance(value, str) and is_quantity(solution_number(value))
         )
         self.num_unanswerable += value == UNANSWERABLE
+        self.is_query = self.is_query and isinstance(value, str) and QUERY.match(value) is not None
         self.is_quantity = self.is_quantity and is_quantity(value)
         self.is_whole_float = self.is_whole_float and (
             isinstance(value, str) and re.fullmatch(r"-?\d+\.0", value.strip()) is not None
