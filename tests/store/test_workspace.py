@@ -132,7 +132,7 @@ def test_a_candidate_file_takes_the_rest_from_the_defaults(tmp_path: Path) -> No
     assert (candidate.model, candidate.system) == ("mock/m", "Be brief.")
     path.write_text("sytem: Be brief.\n")
     with pytest.raises(
-        CandidateError, match="sytem: there is no field of this name.*Did you mean .system"
+        CandidateError, match=r"sytem: there is no field of this name.*Did you mean .system"
     ):
         load_candidate(path, defaults={"model": "mock/m", "user": "{{text}}"})
 
