@@ -58,13 +58,13 @@ def guess_form(column: str, rows: Survey) -> tuple[AnswerForm, MetricSpec, str]:
         return (
             AnswerForm(kind="number"),
             MetricSpec(name="number"),
-            f"Answer with the {said}: one number and nothing else.",
+            f"Give the {said}: one number and nothing else.",
         )
     if survey.num_values and survey.is_query:
         return (
             AnswerForm(kind="sql"),
             MetricSpec(name="exact"),
-            f"Answer with the {said}: one SQL query and nothing else.",
+            f"Give the {said}: one SQL query and nothing else.",
         )
     labels = labels_of(survey, has_gaps=survey.num_values < rows.num_rows)
     if labels:
@@ -76,7 +76,7 @@ def guess_form(column: str, rows: Survey) -> tuple[AnswerForm, MetricSpec, str]:
     return (
         AnswerForm(absent=UNANSWERABLE if survey.num_unanswerable else None),
         MetricSpec(name="match"),
-        f"Answer with the {said} and nothing else.",
+        f"Give the {said} and nothing else.",
     )
 
 
