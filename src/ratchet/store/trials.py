@@ -49,7 +49,9 @@ def find_candidate(engine: sa.Engine, name: str) -> Candidate:
         return found[0]
     if found:
         listed = ", ".join(one.id for one in found)
-        raise UsageError(f"more than one candidate has an id that begins with {name!r}: {listed}")
+        raise UsageError(
+            f"more than one candidate has an id that begins with {name!r}: {listed}; `ratchet ladder TASK` tells what each is"
+        )
     raise UsageError(
         f"no candidate has the id {name!r}; `ratchet ladder TASK` and `ratchet front TASK` list ids"
     )
