@@ -119,7 +119,7 @@ def test_jobs_that_cannot_be_are_refused(client: openai.OpenAI) -> None:
         create(model="local:nano", training_file=notes)
     with pytest.raises(openai.NotFoundError, match="cannot be fine-tuned here"):
         create(model="gpt-4.1", training_file=train)
-    with pytest.raises(openai.NotFoundError, match="no such folder with a config.json"):
+    with pytest.raises(openai.NotFoundError, match=r"no such folder with a config\.json"):
         create(model="local:missing", training_file=train)
     with pytest.raises(openai.BadRequestError, match="n_epochs must be a number above 0"):
         create(model="local:nano", training_file=train, hyperparameters={"n_epochs": -1})
