@@ -155,3 +155,15 @@ def test_bootstrap_covers_graded_scores():
         held += interval.low <= 2 / 7 <= interval.high
 
     assert 0.91 <= held / 200 <= 0.985
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_groups_that_all_agree_are_no_certainty(value):
+    """Where every answer is wrong, or every one right, the groups count as so many independent answers."""
+    clusters = np.repeat(np.arange(48), 2)
+
+    interval = mean_interval(np.full(96, value), clusters)
+
+    expected = mean_interval(np.full(48, value))
+    assert (interval.low, interval.high) == (expected.low, expected.high)
+    assert interval.high - interval.low > 0.05

@@ -188,8 +188,13 @@ def mean_interval(
     """Return the interval of a mean score in [0, 1], cut to it.
 
     Where all values are 0 or 1 and none are clustered: Agresti and Coull's, and Clopper and Pearson's below `FEW` values, where
-    the other may hold too seldom. Else Student's.
+    the other may hold too seldom. Where all are 0, or all are 1, the same of the clusters, which are the evidence: they show no
+    spread, and that is no certainty. Else Student's.
     """
+    if clusters is not None and len(values) and is_binary(values) and np.ptp(values) == 0:
+        count = int(clusters.max()) + 1
+        make = agresti_coull_interval if count >= FEW else exact_interval
+        return make(count if values[0] else 0, count, level=level)
     if clusters is None and is_binary(values):
         make = agresti_coull_interval if len(values) >= FEW else exact_interval
         return make(int(values.sum()), len(values), level=level)
