@@ -213,8 +213,9 @@ class EndpointModel:
                 yield self._with_account(refused_reply(filtered.details), spent)
                 return
             except RefusedRequest as refusal:
+                refusal.error.spent = [*spent, *refusal.error.spent]
                 if refusal.is_moderation:
-                    yield refused_reply(refusal.details)
+                    yield self._with_account(refused_reply(refusal.details), spent)
                     return
                 if lessons == MAX_LESSONS:
                     raise self._unteachable() from refusal
@@ -225,6 +226,7 @@ class EndpointModel:
                 pause = self._pause_s(again, attempt)
                 late = time.monotonic() + pause >= deadline
                 if begun or late or attempt >= min(self._retries, again.max_retries):
+                    again.error.spent = list(spent)  # what earlier tries took is paid for too
                     raise again.error from again
                 attempt += 1
                 await asyncio.sleep(pause)
