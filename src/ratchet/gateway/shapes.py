@@ -98,8 +98,17 @@ def problem_of(error: BaseException) -> Problem:
             "no adapter": 404,
             "context": 400,
             "template": 400,
+            "loading": 503,
+            "closed": 503,
+            "crashed": 503,
         }.get(error.kind, 502)
-        return Problem(status, str(error), kind="upstream_error", code=error.kind)
+        return Problem(
+            status,
+            str(error),
+            kind="upstream_error",
+            code=error.kind,
+            retry_after_s=error.retry_after_s,
+        )
     if isinstance(error, TaskError):
         return Problem(400, str(error))
     if isinstance(error, StoreError):

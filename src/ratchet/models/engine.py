@@ -199,10 +199,17 @@ class Engine:
     def _fresh(self) -> Batch:
         return Batch(self._model, ends=self._ends, route=self._bank.route)
 
-    def _fail(self, error: Exception) -> None:
-        """Tell all who are under way, and begin anew."""
-        for one in self._running.values():
-            one.item.future.set_exception(error)
+    def fail(self, error: Exception) -> None:
+        """Tell all who are let in, those who are not in the batch yet too, and begin anew."""
+        held = [one for group in self._held for one in group]
+        self._held.clear()
+        self._fail(error, held)
+
+    def _fail(self, error: Exception, others: Sequence[_Running] = ()) -> None:
+        """Tell all who are under way, and others, and begin anew."""
+        for one in [*self._running.values(), *others]:
+            if not one.item.future.done():
+                one.item.future.set_exception(error)
         self._running.clear()
         self._batch = self._fresh()
 

@@ -7,16 +7,15 @@ which they came, and hands out each reply as soon as it is whole.
 import asyncio
 import contextlib
 import os
-import queue
 import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ratchet.core.errors import ReplyError, UnknownModelError
 from ratchet.models.chat import ChatReply, ChatRequest
@@ -38,6 +37,7 @@ try:
 
     from ratchet.models.attention import use_grouped_attention
     from ratchet.models.engine import Engine, Waiting, render_request
+    from ratchet.models.local_worker import MAX_BATCH, Likelihoods, LocalWorker, take_joining
     from ratchet.models.packing import pack_linears
 except ImportError as missing:
     raise UnknownModelError(
@@ -49,12 +49,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalModel", "load_base", "load_to_answer", "replies_of"]
 
-BATCH = 64
-GATHER_S = 0.01
-JOIN_S = 0.05
-"""Who has waited so long joins the batch alone; before, only with others, as each time costs a pass through the model."""
-FEW = 4
-"""They join together once they are a quarter of those that are under way."""
+RETRY_AFTER_S = 10.0
+"""When to ask again for a model that is being loaded."""
+T = TypeVar("T")
 
 
 def load_base(
@@ -114,19 +111,10 @@ def load_to_answer(
     return model, tokenizer
 
 
-@dataclass(eq=False)
-class _Asked:
-    """How likely texts are."""
-
-    texts: Sequence[tuple[str, str]]
-    adapter: str | None
-    future: "Future[list[tuple[float, int]]]"
-
-
 class LocalModel:
     """A local model; loading starts with the first request, on the thread that generates."""
 
-    concurrency = BATCH
+    concurrency = MAX_BATCH
 
     def __init__(
         self,
@@ -135,14 +123,16 @@ class LocalModel:
         *,
         adapters: Path | None = None,
         weights: Weights = "auto",
+        load_timeout_s: float = 600.0,
     ) -> None:
         self.name = name
         self.folder, self._adapters, self._weights = folder, adapters, weights
         self._tokenizer = AutoTokenizer.from_pretrained(
             folder, local_files_only=True, padding_side="left"
         )
-        self._queue: queue.SimpleQueue[Waiting | _Asked | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._load_timeout_s = load_timeout_s
+        self._lock = threading.Lock()
+        self._worker: LocalWorker | None = None
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the reply; it waits for the batch that it joins."""
@@ -150,23 +140,44 @@ class LocalModel:
 
     async def _reply(self, item: Waiting) -> ChatReply:
         try:
-            return await asyncio.wrap_future(item.future)
+            return await self._answer(item.future)
         except asyncio.CancelledError:
             item.is_dropped = True
             raise
 
+    async def _answer(self, future: "Future[T]") -> T:
+        """Return what the thread makes of a request; who waits for the weights waits `load_timeout_s` at most.
+
+        Raises: ReplyError (kind "loading") if they are not there by then.
+        """
+        answer = asyncio.wrap_future(future)
+        worker = self._worker
+        if worker is None or worker.is_loaded:
+            return await answer
+        done, _ = await asyncio.wait([answer], timeout=self._load_timeout_s)
+        if not done and not worker.is_loaded:
+            answer.cancel()
+            raise ReplyError(
+                f"{self.name} is still being loaded after {self._load_timeout_s:g} s; ask again later, or allow more by load_timeout_s below [local] in ratchet.toml",
+                kind="loading",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        return await answer
+
     def _enter(self, request: ChatRequest, emit: Callable[[str], None] | None = None) -> Waiting:
-        self._begin()
         item = Waiting(request, self._prompt(request), Future(), time.perf_counter(), emit)
-        self._queue.put(item)
+        self._put(item)
         return item
 
-    def _begin(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(
-                target=self._run, name=f"ratchet-{self.name}", daemon=True
-            )
-            self._thread.start()
+    def _put(self, item: "Waiting | Likelihoods") -> None:
+        """Hand a request to the thread; to a new one where that of before takes none any more."""
+        with self._lock:
+            if self._worker is None or not self._worker.put(item):
+                self._worker = LocalWorker(self.name, self._load)
+                self._worker.put(item)
+
+    def _load(self) -> Engine:
+        return Engine(*load_to_answer(self.folder, self._weights), self._adapters)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[str | ChatReply]:
         """Yield the text as it is generated, then the whole reply; calls of tools come with it."""
@@ -196,11 +207,10 @@ class LocalModel:
         self, texts: Sequence[tuple[ChatRequest | None, str]], *, adapter: str | None = None
     ) -> list[tuple[float, int]]:
         """Return the log-likelihood of each text as the answer to its request, in nats, and over how many tokens it is taken."""
-        self._begin()
         pairs = [(self._prompt(request) if request else "", text) for request, text in texts]
-        asked = _Asked(pairs, adapter, Future())
-        self._queue.put(asked)
-        return await asyncio.wrap_future(asked.future)
+        asked = Likelihoods(pairs, adapter, Future())
+        self._put(asked)
+        return await self._answer(asked.future)
 
     def _prompt(self, request: ChatRequest) -> str:
         return render_request(self._tokenizer, request)
@@ -219,92 +229,21 @@ class LocalModel:
 
     async def close(self) -> None:
         """End the thread and let go of the weights."""
-        if self._thread:
-            self._queue.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
+        if worker := self.stop(refuse_waiting=True):
+            await asyncio.to_thread(worker.join)
 
-    def stop(self) -> None:
-        """End the thread once what is under way has its replies, without waiting for it; weights are let go of then."""
-        if self._thread:
-            self._queue.put(None)
-            self._thread = None
+    def stop(self, *, refuse_waiting: bool = False) -> LocalWorker | None:
+        """End the thread once what has arrived has its replies, without waiting for it; weights are let go of then.
 
-    def _run(self) -> None:
-        waiting: deque[Waiting] = deque()
-        asked: deque[_Asked] = deque()
-        engine: Engine | None = None
-        is_closed = False
-        while True:
-            busy = engine is not None and len(engine) > 0
-            is_closed = is_closed or self._gather(waiting, asked, idle=not busy)
-            if is_closed:
-                closed = ReplyError(f"{self.name} was closed before it answered", kind="closed")
-                refuse([*waiting, *asked], closed)
-                waiting.clear()
-                asked.clear()
-            joining = joined(waiting, engine)
-            try:
-                if (joining or asked) and engine is None:
-                    engine = Engine(*load_to_answer(self.folder, self._weights), self._adapters)
-            except Exception as error:  # noqa: BLE001 - handed to those who wait
-                refuse([*joining, *asked], error)
-                asked.clear()
-                continue
-            if engine is not None:
-                while asked:
-                    told(engine, asked.popleft())
-                engine.admit(joining)
-                engine.step()
-            if is_closed and not (engine and len(engine)):
-                return
-
-    def _gather(self, waiting: deque[Waiting], asked: deque[_Asked], *, idle: bool) -> bool:
-        """Move what has arrived to where it waits, and wait for it where there is nothing else to do; return whether the model is being closed."""
-        until = None
-        while True:
-            try:
-                if (waiting or asked) and idle:
-                    until = until or time.monotonic() + GATHER_S
-                    item = self._queue.get(timeout=max(0.0, until - time.monotonic()))
-                else:
-                    item = self._queue.get(block=idle)
-            except queue.Empty:
-                return False
-            if item is None:
-                return True
-            if isinstance(item, _Asked):
-                asked.append(item)
-            else:
-                waiting.append(item)
-
-
-def refuse(items: Sequence[Waiting | _Asked], error: Exception) -> None:
-    """Tell those who wait that there will be no reply."""
-    for item in items:
-        if item.future.set_running_or_notify_cancel():
-            item.future.set_exception(error)
-
-
-def told(engine: Engine, asked: _Asked) -> None:
-    """Answer how likely texts are."""
-    if not asked.future.set_running_or_notify_cancel():
-        return
-    try:
-        asked.future.set_result(engine.likelihoods(asked.texts, asked.adapter))
-    except Exception as error:  # noqa: BLE001 - handed to who asked
-        asked.future.set_exception(error)
-
-
-def joined(waiting: deque[Waiting], engine: Engine | None) -> list[Waiting]:
-    """Return, and take out, who is let in now: those that came first, a few at a time, or alone once they have waited."""
-    running = len(engine) if engine else 0
-    if not waiting or (engine and running and not engine.can_join):
-        return []
-    is_patient = time.perf_counter() - waiting[0].since < JOIN_S
-    if running and is_patient and len(waiting) < running // FEW:
-        return []
-    return [waiting.popleft() for _ in range(min(len(waiting), BATCH - running))]
+        Args:
+            refuse_waiting: What is not under way yet is told that the model was closed.
+        Return the thread, to be waited for by who wants to.
+        """
+        with self._lock:
+            worker, self._worker = self._worker, None
+        if worker:
+            worker.stop(refuse_waiting=refuse_waiting)
+        return worker
 
 
 def replies_of(
@@ -318,6 +257,6 @@ def replies_of(
     ]
     waiting = deque(items)
     while waiting or len(engine):
-        engine.admit(joined(waiting, engine))
+        engine.admit(take_joining(waiting, engine))
         engine.step()
     return [item.future.result() for item in items]

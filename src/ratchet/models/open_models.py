@@ -20,7 +20,7 @@ Stamp = tuple[tuple[str, int, int], ...]
 class _StoppableModel(ChatModel, Protocol):
     folder: Path
 
-    def stop(self) -> None: ...
+    def stop(self) -> object: ...
 
 
 class OpenModels:

@@ -191,7 +191,13 @@ class ModelPool:
             return VllmModel(name, folder, self._settings, adapters=self._adapters)
         from ratchet.models.local import LocalModel  # torch is an extra
 
-        return LocalModel(name, folder, adapters=self._adapters, weights=self._settings.weights)
+        return LocalModel(
+            name,
+            folder,
+            adapters=self._adapters,
+            weights=self._settings.weights,
+            load_timeout_s=self._settings.load_timeout_s,
+        )
 
     def capabilities(self, name: str) -> Capabilities:
         """Return what is known of a model behind an endpoint: by the catalogue, by its own words, by the settings.

@@ -166,6 +166,8 @@ class LocalSettings(Record):
     weights: Literal["auto", "float32", "bfloat16"] = "auto"
     """What transformers' weights are held in to answer; auto is bfloat16 for models that were saved in it, where the processor
     multiplies it and the model gains by it."""
+    load_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    """How long a request waits for weights that are being loaded."""
 
 
 class SearchSettings(Record):
