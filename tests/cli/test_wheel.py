@@ -9,7 +9,8 @@ import pytest
 
 from ratchet.core import Candidate
 from ratchet.store import find_workspace, load_releases
-from ratchet.store.requests import LoggedRequest, RequestWriter, add_feedback
+from ratchet.store.request_writer import RequestWriter
+from ratchet.store.requests import LoggedRequest, add_feedback
 from ratchet.workbench import Workbench
 
 pytest.importorskip("zstandard")

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from ratchet.store import find_workspace, load_releases
-from ratchet.store.requests import LoggedRequest, RequestWriter, add_feedback
+from ratchet.store.request_writer import RequestWriter
+from ratchet.store.requests import LoggedRequest, add_feedback
 
 __all__ = ["answer_anything", "log_request", "write_grades", "write_sandbox"]
 

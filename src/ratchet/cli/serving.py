@@ -11,6 +11,7 @@ from ratchet.cli.measuring import Json
 
 if TYPE_CHECKING:
     from ratchet.gateway.http import Application
+    from ratchet.store import Workspace
     from ratchet.store.requests import LoggedRequest
 
 __all__ = ["add_to"]
@@ -162,7 +163,7 @@ def serve(
     who = "with keys" if has_keys else "for this machine alone (no keys)"
     served = {release.name: release for release in load_releases(engine)}
     logging = {
-        "fast": "the log is fast: a kill loses the last twentieth of a second of it",
+        "fast": "the log is fast: a power cut loses the last moment of it, a kill nothing",
         "durable": "the log is durable: no reply ends before it is in it",
     }[workspace.settings.serve.log]
     if page:
@@ -248,7 +249,8 @@ def logs(
     from ratchet.store import find_workspace
     from ratchet.store.requests import read_requests
 
-    engine = find_workspace(Path()).database
+    workspace = find_workspace(Path())
+    engine = workspace.database
     if export:
         if export.suffix != ".jsonl":
             raise UsageError(f"{export}: logs are written as .jsonl")
@@ -260,6 +262,7 @@ def logs(
         out.print(f"{export}: {count} requests")
         return
     started = time.time()
+    tell_of_refused(workspace)
     found = list(read_requests(engine, model=model, failed=failed, limit=limit))
     if json:
         print_json([asdict(one) for one in found])
@@ -278,6 +281,19 @@ def logs(
                 shown[one.id] = one.at
         shown = {request: at for request, at in shown.items() if at >= since}
         time.sleep(EVERY_S)
+
+
+def tell_of_refused(workspace: "Workspace") -> None:
+    """Say how many requests are not in the log because the database refused them, and where they are."""
+    from ratchet.cli.show import err
+    from ratchet.store.request_writer import REFUSED_FILE, count_refused
+
+    if count := count_refused(workspace.log_folder):
+        err.print(
+            f"{count} requests are not in the log, as the database refused them; they are in {workspace.log_folder / REFUSED_FILE}, each with the reason",
+            style="yellow",
+            markup=False,
+        )
 
 
 def cells_of(one: "LoggedRequest") -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import gc
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 
 import orjson
 import sqlalchemy as sa
@@ -23,7 +24,7 @@ from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import Problem, problem_of
 from ratchet.models import ModelPool
 from ratchet.store import ServeSettings
-from ratchet.store.requests import RequestWriter
+from ratchet.store.request_writer import RequestWriter
 
 __all__ = ["Gateway"]
 
@@ -44,6 +45,7 @@ class Gateway:
         names: Models to list beside the releases.
         settings: How to serve.
         platform: Answers for files, fine-tuning jobs and adapters.
+        log_folder: Holds what is not in the log yet, and what it refused.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class Gateway:
         names: tuple[str, ...] = (),
         settings: ServeSettings | None = None,
         platform: Application | None = None,
+        log_folder: Path | None = None,
     ) -> None:
         self._engine, self._make_pool, self._listed = engine, make_pool, names
         self._settings, self._platform = settings or ServeSettings(), platform
+        self._log_folder = log_folder
         self._access, self._metrics = Access(engine), Metrics()
         self._open = ExitStack()
         self._pool: ModelPool | None = None
@@ -123,7 +127,9 @@ class Gateway:
         gc.set_threshold(50_000, 20, 100)
         self._pool = self._make_pool()
         durable = self._settings.log == "durable"
-        writer = RequestWriter(self._engine, redact=self._settings.redact, durable=durable)
+        writer = RequestWriter(
+            self._engine, redact=self._settings.redact, durable=durable, folder=self._log_folder
+        )
         self._writer = self._open.enter_context(writer)
         self._names = Names(self._engine, self._pool)
         answering = Answering(self._pool, self._settings)
@@ -150,13 +156,22 @@ class Gateway:
 
     async def _health(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         failing = self._writer.failing if self._writer else None
-        body = {"status": "ok" if failing is None else "log failing", "log": self._settings.log}
+        body: dict[str, Json] = {
+            "status": "ok" if failing is None else "log failing",
+            "log": self._settings.log,
+        }
+        if self._writer and self._writer.refused:
+            body["log_refused"] = self._writer.refused
         await respond(send, 200, orjson.dumps(body))
 
     async def _figures(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         writer = self._writer
-        failing, lost = (writer.failing is not None, writer.lost) if writer else (False, 0)
-        text = self._metrics.text(failing=failing, lost=lost)
+        text = self._metrics.text(
+            failing=writer is not None and writer.failing is not None,
+            lost=writer.lost if writer else 0,
+            refused=writer.refused if writer else 0,
+            waiting=writer.waiting if writer else 0,
+        )
         kind = "text/plain; version=0.0.4; charset=utf-8"
         await respond(send, 200, text, headers={"content-type": kind})
 

@@ -36,7 +36,8 @@ from ratchet.gateway.shapes import (
 from ratchet.gateway.traces import are_taken, parent_of, record
 from ratchet.models import CallPart, ChatReply
 from ratchet.store.keys import Key
-from ratchet.store.requests import LoggedRequest, RequestWriter, new_id
+from ratchet.store.request_writer import RequestWriter
+from ratchet.store.requests import LoggedRequest, new_id
 
 __all__ = ["Chat"]
 
@@ -55,6 +56,8 @@ class Passing:
     key: Key | None
     parent: Context | None = None
     """The span that it belongs to."""
+    size: int = 0
+    """Of the request's body, in bytes."""
     asked: Asked | None = None
     meant: Meant | None = None
     replies: list[ChatReply] = field(default_factory=list)
@@ -99,7 +102,9 @@ class Chat:
         passing, told = self._begin(scope, is_chat=True), Told(send, receive)
 
         async def go() -> None:
-            passing.asked = chat_body(await told.read())
+            content = await told.read()
+            passing.size = len(content)
+            passing.asked = chat_body(content)
             await self._answer(passing, told)
 
         await self._guarded(passing, told, go())
@@ -109,7 +114,9 @@ class Chat:
         passing, told = self._begin(scope, is_chat=False), Told(send, receive)
 
         async def go() -> None:
-            prompts = text_body(await told.read())
+            content = await told.read()
+            passing.size = len(content)
+            prompts = text_body(content)
             passing.asked = prompts[0]
             if passing.asked.stream:
                 await self._answer(passing, told)
@@ -342,7 +349,8 @@ class Chat:
                 latency_s=latency_s,
                 key=passing.key.name if passing.key else None,
                 body=body,
-            )
+            ),
+            size=passing.size,
         )
 
 

@@ -11,7 +11,8 @@ from ratchet.gateway.http import Receive, Scope, Send, body_of, respond, until_w
 from ratchet.gateway.metrics import Metrics
 from ratchet.gateway.shapes import Problem, name_of, object_of
 from ratchet.models import ModelPool
-from ratchet.store.requests import LoggedRequest, RequestWriter, new_id
+from ratchet.store.request_writer import RequestWriter
+from ratchet.store.requests import LoggedRequest, new_id
 
 __all__ = ["Embeddings"]
 

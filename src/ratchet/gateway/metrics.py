@@ -40,6 +40,16 @@ class Metrics:
         self._failing = Gauge(
             "ratchet_log_failing", "1 while the log cannot be written", registry=self._registry
         )
+        self._refused = Gauge(
+            "ratchet_log_refused",
+            "Requests that the database refused, kept in a file beside it",
+            registry=self._registry,
+        )
+        self._waiting = Gauge(
+            "ratchet_log_waiting",
+            "Requests that are not in the database yet",
+            registry=self._registry,
+        )
         self._lost = Gauge(
             "ratchet_log_lost", "Requests that are missing in the log", registry=self._registry
         )
@@ -75,8 +85,10 @@ class Metrics:
         if cost_usd:
             cost.inc(cost_usd)
 
-    def text(self, *, failing: bool, lost: int) -> bytes:
+    def text(self, *, failing: bool, lost: int, refused: int, waiting: int) -> bytes:
         """Return everything in the text format of Prometheus."""
+        self._refused.set(refused)
+        self._waiting.set(waiting)
         self._failing.set(int(failing))
         self._lost.set(lost)
         return generate_latest(self._registry)

@@ -26,6 +26,7 @@ def make_gateway(workspace: Workspace, queue: JobQueue) -> Gateway:
         names=("local:nano",),
         settings=workspace.settings.serve,
         platform=platform_app(workspace, queue),
+        log_folder=workspace.log_folder,
     )
 
 

@@ -210,8 +210,8 @@ class ServeSettings(Record):
     """How the server behaves."""
 
     log: Literal["fast", "durable"] = "fast"
-    """fast: a killed server loses what it answered in the last twentieth of a second from the log; durable: no reply ends before
-    it is in the log."""
+    """fast: a request is in a file before its reply ends, and in the log a moment later: a power cut loses the last moment, a kill nothing;
+    durable: no reply ends before it is in the log."""
     redact: tuple[Literal["secrets", "pii"], ...] = ("secrets",)
     """What is blacked out before a request is logged."""
     cache_s: Annotated[float, Field(ge=0)] = 0.0
@@ -238,6 +238,11 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+
+    @property
+    def log_folder(self) -> Path:
+        """Return the folder of requests that are not in the database: on their way there, or refused by it."""
+        return self.files / "log"
 
     @property
     def files(self) -> Path:
