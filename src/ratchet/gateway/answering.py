@@ -26,6 +26,8 @@ TOLD = 20
 """So many releases are named to who asks for an unknown one."""
 LOCAL_TEMPERATURE, LOCAL_TOKENS, TEXT_TOKENS = 1.0, 1024, 16
 """What a model of this machine does where a client names nothing: OpenAI's defaults, and a bound on the length."""
+MOST_TOKENS = 32_768
+"""Of a reply, where nobody knows how long one may get."""
 CACHED = 10_000
 """So many replies are remembered."""
 
@@ -218,6 +220,15 @@ class Answering:
             while len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
 
+    def most_usd(self, meant: Meant, n: int) -> float | None:
+        """Return the most that `n` replies may cost by whoever may give them, in US dollars; None where a price is unknown."""
+        decoding = meant.release.candidate.decoding if meant.release else None
+        calls = n * (decoding.samples * (1 + decoding.repairs) if decoding else 1)
+        costs = [most_of(model, meant.request) for model in self._who(meant)]
+        return (
+            calls * max(cost for cost in costs if cost is not None) if None not in costs else None
+        )
+
     async def answered(self, meant: Meant, n: int) -> tuple[list[ChatReply], str]:
         """Return `n` replies, with a seed each its own, and the name of the model that gave them."""
         last: Exception | None = None
@@ -279,6 +290,18 @@ class Answering:
     def _who(self, meant: Meant) -> list[ChatModel]:
         names = self._settings.fallbacks.get(meant.model.name, ())
         return [meant.model, *(self._pool.model(name) for name in names)]
+
+
+def most_of(model: ChatModel, request: ChatRequest) -> float | None:
+    """Return the most that a call may cost: a token has a byte at least, and a reply all the tokens that it may have."""
+    if model.name.startswith("local:"):
+        return model.price(0, 0)
+    said = orjson.dumps([request.messages, request.raw, request.tools, request.json_schema])
+    known: int | None = getattr(getattr(model, "capabilities", None), "output_tokens", None)
+    longest = known or MOST_TOKENS
+    if request.max_tokens and (request.limit_is_whole or known is None):
+        longest = min(longest, request.max_tokens) if known else request.max_tokens
+    return model.price(len(said), longest)
 
 
 def without_account(meant: Meant) -> Meant:

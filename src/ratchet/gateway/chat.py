@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Set
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from opentelemetry.context import Context
 
 from ratchet.core import Json, total
 from ratchet.core.errors import StoreError
-from ratchet.gateway.access import Access
+from ratchet.gateway.access import Access, Reservation
 from ratchet.gateway.answering import Answering, Meant, Names
 from ratchet.gateway.http import Receive, Scope, Send, Told, Vigil, respond, until_written
 from ratchet.gateway.metrics import Metrics
@@ -41,6 +42,7 @@ from ratchet.store.requests import LoggedRequest, new_id
 
 __all__ = ["Chat"]
 
+CLIENT_GONE = 499
 log = logging.getLogger("ratchet.gateway")
 
 
@@ -60,6 +62,8 @@ class Passing:
     """Of the request's body, in bytes."""
     asked: Asked | None = None
     meant: Meant | None = None
+    reserved: list[Reservation | None] = field(default_factory=list)
+    """What is set aside for its calls."""
     replies: list[ChatReply] = field(default_factory=list)
     who: str | None = None
     """The model that answered, where it is another one than was asked for."""
@@ -123,6 +127,7 @@ class Chat:
                 return
             for asked in prompts:
                 meant = passing.meant = await self._names.meant(asked)
+                self._reserve(passing, meant, asked.n)
                 replies, who = await self._answering.answered(meant, asked.n)
                 passing.answered_by(who)
                 passing.replies += replies
@@ -158,7 +163,8 @@ class Chat:
             await work
         except asyncio.CancelledError:  # the client went away
             self._keep(
-                passing, Problem(499, "the client closed the connection", kind="client_error")
+                passing,
+                Problem(CLIENT_GONE, "the client closed the connection", kind="client_error"),
             )
             if not told.is_gone:  # it is the server that ends
                 raise
@@ -186,6 +192,8 @@ class Chat:
         meant = passing.meant = await self._names.meant(asked)
         known = self._answering.known(meant, asked.n)
         passing.is_known = known is not None
+        if known is None:
+            self._reserve(passing, meant, asked.n)
         if asked.stream:
             await self._stream(passing, asked, meant, known, told)
             return
@@ -292,6 +300,21 @@ class Chat:
             used = usage_of(passing.replies)
             await told.body(chunk(passing.id, asked.model, [], usage=used))
 
+    def _reserve(self, passing: Passing, meant: Meant, n: int) -> None:
+        """Set aside what a request may cost.
+
+        Raises: Problem if its key has not so much left.
+        """
+        most = partial(self._answering.most_usd, meant, n)
+        passing.reserved.append(self._access.reserve(passing.key, most))
+
+    def _settle(self, passing: Passing, cost: float | None, problem: Problem | None) -> None:
+        """Count what a request did cost; one that its client left may have cost all that was set aside."""
+        if problem and problem.status == CLIENT_GONE and not passing.replies:
+            cost = None
+        for place, reservation in enumerate(passing.reserved):
+            self._access.settle(reservation, cost if place == 0 else 0.0)
+
     async def _written(self, passing: Passing) -> None:
         """Write the request down; where the log is durable, wait until it is.
 
@@ -322,7 +345,7 @@ class Chat:
         status = problem.status if problem else 200
         if are_taken():
             span_of(passing, used, latency_s, problem)
-        self._access.charge(passing.key, cost)
+        self._settle(passing, cost, problem)
         self._metrics.count(
             asked.model if asked and status != 404 else "",
             status,

@@ -52,7 +52,15 @@ class Embeddings:
         if form not in ("float", "base64"):
             raise Problem(400, "'encoding_format' must be float or base64", param="encoding_format")
         embedder = self._pool.embedder(name)
-        vectors, tokens = await embedder.embed(texts)
+        key = scope.get("ratchet.key")
+        reserved = self._access.reserve(
+            key, lambda: embedder.price(sum(len(text.encode()) for text in texts), 0)
+        )
+        try:
+            vectors, tokens = await embedder.embed(texts)
+        except BaseException:
+            self._access.settle(reserved, 0.0)
+            raise
         size = body.get("dimensions")
         if size is not None:
             if not isinstance(size, int) or not 1 <= size <= vectors.shape[1]:
@@ -72,9 +80,9 @@ class Embeddings:
             for place, vector in enumerate(vectors)
         ]
         used = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
-        seconds, key = time.perf_counter() - started, scope.get("ratchet.key")
+        seconds = time.perf_counter() - started
         cost = embedder.price(tokens, 0)
-        self._access.charge(key, cost)
+        self._access.settle(reserved, cost)
         self._metrics.count(name, 200, seconds, used, cost, streamed=False)
         written = self._writer.add(
             LoggedRequest(

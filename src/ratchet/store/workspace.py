@@ -218,6 +218,16 @@ class ServeSettings(Record):
     """The same request again gets the same reply for so many seconds; 0 is never."""
     fallbacks: dict[str, tuple[str, ...]] = {}
     """Who answers when a model gives no reply, in order: only models that are named here ever stand in for another."""
+    hosts: tuple[str, ...] = ()
+    """Names under which the server answers beside localhost. Without any, a server that others can reach answers under every name."""
+    header_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """How long a connection may take to send a request's headers."""
+    body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """How long a body may take; longer by what arrives at 10 KB a second."""
+    write_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """How long a client may leave a reply unread."""
+    max_connections: Annotated[int, Field(gt=0)] = 5000
+    """Beyond so many the one that has been silent for the longest time is closed."""
 
 
 class Settings(Record):
