@@ -83,6 +83,11 @@ class Passing:
             "x-request-id": self.id,
             **({"x-ratchet-model": self.who} if self.who else {}),
             **({"x-ratchet-cache": "hit"} if self.is_known else {}),
+            **(
+                {"x-ratchet-ignored": ", ".join(self.meant.ignored)}
+                if self.meant and self.meant.ignored
+                else {}
+            ),
         }
 
 
@@ -187,15 +192,13 @@ class Chat:
     async def _answer(self, passing: Passing, told: Told) -> None:
         asked = passing.asked
         assert asked is not None  # read before
-        if asked.stream and asked.n > 1:
-            raise Problem(400, "'n' must be 1 with 'stream'", param="n")
         meant = passing.meant = await self._names.meant(asked)
         known = self._answering.known(meant, asked.n)
         passing.is_known = known is not None
         if known is None:
             self._reserve(passing, meant, asked.n)
-        if asked.stream:
-            await self._stream(passing, asked, meant, known, told)
+        if asked.stream and known is None and asked.n == 1:
+            await self._stream(passing, asked, meant, told)
             return
         if known is None:
             known, who = await self._answering.answered(meant, asked.n)
@@ -203,6 +206,9 @@ class Chat:
             if passing.who is None:  # what somebody else said is not what this model says
                 self._answering.remember(meant, asked.n, known)
         passing.replies += known
+        if asked.stream:
+            await self._stream_whole(passing, asked, told)
+            return
         said = orjson.dumps(completion(passing.id, asked.model, known))
         await self._written(passing)
         await respond(told, 200, said, headers=passing.headers())
@@ -212,7 +218,6 @@ class Chat:
         passing: Passing,
         asked: Asked,
         meant: Meant,
-        known: list[ChatReply] | None,
         told: Told,
     ) -> None:
         """Send a reply piece by piece; the response begins with the first piece, so that an early error still has its status."""
@@ -232,18 +237,10 @@ class Chat:
                 first = {"role": "assistant", "content": ""}
                 await told.body(chunk(passing.id, asked.model, [choice(first)]))
 
-        async def pieces() -> Any:
-            if known is not None:
-                yield known[0].text
-                yield known[0]
-                return
-            async for who, piece in self._answering.streamed(meant):
-                passing.answered_by(who)
-                yield piece
-
         held = ""  # with likelihoods the text comes with them, at the end
         begun_calls = set[int]()
-        async for piece in pieces():
+        async for who, piece in self._answering.streamed(meant):
+            passing.answered_by(who)
             if not told.begun:
                 await begin()
             if isinstance(piece, str):
@@ -261,8 +258,43 @@ class Chat:
             if held:
                 await told.body(piece_of(held, piece))
             await self._end(passing, asked, piece, told, begun_calls, is_chat=is_chat)
-        if known is None and passing.who is None:
+        if passing.who is None:
             self._answering.remember(meant, asked.n, passing.replies)
+        await self._finish_stream(passing, told)
+
+    async def _stream_whole(self, passing: Passing, asked: Asked, told: Told) -> None:
+        """Send replies that are known as a stream, one after another."""
+        await told.stream(passing.headers())
+        for place, reply in enumerate(passing.replies):
+            if not passing.is_chat:
+                said = text_completion(passing.id, asked.model, [text_choice(reply, place)])
+                await told.body(event(orjson.dumps(said)))
+                continue
+            calls = [
+                {"index": number, **call}
+                for number, call in enumerate(tool_calls(reply, f"{passing.id}{place}"))
+            ]
+            deltas: list[dict[str, Json]] = [{"role": "assistant", "content": ""}]
+            deltas += [{"content": reply.text}] if reply.text else []
+            deltas += [{"refusal": reply.refusal}] if reply.refusal else []
+            deltas += [{"tool_calls": calls}] if calls else []
+            for delta in deltas:
+                likely = logprobs_in(reply) if delta.get("content") else None
+                part = choice(delta, logprobs=likely, place=place)
+                await told.body(chunk(passing.id, asked.model, [part]))
+            last = choice({}, reply.finish_reason, place=place)
+            await told.body(chunk(passing.id, asked.model, [last], **notes_of([reply])))
+        if asked.usage_wanted:
+            used = usage_of(passing.replies, is_chat=passing.is_chat)
+            whole = (
+                chunk(passing.id, asked.model, [], usage=used)
+                if passing.is_chat
+                else event(orjson.dumps(text_completion(passing.id, asked.model, [], usage=used)))
+            )
+            await told.body(whole)
+        await self._finish_stream(passing, told)
+
+    async def _finish_stream(self, passing: Passing, told: Told) -> None:
         await self._written(passing)
         await told.body(event(b"[DONE]"))
         await told.body(b"", more=False)
@@ -408,6 +440,10 @@ def shown(reply: ChatReply) -> dict[str, Json]:
 
 
 def choice(
-    delta: dict[str, Json], finish: str | None = None, logprobs: dict[str, Json] | None = None
+    delta: dict[str, Json],
+    finish: str | None = None,
+    logprobs: dict[str, Json] | None = None,
+    *,
+    place: int = 0,
 ) -> dict[str, Json]:
-    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+    return {"index": place, "delta": delta, "logprobs": logprobs, "finish_reason": finish}

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import orjson
 
+from ratchet.core.errors import did_you_mean
 from ratchet.gateway.access import Access
 from ratchet.gateway.http import Receive, Scope, Send, body_of, respond, until_written
 from ratchet.gateway.metrics import Metrics
@@ -16,7 +17,7 @@ from ratchet.store.requests import LoggedRequest, new_id
 
 __all__ = ["Embeddings"]
 
-KNOWN = frozenset(("model", "input", "encoding_format", "dimensions"))
+KNOWN = frozenset(("model", "input", "encoding_format", "dimensions", "user"))
 MOST_TEXTS = 2048
 
 
@@ -31,7 +32,11 @@ class Embeddings:
     async def embed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/embeddings`."""
         started, at = time.perf_counter(), time.time()
-        body = object_of(await body_of(receive), KNOWN)
+        body = object_of(await body_of(receive))
+        if unknown := body.keys() - KNOWN:
+            name = min(unknown)
+            hint = did_you_mean(name, sorted(KNOWN))
+            raise Problem(400, f"unknown parameter {name!r}.{hint}", param=name)
         name, texts = name_of(body), body.get("input")
         texts = [texts] if isinstance(texts, str) else texts
         if (
