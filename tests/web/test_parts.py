@@ -5,10 +5,10 @@ import time
 import pytest
 
 from ratchet.core import Grade
+from ratchet.data.formulas import guard_cell
 from ratchet.measure.agreement import people_agree
 from ratchet.web.app import is_ours, secret_of
 from ratchet.web.compare import diffed
-from ratchet.web.examples import guarded_cell
 from ratchet.web.people import TRIES, WITHIN_S, Doorkeeper
 from ratchet.web.runs import span, spent
 
@@ -29,7 +29,7 @@ from ratchet.web.runs import span, spent
 )
 def test_no_spreadsheet_runs_a_cell(text, cell):
     """What would be a formula begins with an apostrophe; numbers stay numbers."""
-    assert guarded_cell(text) == cell
+    assert guard_cell(text) == cell
 
 
 def test_a_difference_shows_text_as_text():

@@ -407,13 +407,33 @@ def candidate_text(candidate: Candidate) -> str:
     return str(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110))
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Reads YAML, and refuses a name that stands twice in one place: one of the two would count in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        """Return a mapping.
+
+        Raises: YAMLError if a key is there twice.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in seen and name != "<<":
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"{name[:80]!r} stands twice, the second time in line {line}")
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_yaml(path: Path, kind: type[TaskError]) -> dict[str, object]:
     try:
-        body = yaml.safe_load(path.read_text("utf-8"))
+        body = yaml.load(path.read_text("utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - derived from the safe loader
     except FileNotFoundError as error:
         raise kind(f"there is no file {path}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise kind(f"{path} is no YAML: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # a number of thousands of digits is a ValueError
+        raise kind(f"{path} is no YAML: {str(error)[:500]}") from error
+    except RecursionError as error:
+        raise kind(f"{path} is no YAML: it is nested too deep") from error
     if not isinstance(body, dict):
         raise kind(f"{path}: expected names and values, got {type(body).__name__}")
     return body
