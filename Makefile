@@ -7,7 +7,7 @@ DSPY ?= dspy==3.4.1
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo tour test check format lint types layers proof bench clean
+.PHONY: help install demo tour test check format lint types layers proof audit bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ layers: install ## Check that no floor imports from above
 
 proof: install ## Run our statistical claims again; writes docs/proof.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/proof/run.py
+
+audit: install ## Licences of all dependencies, and their known holes
+	$(BIN)/python tools/audit.py
 
 bench: install ## Measure throughput side by side with a bare loop
 	$(BIN)/python benchmarks/throughput/run.py
