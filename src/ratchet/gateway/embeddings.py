@@ -31,7 +31,8 @@ class Embeddings:
     async def embed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/embeddings`."""
         started, at = time.perf_counter(), time.time()
-        body = object_of(await body_of(receive), KNOWN)
+        content = await body_of(receive)
+        body = object_of(content, KNOWN)
         name, texts = name_of(body), body.get("input")
         texts = [texts] if isinstance(texts, str) else texts
         if (
@@ -92,7 +93,8 @@ class Embeddings:
                 latency_s=seconds,
                 key=key.name if key else None,
                 body={"request": body, "replies": []},
-            )
+            ),
+            size=len(content),
         )
         if written is not None:
             await until_written(written)

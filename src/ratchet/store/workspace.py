@@ -29,6 +29,7 @@ from ratchet.core.errors import (
 )
 from ratchet.core.task import TASK_NAME
 from ratchet.store.database import open_database
+from ratchet.store.request_writer import take_over
 
 __all__ = [
     "EndpointSettings",
@@ -270,13 +271,15 @@ class Workspace:
 
     @cached_property
     def database(self) -> sa.Engine:
-        """Return the database, with its tables up to date."""
+        """Return the database, with its tables up to date, and what a killed server left on its way to the log."""
         url = os.environ.get("RATCHET_DATABASE") or self.settings.database.url
         if not url:
             with writable(self.files):
                 self.files.mkdir(exist_ok=True)
             url = f"sqlite:///{self.files / 'ratchet.db'}"
-        return open_database(url)
+        engine = open_database(url)
+        take_over(engine, self.log_folder)
+        return engine
 
     @contextmanager
     def held(self) -> Iterator[None]:

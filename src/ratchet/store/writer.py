@@ -6,7 +6,6 @@ loses at most what arrived in that time, and thousands of rows a second share a 
 
 import json
 import queue
-import re
 import threading
 import time
 from types import TracebackType
@@ -18,9 +17,10 @@ import sqlalchemy as sa
 from ratchet.core import Json, Trial
 from ratchet.store.database import add_rows, transaction
 from ratchet.store.knowledge import passage_row
+from ratchet.store.storable import storable, storable_row
 from ratchet.store.tables import passages, scores, trials
 
-__all__ = ["TrialWriter", "storable"]
+__all__ = ["TrialWriter"]
 
 BATCH = 1000
 PAUSE_S = 0.05
@@ -28,7 +28,6 @@ MOST_WAITING = 1000
 """When so many rows wait, whoever puts another one waits too: what is held in memory does not grow with the run."""
 Row = tuple[Trial, str, bool]
 """A trial, the id of its metric, and whether the answer is new."""
-REFUSED = re.compile("[\x00\ud800-\udfff]")
 
 
 class TrialWriter:
@@ -113,12 +112,12 @@ def text(value: Json) -> str:
 
 def trial_row(trial: Trial) -> dict[str, object]:
     usage = trial.usage
-    return {
+    row = {
         "candidate_id": trial.candidate_id,
         "task_id": trial.task_id,
         "example_id": trial.example_id,
         "repeat": trial.repeat,
-        "output": storable(trial.output),
+        "output": trial.output,
         "answer": None if trial.answer is None else text(trial.answer),
         "failure": trial.failure,
         "prompt_tokens": usage.prompt_tokens,
@@ -132,11 +131,12 @@ def trial_row(trial: Trial) -> dict[str, object]:
         "sent": text(trial.sent) if trial.sent else None,
         "probabilities": text(trial.probabilities) if trial.probabilities else None,
     }
+    return storable_row(trials, row)
 
 
 def score_row(trial: Trial, metric_id: str) -> dict[str, object]:
     assert trial.score is not None  # the caller filters
-    return {
+    row = {
         "candidate_id": trial.candidate_id,
         "task_id": trial.task_id,
         "example_id": trial.example_id,
@@ -144,16 +144,6 @@ def score_row(trial: Trial, metric_id: str) -> dict[str, object]:
         "metric_id": metric_id,
         "value": trial.score.value,
         "parts": text(trial.score.parts),
-        "feedback": storable(trial.score.feedback),
+        "feedback": trial.score.feedback,
     }
-
-
-def storable(value: Json) -> Json:
-    """Return `value` with NUL and lone surrogates, which PostgreSQL refuses in text, replaced by U+FFFD in every text."""
-    if isinstance(value, str):
-        return REFUSED.sub("\ufffd", value)
-    if isinstance(value, dict):
-        return {storable(name): storable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return value
+    return storable_row(scores, row)
