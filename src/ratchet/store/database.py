@@ -24,6 +24,7 @@ __all__ = [
     "add_rows",
     "add_tuples",
     "connect",
+    "folder_of",
     "open_database",
     "open_passing_database",
     "transaction",
@@ -34,9 +35,16 @@ AT_ONCE = 200
 """Rows of one statement: at 13 columns far below the variables that SQLite allows."""
 
 
-def open_database(url: str) -> sa.Engine:
+FOLDERS: "weakref.WeakKeyDictionary[sa.Engine, Path]" = weakref.WeakKeyDictionary()
+"""The folders that were named when databases were opened."""
+
+
+def open_database(url: str, *, folder: Path | None = None) -> sa.Engine:
     """Return an engine for `url` with all migrations applied.
 
+    Args:
+        url: As SQLAlchemy has it.
+        folder: Where files are put that belong to the database; a SQLite database has its own.
     Raises: StoreError if the database cannot be reached, or its driver is not installed.
     """
     try:
@@ -51,9 +59,20 @@ def open_database(url: str) -> sa.Engine:
         ) from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", tune_sqlite)
+    if folder is not None:
+        FOLDERS[engine] = folder
     with translated(url):
         migrate(engine)
     return engine
+
+
+def folder_of(engine: sa.Engine) -> Path | None:
+    """Return the folder for files that belong to a database; None where it has none, as one in memory or on a server."""
+    if engine in FOLDERS:
+        return FOLDERS[engine]
+    name = engine.url.database
+    is_file = engine.dialect.name == "sqlite" and name not in (None, "", ":memory:")
+    return Path(str(name)).parent if is_file else None
 
 
 def open_passing_database() -> tuple[sa.Engine, Path]:
@@ -106,8 +125,8 @@ def translated(where: str) -> Iterator[None]:
 
 def remedy(text: str) -> str:
     low = text.lower()
-    if "full" in low or "no space" in low:
-        return "The disk is full: free some space and run the same command again; all that was written is kept."
+    if "full" in low or "no space" in low or "i/o error" in low:
+        return "The disk is full, or does not work: free some space and run the same command again; all that was written is kept."
     if "locked" in low:
         return "Another process holds it: wait until that one ends, or stop it."
     if "readonly" in low or "unable to open" in low or "permission" in low:

@@ -20,10 +20,10 @@ from typing import Any, Self
 import orjson
 import sqlalchemy as sa
 import zstandard
-from sqlalchemy.exc import DBAPIError
 
 from ratchet.core.errors import StoreError
 from ratchet.store.database import add_tuples, transaction
+from ratchet.store.faults import fault_of
 from ratchet.store.redact import clean, redacted
 from ratchet.store.request_spool import SUFFIX, RequestSpool, SpoolFile, append_durably
 from ratchet.store.requests import LoggedRequest
@@ -49,8 +49,6 @@ REFUSED_FILE = "refused-requests.jsonl"
 COLUMNS = tuple(requests.columns)
 FIGURES = tuple(str(column.name) for column in COLUMNS)
 PROBLEM = FIGURES.index("problem")
-AWAY_STATES = frozenset(("08", "25", "28", "3D", "40", "42", "53", "55", "57", "58", "F0", "XX"))
-"""The classes of SQL's states that say nothing of a row: the connection, the schema, rights, room, somebody's intervention."""
 figures_of = attrgetter(*FIGURES)
 log = logging.getLogger("ratchet.gateway")
 
@@ -314,7 +312,7 @@ class RequestWriter:
             if error is None:
                 continue
             part.tries += 1
-            if is_refusal(error) or (part.tries >= MAX_TRIES and self._parts_written):
+            if fault_of(error) == "row" or (part.tries >= MAX_TRIES and self._parts_written):
                 if len(part.items) > 1:
                     half = len(part.items) // 2
                     parts.extendleft((_Part(part.items[half:]), _Part(part.items[:half])))
@@ -441,16 +439,3 @@ def count_refused(folder: Path) -> int:
         return 0
     with path.open("rb") as file:
         return sum(is_whole(line) for line in file)
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Return whether a database refuses a row for what is in it, and not for its own sake: locked, full, away."""
-    found: BaseException | None = error
-    while isinstance(found, StoreError):
-        found = found.__cause__
-    if isinstance(found, DBAPIError):
-        state = str(getattr(found.orig, "sqlstate", None) or "")[:2]
-        away = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
-        is_away = state in AWAY_STATES if state else isinstance(found, away)
-        return not found.connection_invalidated and not is_away
-    return found is not None and not isinstance(found, OSError | MemoryError | sa.exc.TimeoutError)

@@ -30,6 +30,7 @@ from ratchet.core.errors import (
 from ratchet.core.task import TASK_NAME
 from ratchet.store.database import open_database
 from ratchet.store.request_writer import take_over
+from ratchet.store.unwritten import take_in_unwritten
 
 __all__ = [
     "EndpointSettings",
@@ -271,14 +272,15 @@ class Workspace:
 
     @cached_property
     def database(self) -> sa.Engine:
-        """Return the database, with its tables up to date, and what a killed server left on its way to the log."""
+        """Return the database, with its tables up to date, and what was left beside it by a killed server, and by runs that found no room."""
         url = os.environ.get("RATCHET_DATABASE") or self.settings.database.url
         if not url:
             with writable(self.files):
                 self.files.mkdir(exist_ok=True)
             url = f"sqlite:///{self.files / 'ratchet.db'}"
-        engine = open_database(url)
+        engine = open_database(url, folder=self.files)
         take_over(engine, self.log_folder)
+        take_in_unwritten(engine, self.files)
         return engine
 
     @contextmanager
