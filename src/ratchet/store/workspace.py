@@ -28,7 +28,7 @@ from ratchet.core.errors import (
     did_you_mean,
 )
 from ratchet.core.task import TASK_NAME
-from ratchet.store.database import open_database
+from ratchet.store.database import READS_ALONE, is_read_only, open_database
 from ratchet.store.request_writer import take_over
 from ratchet.store.unwritten import take_in_unwritten
 
@@ -279,9 +279,20 @@ class Workspace:
                 self.files.mkdir(exist_ok=True)
             url = f"sqlite:///{self.files / 'ratchet.db'}"
         engine = open_database(url, folder=self.files)
-        take_over(engine, self.log_folder)
-        take_in_unwritten(engine, self.files)
+        if not is_read_only(engine):
+            take_over(engine, self.log_folder)
+            take_in_unwritten(engine, self.files)
         return engine
+
+    def check_writable(self) -> None:
+        """Refuse work that writes where the workspace may only be read.
+
+        Raises: StoreError if so.
+        """
+        with writable(self.files):
+            self.files.mkdir(exist_ok=True)
+        if not os.access(self.files, os.W_OK) or is_read_only(self.database):
+            raise StoreError(f"cannot write in {self.files}. {READS_ALONE}")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -289,8 +300,8 @@ class Workspace:
 
         Raises: BusyError if another process holds it.
         """
+        self.check_writable()
         with writable(self.files):
-            self.files.mkdir(exist_ok=True)
             lock = (self.files / "lock").open("a+")
         with lock:
             try:
