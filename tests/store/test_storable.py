@@ -13,7 +13,7 @@ from ratchet.core import Score, Trial, Usage
 from ratchet.store import TrialWriter, load_trials, open_database
 from ratchet.store.database import add_rows, transaction
 from ratchet.store.requests import add_feedback, has_request
-from ratchet.store.storable import storable, storable_row
+from ratchet.store.storable import StorableTuple, storable, storable_row
 from ratchet.store.tables import feedback, requests, trials
 
 ODD_TEXT = st.one_of(
@@ -57,7 +57,9 @@ def test_any_row_is_stored_and_read_back(
     shared: sa.Engine, table: sa.Table, data: st.DataObject
 ) -> None:
     """A value of any kind in any column becomes one that the database takes, and gives back as it was written."""
-    row = storable_row(table, {column.name: data.draw(ODD) for column in table.columns})
+    odd = {column.name: data.draw(ODD) for column in table.columns}
+    row = storable_row(table, odd)
+    assert repr(StorableTuple(table)(list(odd.values()))) == repr(tuple(row.values()))
     keys = [column == row[column.name] for column in table.primary_key.columns]
 
     with transaction(shared) as connection:

@@ -27,7 +27,7 @@ from ratchet.store.faults import fault_of
 from ratchet.store.redact import clean, redacted
 from ratchet.store.request_spool import SUFFIX, RequestSpool, SpoolFile, append_durably
 from ratchet.store.requests import LoggedRequest
-from ratchet.store.storable import storable_value
+from ratchet.store.storable import StorableTuple
 from ratchet.store.tables import bodies, requests
 
 __all__ = ["REFUSED_FILE", "RequestWriter", "count_refused", "take_over"]
@@ -46,8 +46,8 @@ WARN_EVERY_S = 60.0
 SPOOL_FOLDER = "spool"
 REFUSED_FILE = "refused-requests.jsonl"
 """What the database refused, in the folder of the log: a JSON object a line, `reason`, `figures` and `body`."""
-COLUMNS = tuple(requests.columns)
-FIGURES = tuple(str(column.name) for column in COLUMNS)
+FIGURES = tuple(str(column.name) for column in requests.columns)
+storable_figures = StorableTuple(requests)
 PROBLEM = FIGURES.index("problem")
 figures_of = attrgetter(*FIGURES)
 log = logging.getLogger("ratchet.gateway")
@@ -83,8 +83,7 @@ class _Item:
         if not isinstance(figures, list) or not figures or BODY not in line:
             raise ValueError("the line is not a request")
         padded = [*figures, *[None] * (len(FIGURES) - len(figures))]
-        values = map(storable_value, COLUMNS, padded)
-        return cls(tuple(values), line[line.index(BODY) + len(BODY) : -2])
+        return cls(storable_figures(padded), line[line.index(BODY) + len(BODY) : -2])
 
 
 @dataclass(slots=True, eq=False)
@@ -218,7 +217,7 @@ class RequestWriter:
         if one.problem is not None:
             problem = clean(one.problem, self._redact)
             values = (*values[:PROBLEM], problem, *values[PROBLEM + 1 :])
-        return tuple(map(storable_value, COLUMNS, values))
+        return storable_figures(values)
 
     def _clean_body(self, one: LoggedRequest) -> bytes:
         """Return what is kept of a body; of one that cannot be written, why."""

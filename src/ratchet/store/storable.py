@@ -7,7 +7,7 @@ their column, and integers of more than its column's bytes.
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from ratchet.core import Json
 
-__all__ = ["storable", "storable_row", "storable_value"]
+__all__ = ["StorableTuple", "storable", "storable_row", "storable_value"]
 
 REFUSED = re.compile("[\x00\ud800-\udfff]")
 MAX_INTEGER, MAX_BIG_INTEGER = 2**31 - 1, 2**63 - 1
@@ -42,6 +42,47 @@ def storable_row(table: sa.Table, row: Mapping[str, object]) -> dict[str, Any]:
     return {name: storable_value(columns[name], value) for name, value in row.items()}
 
 
+class StorableTuple:
+    """Makes tuples of a table's values storable, as `storable_row` does rows; a usual value costs a look at its type.
+
+    Args:
+        table: Its columns, in their order, are what a tuple holds.
+    """
+
+    def __init__(self, table: sa.Table) -> None:
+        self._columns = [
+            (column, column.type.python_type, _bound(column), bool(column.nullable))
+            for column in table.columns
+        ]
+
+    def __call__(self, values: Sequence[object]) -> tuple[Any, ...]:
+        """Return values, one for each column, as every database takes them."""
+        made = []
+        for (column, kind, bound, nullable), value in zip(self._columns, values, strict=True):
+            if value is None:
+                is_usual = nullable
+            elif type(value) is not kind:
+                is_usual = False
+            elif kind is str:  # what databases refuse does not print, nor do line breaks
+                is_usual = len(value) <= bound and value.isprintable()  # type: ignore[arg-type, attr-defined]  # a text
+            elif kind is int or kind is float:
+                is_usual = -bound <= value <= bound  # type: ignore[operator]  # a number; NaN is within no bounds
+            else:
+                is_usual = True
+            made.append(value if is_usual else storable_value(column, value))
+        return tuple(made)
+
+
+def _bound(column: "sa.Column[Any]") -> float:
+    """Return the longest text, or the largest number, that a column takes."""
+    kind = column.type.python_type
+    if kind is str:
+        return getattr(column.type, "length", None) or math.inf
+    if kind is int:
+        return MAX_BIG_INTEGER if isinstance(column.type, sa.BigInteger) else MAX_INTEGER
+    return sys.float_info.max
+
+
 def storable_value(column: "sa.Column[Any]", value: object) -> Any:
     """Return a value as its column takes it on every database.
 
@@ -54,7 +95,7 @@ def storable_value(column: "sa.Column[Any]", value: object) -> Any:
         length = getattr(column.type, "length", None)
         return text if length is None else text[:length]
     if kind is int and is_finite(value):
-        most = MAX_BIG_INTEGER if isinstance(column.type, sa.BigInteger) else MAX_INTEGER
+        most = int(_bound(column))
         return max(-most, min(most, int(value)))  # type: ignore[call-overload]  # a number
     if kind is float and is_finite(value):
         return as_float(value)
