@@ -110,7 +110,7 @@ def look(
         twice=sum(times > 1 for times in places.values()),
         refused=len(refused),
         missing=len(wanted - set(places)),
-        left=len(list((folder / "spool").glob("*"))) if folder.exists() else 0,
+        left=len(list((folder / "spool").glob("*.spool"))) if folder.exists() else 0,
         seconds=round(seconds, 1),
     )
 

@@ -4,12 +4,14 @@ import json
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import openai
 import pytest
 import sqlalchemy as sa
+from benchmarks.log.run import TRIGGERS
 from tests.gateway.test_contract import hello, logged, serving
 from tests.gateway.test_policies import ask, count_up, down, gateway
 
@@ -45,6 +47,45 @@ def test_no_body_ends_the_log(engine: sa.Engine, log: str) -> None:
     assert len(logged(engine, 4)) == 4
     asked = [json.dumps(one.body) for one in logged(engine, 4)]
     assert any("nul" in one and "inside" in one and "\\u0000" not in one for one in asked)
+
+
+def test_a_request_that_the_database_refuses_is_counted(engine: sa.Engine, tmp_path: Path) -> None:
+    """It is answered as any other; `/metrics` and `/healthz` count it, and its neighbours are in the log."""
+    with engine.begin() as connection:
+        for statement in TRIGGERS["sqlite"]:
+            connection.exec_driver_sql(statement)
+    pool = ModelPool(ready={"local:one": count_up([])})
+    with serving(Gateway(engine, lambda: pool, log_folder=tmp_path / "log")) as url:
+        ask(url)
+        assert ask(url, user="refused")
+        ask(url)
+        assert len(logged(engine, 2)) == 2
+        root = url.removesuffix("/v1")
+        for _ in range(100):
+            figures = urllib.request.urlopen(f"{root}/metrics").read().decode()
+            if "ratchet_log_refused 1.0" in figures:
+                break
+            time.sleep(0.02)
+        health = json.loads(urllib.request.urlopen(f"{root}/healthz").read())
+
+    assert "ratchet_log_refused 1.0" in figures
+    assert "ratchet_log_waiting 0.0" in figures
+    assert "ratchet_log_lost 0.0" in figures
+    assert (health["status"], health["log_refused"]) == ("ok", 1)
+
+
+def test_feedback_on_what_no_database_could_hold_is_feedback_on_nothing(engine: sa.Engine) -> None:
+    """An id with NUL in it is unknown, as any other that is not in the log; NUL in a comment is no reason to refuse it."""
+    with serving(gateway(engine, count_up([]))) as url:
+        sdk = openai.OpenAI(base_url=url, api_key="x", max_retries=0)
+        with pytest.raises(openai.NotFoundError, match="no request has the id"):
+            sdk.post("/feedback", cast_to=object, body={"id": "a\x00b", "thumb": "up"})
+        ask(url)
+        (one,) = logged(engine, 1)
+        sdk.post("/feedback", cast_to=object, body={"id": one.id, "comment": "nul \x00 inside"})
+        (one,) = logged(engine, 1)
+
+    assert one.feedback == ({"comment": "nul \ufffd inside"},)
 
 
 def test_secrets_go_wherever_they_stand_and_json_stays_json() -> None:

@@ -255,6 +255,9 @@ def test_a_durable_log_holds_what_was_answered(engine: sa.Engine) -> None:
         )  # type: ignore[call-overload]
         assert len(list(stream)) > 2
         assert len(logged(engine, 0)) == 6
+        with pytest.raises(openai.NotFoundError):
+            ask(url, model="local:nobody")
+        assert len(logged(engine, 0)) == 7  # errors are replies too
 
         with sqlite3.connect(engine.url.database or "") as raw:
             raw.execute("ALTER TABLE requests RENAME TO moved")

@@ -205,14 +205,20 @@ def test_a_full_disk_leaves_the_old_file(tiny_disk: Path) -> None:
     assert list(tiny_disk.iterdir()) == [path]
 
 
-def test_a_full_disk_keeps_what_was_committed(tiny_disk: Path) -> None:
-    """When the database's disk fills, the error says so; earlier trials stay readable, and each is whole."""
+def test_a_full_disk_keeps_what_was_committed(
+    tiny_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the database's disk fills, the error says so, and how much is lost; earlier trials stay readable, and each is whole."""
+    monkeypatch.setattr("ratchet.store.writer.ROOM_S", 0.0)
     engine = open_database(f"sqlite:///{tiny_disk / 'ratchet.db'}")
     first = Trial(candidate_id="c", example_id="e_0", output="yes", score=Score(value=1))
     with TrialWriter(engine) as writer:
         writer.put(first, "m")
 
-    full = pytest.raises(StoreError, match="The disk is full")
+    full = pytest.raises(
+        StoreError,
+        match=r"The disk is full.* are lost, as there was no room beside the database either",
+    )
     with full, TrialWriter(engine) as writer:
         for number in range(1, 100):
             output = "x" * 50_000

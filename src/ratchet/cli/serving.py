@@ -144,6 +144,7 @@ def serve(
             f"the server needs the extra 'serve' ({error}); install it with: pip install 'ratchet[serve]'"
         ) from error
     workspace = find_workspace(Path())
+    workspace.check_writable()
     engine = workspace.database
     has_keys, alone = bool(load_keys(engine)), is_loopback(host)
     if not has_keys and not alone:
@@ -254,7 +255,9 @@ def work(
     """Run fine-tuning jobs from the queue, one after another, until it is stopped; what it leaves goes on later."""
     from ratchet.cli.show import out
     from ratchet.jobs.queue import work as take_jobs
+    from ratchet.store import find_workspace
 
+    find_workspace(Path()).check_writable()
     take_jobs(Path(), name, ready=lambda: out.print(f"{name}: waiting for jobs"))
 
 

@@ -179,7 +179,10 @@ class Chat:
             if problem.status == 500:  # ours
                 log.exception("request %s failed", passing.id)
             if not isinstance(error, StoreError):  # it is the log that failed
-                self._keep(passing, problem)
+                try:
+                    await self._written(passing, problem)
+                except StoreError as failure:
+                    problem = problem_of(failure)
             if told.begun:  # too late for a status: the error is the stream's last event
                 await told.body(event(problem.body()))
                 await told.body(b"", more=False)
@@ -347,12 +350,12 @@ class Chat:
         for place, reservation in enumerate(passing.reserved):
             self._access.settle(reservation, cost if place == 0 else 0.0)
 
-    async def _written(self, passing: Passing) -> None:
-        """Write the request down; where the log is durable, wait until it is.
+    async def _written(self, passing: Passing, problem: Problem | None = None) -> None:
+        """Write the request down, and wait until it is safe: in the database where the log is durable, else in its file.
 
         Raises: StoreError if a durable log cannot be written.
         """
-        written = self._keep(passing, None)
+        written = self._keep(passing, problem)
         if written is not None:
             await until_written(written)
 

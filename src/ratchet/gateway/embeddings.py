@@ -32,7 +32,8 @@ class Embeddings:
     async def embed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer `POST /v1/embeddings`."""
         started, at = time.perf_counter(), time.time()
-        body = object_of(await body_of(receive))
+        content = await body_of(receive)
+        body = object_of(content)
         if unknown := body.keys() - KNOWN:
             name = min(unknown)
             hint = did_you_mean(name, sorted(KNOWN))
@@ -105,7 +106,8 @@ class Embeddings:
                 latency_s=seconds,
                 key=key.name if key else None,
                 body={"request": body, "replies": []},
-            )
+            ),
+            size=len(content),
         )
         if written is not None:
             await until_written(written)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from ratchet.answer import Prompt, answer_example
 from ratchet.core import Budget, Candidate, Example, Passage, Spend, Task, Trial, total
-from ratchet.core.errors import BudgetError, MetricError, ReplyError
+from ratchet.core.errors import BudgetError, MetricError, ReplyError, StoreError
 from ratchet.measure.measurement import Measurement, Missing, Outcome
 from ratchet.metrics import Judged, Metric
 from ratchet.metrics.absence import absence
@@ -120,6 +120,8 @@ class Asking:
         self.stopped: str | None = None
         self.last_error: ReplyError | None = None
         self.metric_error: Exception | None = None
+        self.store_error: StoreError | None = None
+        """Why answers cannot be written any more; those that came are kept beside the database."""
 
     def reuse(
         self, wanted: dict[TrialKey, Example], examples: Sequence[Example] = ()
@@ -190,7 +192,7 @@ class Asking:
         if self.writer is None:
             self.kept[key] = trial
         elif is_new:
-            self.writer.put(trial, self.bench.metric.id, answered=answered)
+            self.keep(trial, answered=answered)
         self.score_sum += outcome.value
         self.failures += trial.failure is not None
         if self.bench.watch:
@@ -205,6 +207,19 @@ class Asking:
                 )
             )
 
+    @property
+    def failure(self) -> Exception | None:
+        """Return what ends the run, once the calls that are in flight have come back."""
+        return self.store_error or self.metric_error
+
+    def keep(self, trial: Trial, *, answered: bool = True) -> None:
+        """Have a trial written; where that cannot be done any more it is kept all the same, and nothing more is asked."""
+        assert self.writer  # where there is a database
+        try:
+            self.writer.put(trial, self.bench.metric.id, answered=answered)
+        except StoreError as error:
+            self.store_error = error
+
     async def all(self, todo: list[tuple[Example, int]]) -> None:
         """Answer what is left, as many at once as the model allows; the first error that is no missing reply ends it."""
         queue = iter(todo)
@@ -215,12 +230,12 @@ class Asking:
                     group.create_task(self.work(queue))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        if self.metric_error:  # calls that were in flight have come back, and are kept
-            raise self.metric_error
+        if self.failure:  # calls that were in flight have come back, and are kept
+            raise self.failure
 
     async def work(self, queue: Iterator[tuple[Example, int]]) -> None:
         for example, repeat in queue:
-            if self.metric_error or self.stopped:
+            if self.failure or self.stopped:
                 return
             await self.one(example, repeat)
 
@@ -242,7 +257,7 @@ class Asking:
             self.count(trial)
         waits = self.votes is not None or takes_time(self.bench.metric)
         if there is None and waits and self.writer:  # its score may take a while: it is kept before
-            self.writer.put(trial, self.bench.metric.id)
+            self.keep(trial)
         try:
             if self.votes and not trial.failure:
                 scored = await self.judged(trial, example)
@@ -261,7 +276,7 @@ class Asking:
         finally:
             lost = there is None and not waits and (example.id, repeat) not in self.outcomes
             if lost and self.writer:
-                self.writer.put(trial, self.bench.metric.id)
+                self.keep(trial)
 
     def count(self, trial: Trial) -> None:
         """Count an answer that was bought."""

@@ -27,7 +27,7 @@ from ratchet.data.records import RowError
 from ratchet.measure.asking import Bench, stored
 from ratchet.models import ChatReply, ToolCall
 from ratchet.store import TrialWriter, keep_candidate, load_trials
-from ratchet.store.writer import storable
+from ratchet.store.storable import storable
 
 __all__ = [
     "AnswerColumns",

@@ -227,8 +227,8 @@ class _Runner:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         for asking in self._askings:
-            if asking.metric_error:
-                raise asking.metric_error
+            if asking.failure:
+                raise asking.failure
         if not any(asking.outcomes for asking in self._askings):
             for asking in self._askings:
                 asking.check_alive(asked=True)
@@ -250,7 +250,7 @@ class _Runner:
                 self._dead.add(cell.candidate)
 
     def _has_stopped(self) -> bool:
-        return any(asking.stopped or asking.metric_error for asking in self._askings)
+        return any(asking.stopped or asking.failure for asking in self._askings)
 
     def _score(self, cell: Cell) -> float | None:
         key = (self._examples[cell.example].id, 0)

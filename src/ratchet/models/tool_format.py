@@ -19,7 +19,7 @@ from ratchet.models.tool_grammar import (
     resolve_alternatives,
 )
 from ratchet.models.tool_values import COMPACT, SPACED, JsonNotation, Values, sort_keys
-from ratchet.store.writer import storable
+from ratchet.store.storable import storable
 
 __all__ = ["CALL_ID", "NAME", "PLAIN", "KeyedArguments", "ReadCall", "ToolForm", "plain_schema"]
 

@@ -3,40 +3,59 @@
 Driver errors leave this floor as `StoreError`, with the remedy.
 """
 
+import logging
+import os
 import shutil
+import sqlite3
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from ratchet.core.errors import StoreError
 
 __all__ = [
+    "READS_ALONE",
     "add_rows",
     "add_tuples",
     "connect",
+    "folder_of",
+    "is_read_only",
     "open_database",
     "open_passing_database",
     "transaction",
     "upsert",
 ]
 
+READS_ALONE = "It may only be read: show, ladder, trials, logs, check and reports work on it, and nothing that writes."
 AT_ONCE = 200
 """Rows of one statement: at 13 columns far below the variables that SQLite allows."""
 
 
-def open_database(url: str) -> sa.Engine:
-    """Return an engine for `url` with all migrations applied.
+FOLDERS: "weakref.WeakKeyDictionary[sa.Engine, Path]" = weakref.WeakKeyDictionary()
+"""The folders that were named when databases were opened."""
+READ_ONLY: "weakref.WeakSet[sa.Engine]" = weakref.WeakSet()
+"""The databases that may only be read."""
+log = logging.getLogger("ratchet")
 
+
+def open_database(url: str, *, folder: Path | None = None) -> sa.Engine:
+    """Return an engine for `url` with all migrations applied; a SQLite database that may only be read is opened to be read.
+
+    Args:
+        url: As SQLAlchemy has it.
+        folder: Where files are put that belong to the database; a SQLite database has its own.
     Raises: StoreError if the database cannot be reached, or its driver is not installed.
     """
     try:
@@ -49,11 +68,101 @@ def open_database(url: str) -> sa.Engine:
         raise StoreError(
             f"{shown(url)!r} is no database URL; write sqlite:///path or postgresql+psycopg://user@host/name"
         ) from error
+    path = file_of(engine)
+    if path is not None and may_only_be_read(path):
+        engine = open_to_read(url, path)
+        FOLDERS[engine] = folder or path.parent
+        return engine
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", tune_sqlite)
+    if folder is not None:
+        FOLDERS[engine] = folder
     with translated(url):
         migrate(engine)
     return engine
+
+
+def folder_of(engine: sa.Engine) -> Path | None:
+    """Return the folder for files that belong to a database; None where it has none, as one in memory or on a server."""
+    if engine in FOLDERS:
+        return FOLDERS[engine]
+    path = file_of(engine)
+    return path.parent if path else None
+
+
+def file_of(engine: sa.Engine) -> Path | None:
+    """Return the file of a SQLite database, None where a database has none."""
+    name = engine.url.database
+    is_file = engine.dialect.name == "sqlite" and name not in (None, "", ":memory:")
+    return Path(str(name)) if is_file else None
+
+
+def is_read_only(engine: sa.Engine) -> bool:
+    """Return whether a database was opened to be read alone."""
+    return engine in READ_ONLY
+
+
+def may_only_be_read(path: Path) -> bool:
+    """Return whether a SQLite database is there and cannot be written: its file, or the folder that its log has to be made in."""
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def open_to_read(url: str, path: Path) -> sa.Engine:
+    """Return an engine for a SQLite database that may only be read.
+
+    What another process writes is seen where SQLite's own files beside it can be read. Without those, the database must be one that nobody
+    writes, and is read as such. An older version's, and one whose last changes lie in a log that nobody may take in, is copied, and the copy read.
+    """
+    place = quote(str(path.absolute()))
+    wal = path.with_name(f"{path.name}-wal")
+    has_log = wal.is_file() and wal.stat().st_size > 0
+    for options in ("mode=ro", "mode=ro&immutable=1"):
+        if options.endswith("immutable=1") and has_log:
+            continue  # what is in the log would be left out
+        engine = _engine_to_read(url, f"file:{place}?{options}")
+        with suppress(DBAPIError), engine.connect() as connection:
+            if connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == _newest():
+                return engine
+        engine.dispose()
+    return _open_copy(url, path)
+
+
+def _engine_to_read(url: str, uri: str) -> sa.Engine:
+    def connect_to_it() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=30)
+
+    engine = sa.create_engine(url, creator=connect_to_it)
+    sa.event.listen(engine, "connect", _forbid_writing)
+    READ_ONLY.add(engine)
+    return engine
+
+
+def _open_copy(url: str, path: Path) -> sa.Engine:
+    """Return an engine for a copy of a database, in a folder that goes with the engine."""
+    folder = Path(tempfile.mkdtemp(prefix="ratchet-"))
+    copy = folder / path.name
+    try:
+        for suffix in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(
+                    path.with_name(path.name + suffix), copy.with_name(copy.name + suffix)
+                )
+        open_database(f"sqlite:///{copy}").dispose()
+        engine = _engine_to_read(url, f"file:{quote(str(copy))}?mode=ro&immutable=1")
+    except (OSError, StoreError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise StoreError(
+            f"{path} may only be read, and cannot be copied to be read: {error}"
+        ) from error
+    weakref.finalize(engine, shutil.rmtree, folder, ignore_errors=True)
+    log.info(
+        "%s may only be read, and is of an older version or was not closed: a copy is read", path
+    )
+    return engine
+
+
+def _forbid_writing(connection: Any, _record: object) -> None:  # the driver's own connection
+    connection.execute("PRAGMA query_only=ON")
 
 
 def open_passing_database() -> tuple[sa.Engine, Path]:
@@ -73,9 +182,19 @@ def tune_sqlite(connection: Any, _record: object) -> None:  # the driver's own c
     cursor.close()
 
 
-def migrate(engine: sa.Engine) -> None:
+def _migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def _newest() -> str | None:
+    """Return the number of the last migration."""
+    return ScriptDirectory.from_config(_migrations()).get_current_head()
+
+
+def migrate(engine: sa.Engine) -> None:
+    config = _migrations()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         try:
@@ -106,11 +225,13 @@ def translated(where: str) -> Iterator[None]:
 
 def remedy(text: str) -> str:
     low = text.lower()
-    if "full" in low or "no space" in low:
-        return "The disk is full: free some space and run the same command again; all that was written is kept."
+    if "full" in low or "no space" in low or "i/o error" in low:
+        return "The disk is full, or does not work: free some space and run the same command again; all that was written is kept."
     if "locked" in low:
         return "Another process holds it: wait until that one ends, or stop it."
-    if "readonly" in low or "unable to open" in low or "permission" in low:
+    if "readonly" in low or "read-only" in low:
+        return f"{READS_ALONE} Whatever writes needs a folder that you may write to."
+    if "unable to open" in low or "permission" in low:
         return "Check that the folder exists and that you may write to it."
     if "connection" in low or "connect" in low:
         return "Check that the server runs and that the URL in ratchet.toml is right."

@@ -14,7 +14,7 @@ import orjson
 import yaml
 
 from ratchet.core import Json
-from ratchet.store.writer import storable
+from ratchet.store.storable import storable
 
 __all__ = ["clean", "redacted"]
 

@@ -6,14 +6,13 @@ What fails for the database's own sake, as the disk is full or the server is awa
 """
 
 import logging
-import math
 import queue
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
@@ -21,17 +20,17 @@ from typing import Any, Self
 import orjson
 import sqlalchemy as sa
 import zstandard
-from sqlalchemy.exc import DBAPIError
 
 from ratchet.core.errors import StoreError
 from ratchet.store.database import add_tuples, transaction
+from ratchet.store.faults import fault_of
 from ratchet.store.redact import clean, redacted
-from ratchet.store.request_spool import RequestSpool, SpoolFile, append_durably
+from ratchet.store.request_spool import SUFFIX, RequestSpool, SpoolFile, append_durably
 from ratchet.store.requests import LoggedRequest
+from ratchet.store.storable import StorableTuple
 from ratchet.store.tables import bodies, requests
-from ratchet.store.writer import storable
 
-__all__ = ["REFUSED_FILE", "RequestWriter", "count_refused"]
+__all__ = ["REFUSED_FILE", "RequestWriter", "count_refused", "take_over"]
 
 BATCH_ROWS = 1000
 PAUSE_S = 0.05
@@ -43,15 +42,19 @@ LARGE_BODY_BYTES = 256_000
 """Bodies from this size on are made ready by another thread than the one that answers."""
 MAX_TRIES = 5
 """After so many failures of one row, while others are written, it is the row."""
-MAX_INTEGER = 2**31 - 1
-"""Of the database's columns."""
 WARN_EVERY_S = 60.0
 SPOOL_FOLDER = "spool"
 REFUSED_FILE = "refused-requests.jsonl"
 """What the database refused, in the folder of the log: a JSON object a line, `reason`, `figures` and `body`."""
 FIGURES = tuple(str(column.name) for column in requests.columns)
+storable_figures = StorableTuple(requests)
+PROBLEM = FIGURES.index("problem")
 figures_of = attrgetter(*FIGURES)
 log = logging.getLogger("ratchet.gateway")
+
+
+BODY = b',"body":'
+"""What parts figures from body in a line; within a text of the figures its quotes are escaped."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +70,20 @@ class _Item:
 
     def line(self) -> bytes:
         """Return what is kept of it in a file."""
-        return b'{"figures":%s,"body":%s}\n' % (orjson.dumps(self.figures), self.body)
+        return b'{"figures":%s%s%s}\n' % (orjson.dumps(self.figures), BODY, self.body)
+
+    @classmethod
+    def of(cls, line: bytes) -> "_Item":
+        """Return the request of a line, its body byte for byte; one that an older version wrote may lack the last figures.
+
+        Raises: ValueError if the line is none.
+        """
+        said = orjson.loads(line)
+        figures = said.get("figures") if isinstance(said, dict) else None
+        if not isinstance(figures, list) or not figures or BODY not in line:
+            raise ValueError("the line is not a request")
+        padded = [*figures, *[None] * (len(FIGURES) - len(figures))]
+        return cls(storable_figures(padded), line[line.index(BODY) + len(BODY) : -2])
 
 
 @dataclass(slots=True, eq=False)
@@ -84,8 +100,8 @@ class _Batch:
 
     items: list[_Item] = field(default_factory=list)
     file: SpoolFile | None = None
-    is_cut: bool = False
-    """More is in the file than in memory."""
+    cut: int = 0
+    """So many more are in the file than in memory."""
     is_last: bool = False
 
 
@@ -110,19 +126,19 @@ class RequestWriter:
     ) -> None:
         self._engine, self._redact, self._durable = engine, redact, durable
         self._folder = folder
-        self._spool = RequestSpool(folder / SPOOL_FOLDER) if folder and not durable else None
+        self._spool = RequestSpool(folder / SPOOL_FOLDER) if folder else None
         self._lock = threading.Lock()
         """Held while a request is put into file and queue, so that both hold the same."""
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._is_cut = False
+        self._cut = 0
+        """So many requests are in the file of this moment alone."""
+        self._in_hand = 0
         self._thread = threading.Thread(target=self._run, name="ratchet-log", daemon=True)
         self._large = ThreadPoolExecutor(1, thread_name_prefix="ratchet-log-large")
         self._closing = threading.Event()
         self._packer = zstandard.ZstdCompressor(level=1)  # no two threads may use one
-        self._warned_at = -WARN_EVERY_S
-        self._parts_written = 0
-        self._known_refused: frozenset[str] = frozenset()
-        """The ids that are in the file of refused requests, while files of dead processes are read."""
+        self._warned_at: dict[str, float] = {}
+        self._parts_written = self._told_of_refused = 0
         self.failing: str | None = None
         """Why the log cannot be written at the moment."""
         self.lost = 0
@@ -133,7 +149,7 @@ class RequestWriter:
     @property
     def waiting(self) -> int:
         """How many requests are not in the database yet, about."""
-        return self._queue.qsize()
+        return self._queue.qsize() + self._cut + self._in_hand
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -144,6 +160,8 @@ class RequestWriter:
         self._closing.set()
         self._queue.put(None)
         self._thread.join()
+        if self.refused > self._told_of_refused:
+            self._tell_of_refused()
         if self.lost:
             log.error("%s requests are missing in the log: %s", self.lost, self.failing)
 
@@ -174,7 +192,7 @@ class RequestWriter:
             if self._queue.qsize() < MAX_WAITING:
                 self._queue.put(item)
             elif is_spooled:
-                self._is_cut = True  # it is read back from its file
+                self._cut += 1  # it is read back from its file
             else:
                 self.lost += 1
         return written
@@ -184,7 +202,7 @@ class RequestWriter:
 
     def _try_spool(self, item: _Item) -> bool:
         """Put a request into the file of this moment; return whether it is there."""
-        if self._spool is None:
+        if self._spool is None or self._durable:
             return False
         try:
             self._spool.append(item.line())
@@ -195,10 +213,11 @@ class RequestWriter:
 
     def _clean_figures(self, one: LoggedRequest) -> tuple[Any, ...]:
         """Return the figures of a request as every database takes them."""
+        values = figures_of(one)
         if one.problem is not None:
-            one = replace(one, problem=str(clean(one.problem, self._redact)))
-        values = zip(requests.columns, figures_of(one), strict=True)
-        return tuple(clean_value(column, value) for column, value in values)
+            problem = clean(one.problem, self._redact)
+            values = (*values[:PROBLEM], problem, *values[PROBLEM + 1 :])
+        return storable_figures(values)
 
     def _clean_body(self, one: LoggedRequest) -> bytes:
         """Return what is kept of a body; of one that cannot be written, why."""
@@ -209,10 +228,7 @@ class RequestWriter:
 
     def _run(self) -> None:
         for file in self._spool.abandoned() if self._spool else ():
-            # who died may have put some aside and not come to deleting the file
-            self._known_refused = self._known_refused or refused_ids(self._folder)
-            self._store_file(file)
-        self._known_refused = frozenset()
+            self._try_store_file(file)
         is_last = False
         while not is_last:
             batch = self._gather()
@@ -223,13 +239,15 @@ class RequestWriter:
                 log.exception("requests could not be logged")
                 left = len(batch.items)
             if batch.file and left:
-                batch.file.close()  # the next server reads it
-            elif batch.file and batch.is_cut:
-                self._store_file(batch.file)
+                batch.file.close()  # whoever opens the log next reads it
+                log.warning("%s requests wait in %s until the log is opened again", left + batch.cut, batch.file.path)  # fmt: skip
+            elif batch.file and batch.cut:
+                self._try_store_file(batch.file)
             elif batch.file:
                 batch.file.remove()
             elif not self._durable:  # where it is, who asked was told
                 self.lost += left
+            self._in_hand = 0
 
     def _gather(self) -> _Batch:
         """Wait for a request, and take what comes within a moment; a durable log waits for nothing."""
@@ -246,24 +264,41 @@ class RequestWriter:
                     break
             batch.is_last = item is None
             batch.file = self._spool.rotate() if self._spool else None
-            batch.is_cut, self._is_cut = self._is_cut, False
+            batch.cut, self._cut = self._cut, 0
+            self._in_hand = len(batch.items) + batch.cut
         return batch
 
-    def _store_file(self, file: SpoolFile) -> None:
-        """Write what a file holds; the same id again is the same request."""
-        items: list[_Item] = []
+    def _try_store_file(self, file: SpoolFile) -> None:
+        """Write what a file holds, and delete it; it stays where that cannot be done now."""
+        try:
+            is_done = self._store_file(file)
+        except Exception:  # a file that cannot be read must not end the log
+            log.exception("%s cannot be read, and stays as it is", file.path)
+            is_done = False
+        if is_done:
+            file.remove()
+        else:
+            file.close()
+
+    def _store_file(self, file: SpoolFile) -> bool:
+        """Write what a file holds, the same id again being the same request; return whether nothing is left of it."""
+        # who died, or this one, may have put some aside and not come to deleting the file
+        known, items = refused_ids(self._folder), list[_Item]()
         for line in file.lines():
-            if isinstance(line, dict) and len(line.get("figures", ())) == len(FIGURES):
-                items.append(_Item(tuple(line["figures"]), orjson.dumps(line.get("body"))))
+            try:
+                item = _Item.of(line)
+            except ValueError as error:  # a power cut
+                self._keep_refused(
+                    b'"line":' + orjson.dumps(line.decode("utf-8", "replace")), error
+                )
+                continue
+            if item.figures[0] not in known:
+                items.append(item)
             if len(items) >= MAX_WAITING:
                 if self._store(items):
-                    file.close()
-                    return
+                    return False
                 items = []
-        if self._store(items):
-            file.close()
-        else:
-            file.remove()
+        return not self._store(items)
 
     def _store(self, items: Sequence[_Item]) -> int:
         """Write requests, or put them aside; return how many are left because the log ends meanwhile, or is durable and failed."""
@@ -276,25 +311,36 @@ class RequestWriter:
             if error is None:
                 continue
             part.tries += 1
-            if is_refusal(error) or (part.tries >= MAX_TRIES and self._parts_written):
-                if len(part.items) == 1:
-                    self._put_aside(part.items[0], error)
-                else:
+            if fault_of(error) == "row" or (part.tries >= MAX_TRIES and self._parts_written):
+                if len(part.items) > 1:
                     half = len(part.items) // 2
                     parts.extendleft((_Part(part.items[half:]), _Part(part.items[:half])))
-                continue
-            self.failing = str(error)
+                    continue
+                try:
+                    self._put_aside(part.items[0], error)
+                    continue
+                except (
+                    OSError
+                ) as failure:  # no room for the file: the row is kept, and waits for some
+                    error = StoreError(f"{self._folder} cannot be written: {failure}")
             parts.append(part)  # others are tried before it is tried again
-            if self._durable or self._closing.is_set():
-                left = [item for one in parts for item in one.items]
-                for item in left:
-                    if item.written:
-                        item.written.set_exception(error)
-                return len(left)
-            self._parts_written = 0
-            self._warn("the log cannot be written, and is tried again: %s", error)
-            self._closing.wait(RETRY_S)
+            if not self._may_try_again(parts, error):
+                return sum(len(one.items) for one in parts)
         return 0
+
+    def _may_try_again(self, parts: Sequence[_Part], error: Exception) -> bool:
+        """Wait a moment and return True; where the log ends or is durable, tell who waits, and return False."""
+        if self.failing is None:
+            log.error("the log cannot be written, and is tried again until it can: %s", error)
+        self.failing = str(error)
+        if self._durable or self._closing.is_set():
+            for item in (item for one in parts for item in one.items):
+                if item.written:
+                    item.written.set_exception(error)
+            return False
+        self._parts_written = 0
+        self._closing.wait(RETRY_S)
+        return True
 
     def _try_write(self, part: _Part) -> Exception | None:
         """Write a part; return what went wrong, and then nothing of it is written."""
@@ -302,8 +348,11 @@ class RequestWriter:
             self._write(part.items)
         except Exception as error:  # noqa: BLE001 - whatever it is, the log goes on
             return error
+        if self.failing is not None:
+            log.warning("the log is written again")
         self.failing = None
         self._parts_written += 1
+        self._in_hand = max(0, self._in_hand - len(part.items))
         for item in part.items:
             if item.written:
                 item.written.set_result(None)
@@ -318,33 +367,53 @@ class RequestWriter:
             add_tuples(connection, bodies, ("request_id", "body"), kept)
 
     def _put_aside(self, item: _Item, error: Exception) -> None:
-        """Keep a request that the database refuses in a file, and say so."""
-        if item.figures[0] in self._known_refused:
-            return
-        reason = orjson.dumps(str(error).splitlines()[0][:500] if str(error) else repr(error))
+        """Keep a request that the database refuses in a file, and say so.
+
+        Raises: OSError if the file cannot be written.
+        """
         named = orjson.dumps(dict(zip(FIGURES, item.figures, strict=True)))
-        line = b'{"reason":%s,"figures":%s,"body":%s}\n' % (reason, named, item.body)
-        try:
-            if self._folder is None:
-                raise OSError("there is no folder for them")
-            append_durably(self._folder / REFUSED_FILE, [line])
-        except OSError as failure:
-            self.lost += 1
-            log.error(  # noqa: TRY400 - one line a request
-                "the request %s is missing in the log: %s; %s", item.figures[0], error, failure
-            )
-        else:
-            self.refused += 1
-            where = self._folder / REFUSED_FILE
-            self._warn("the database refuses requests, which are kept in %s: %s", where, error)
+        self._keep_refused(b'"figures":%s,"body":%s' % (named, item.body), error)
+        self._in_hand = max(0, self._in_hand - 1)
         if item.written:
             item.written.set_result(None)
 
+    def _keep_refused(self, said: bytes, error: Exception) -> None:
+        """Append what is known of a request to the file of refused ones; without a folder it is lost."""
+        if self._folder is None:
+            self.lost += 1
+            self._warn(
+                "the database refuses requests, and there is no folder to keep them: %s", error
+            )
+            return
+        reason = orjson.dumps(str(error).splitlines()[0][:500] if str(error) else repr(error))
+        append_durably(self._folder / REFUSED_FILE, [b'{"reason":%s,%s}\n' % (reason, said)])
+        self.refused += 1
+        if self.refused == 1 or self.refused >= 10 * self._told_of_refused:
+            self._tell_of_refused(f": {error}")
+
+    def _tell_of_refused(self, why: str = "") -> None:
+        """Say how many were refused: at the first, the tenth, the hundredth, and in the end."""
+        self._told_of_refused = self.refused
+        assert self._folder is not None  # they are there
+        log.warning(
+            "%s requests are not in the log, as the database refused them; they are in %s%s",
+            self.refused,
+            self._folder / REFUSED_FILE,
+            why,
+        )
+
     def _warn(self, text: str, *parts: object) -> None:
-        """Say what is wrong, once in a while."""
-        if time.monotonic() - self._warned_at >= WARN_EVERY_S:
-            self._warned_at = time.monotonic()
+        """Say what is wrong, each thing once in a while."""
+        if time.monotonic() - self._warned_at.get(text, -WARN_EVERY_S) >= WARN_EVERY_S:
+            self._warned_at[text] = time.monotonic()
             log.warning(text, *parts)
+
+
+def take_over(engine: sa.Engine, folder: Path) -> None:
+    """Write what killed processes left in the folder of the log into the database; what cannot be written now stays where it is."""
+    if any((folder / SPOOL_FOLDER).glob(f"*{SUFFIX}")):
+        with RequestWriter(engine, folder=folder):
+            pass  # it begins with what is left
 
 
 def refused_ids(folder: Path | None) -> frozenset[str]:
@@ -353,14 +422,13 @@ def refused_ids(folder: Path | None) -> frozenset[str]:
     if path is None or not path.is_file():
         return frozenset()
     with path.open("rb") as file:
-        return frozenset(
-            str(orjson.loads(line)["figures"]["id"]) for line in file if is_whole(line)
-        )
+        said = [orjson.loads(line) for line in file if is_whole(line)]
+    return frozenset(str(one["figures"]["id"]) for one in said if "figures" in one)
 
 
 def is_whole(line: bytes) -> bool:
-    """Return whether a line was written to its end."""
-    return line.endswith(b"}\n")
+    """Return whether a line of the file of refused requests was written to its end."""
+    return line.startswith(b'{"reason":') and line.endswith(b"}\n")
 
 
 def count_refused(folder: Path) -> int:
@@ -370,38 +438,3 @@ def count_refused(folder: Path) -> int:
         return 0
     with path.open("rb") as file:
         return sum(is_whole(line) for line in file)
-
-
-def clean_value(column: "sa.Column[Any]", value: Any) -> Any:
-    """Return a figure as its column takes it: texts without what databases refuse and no longer than the column, numbers within its range."""
-    if isinstance(value, str):
-        length = getattr(column.type, "length", None)
-        return storable(value)[:length]
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(column.type, sa.Integer):
-        number = int(value) if math.isfinite(value) else 0
-        return max(-MAX_INTEGER, min(MAX_INTEGER, number))
-    if isinstance(column.type, sa.Float):
-        usual = None if column.nullable else 0.0
-        return float(value) if is_number(value) else usual
-    return value
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number that a float can hold."""
-    try:
-        return math.isfinite(float(value))
-    except (TypeError, ValueError, OverflowError):
-        return False
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Return whether a database refuses a row for what is in it, and not for its own sake: locked, full, away."""
-    found: BaseException | None = error
-    while isinstance(found, StoreError):
-        found = found.__cause__
-    if isinstance(found, DBAPIError):
-        away = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError)
-        return not found.connection_invalidated and not isinstance(found, away)
-    return found is not None and not isinstance(found, OSError | sa.exc.TimeoutError)

@@ -11,6 +11,7 @@ import zstandard
 from ratchet.core import Json
 from ratchet.store.database import connect, transaction
 from ratchet.store.redact import redacted
+from ratchet.store.storable import storable, storable_row
 from ratchet.store.tables import bodies, feedback, requests
 
 __all__ = [
@@ -68,7 +69,7 @@ def add_feedback(
         "body": redacted(body, ("secrets",)).decode(),
     }
     with transaction(engine) as connection:
-        connection.execute(sa.insert(feedback).values(row))
+        connection.execute(sa.insert(feedback).values(storable_row(feedback, row)))
 
 
 def spoken_of(
@@ -98,6 +99,8 @@ def count_requests(engine: sa.Engine, model: str, since: float) -> tuple[int, in
 
 def has_request(engine: sa.Engine, request_id: str) -> bool:
     """Return whether a request of that id is in the log."""
+    if storable(request_id) != request_id:
+        return False  # no database could even be asked
     with connect(engine) as connection:
         query = sa.select(requests.c.id).where(requests.c.id == request_id)
         return connection.execute(query).first() is not None

@@ -28,7 +28,9 @@ from ratchet.core.errors import (
     did_you_mean,
 )
 from ratchet.core.task import TASK_NAME
-from ratchet.store.database import open_database
+from ratchet.store.database import READS_ALONE, is_read_only, open_database
+from ratchet.store.request_writer import take_over
+from ratchet.store.unwritten import take_in_unwritten
 
 __all__ = [
     "EndpointSettings",
@@ -280,13 +282,27 @@ class Workspace:
 
     @cached_property
     def database(self) -> sa.Engine:
-        """Return the database, with its tables up to date."""
+        """Return the database, with its tables up to date, and what was left beside it by a killed server, and by runs that found no room."""
         url = os.environ.get("RATCHET_DATABASE") or self.settings.database.url
         if not url:
             with writable(self.files):
                 self.files.mkdir(exist_ok=True)
             url = f"sqlite:///{self.files / 'ratchet.db'}"
-        return open_database(url)
+        engine = open_database(url, folder=self.files)
+        if not is_read_only(engine):
+            take_over(engine, self.log_folder)
+            take_in_unwritten(engine, self.files)
+        return engine
+
+    def check_writable(self) -> None:
+        """Refuse work that writes where the workspace may only be read.
+
+        Raises: StoreError if so.
+        """
+        with writable(self.files):
+            self.files.mkdir(exist_ok=True)
+        if not os.access(self.files, os.W_OK) or is_read_only(self.database):
+            raise StoreError(f"cannot write in {self.files}. {READS_ALONE}")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -294,8 +310,8 @@ class Workspace:
 
         Raises: BusyError if another process holds it.
         """
+        self.check_writable()
         with writable(self.files):
-            self.files.mkdir(exist_ok=True)
             lock = (self.files / "lock").open("a+")
         with lock:
             try:

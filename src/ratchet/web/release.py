@@ -10,6 +10,7 @@ from ratchet.core import Json
 from ratchet.core.errors import UsageError
 from ratchet.ladder import canary_test, cost_text, roll_back, start_canary
 from ratchet.store import load_releases
+from ratchet.store.request_writer import REFUSED_FILE, count_refused
 from ratchet.store.requests import LoggedRequest, add_feedback, read_requests
 from ratchet.web.frame import Page, hint, points, table, title, when
 from ratchet.workbench import Workbench
@@ -115,6 +116,9 @@ class Log:
             task = self._bench.task.name
             self._page.button("Make a dataset of what people vouch for", lambda: self._page.begin(task, "import", "--from-logs", str(self._name.value), "--task", task), icon="playlist_add")  # fmt: skip
         hint("import", "--from-logs", self._names[0], "--task", self._bench.task.name)
+        folder = self._page.workspace.log_folder
+        if refused := count_refused(folder):
+            ui.label(f"{refused} requests are not in the log, as the database refused them; they are in {folder / REFUSED_FILE}, each with the reason.").classes("soft")  # fmt: skip
         columns = [{"name": n, "label": n, "field": n, "align": "left"} for n in ("when", "status", "inputs", "reply", "tokens", "cost", "s", "feedback")]  # fmt: skip
         self._table = ui.table(columns=columns, rows=[], row_key="id").classes("w-full")
         self._table.props('flat bordered dense wrap-cells aria-label="Log"')
