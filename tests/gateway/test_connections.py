@@ -21,6 +21,9 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the length of the body; `/long` takes a while, `/much` has megabytes to say."""
     if scope["type"] != "http":
         return
+    if scope["path"] == "/early":
+        await respond(send, 200, b"0")
+        return
     body = await body_of(receive)
     if scope["path"] == "/long":
         await asyncio.sleep(2.5)
@@ -91,6 +94,14 @@ def test_who_does_not_finish_is_told_so_and_closed(port: int, first: bytes, answ
     """Nothing at all, half of the headers, half of a body, headers without end."""
     with opened(port, first) as connection:
         assert answer in told(connection).split(b"\r\n")[0]
+
+
+def test_who_was_answered_early_is_not_answered_twice(port: int) -> None:
+    """A body that never comes, after an answer that needed none of it: the connection is closed, with one answer on it."""
+    with opened(
+        port, b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+    ) as connection:
+        assert told(connection).count(b"HTTP/1.1") == 1
 
 
 def test_a_fair_upload_is_not_cut(port: int) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from tests.gateway.test_contract import hello, serving
 from tests.gateway.test_policies import count_up, gateway
 
-from ratchet.gateway.origin import HostGuard
+from ratchet.gateway.origin import HostGuard, host_of
 from ratchet.store import open_database
 from ratchet.store.keys import add_key
 
@@ -94,3 +94,9 @@ def test_with_keys_the_key_decides(engine: sa.Engine) -> None:
 
     assert good.status_code == 200
     assert without.status_code == 401
+
+
+def test_a_request_for_two_names_is_for_none() -> None:
+    """Whoever sends two hosts wants each of two readers to see another one."""
+    scope = {"headers": [(b"host", b"localhost"), (b"host", b"evil.example")]}
+    assert host_of(scope) == ""

@@ -127,9 +127,14 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, reason: str, answer: bytes) -> None:
         """Say why, and close."""
         CLOSED[reason] += 1
-        if not self.transport.is_closing():
-            self.transport.write(answer)
-            self.transport.close()
+        cycle: RequestResponseCycle | None = self.cycle
+        if self.transport.is_closing():
+            return
+        if self._phase != "body" or cycle is None or not cycle.response_started:
+            self.transport.write(
+                answer
+            )  # else there is an answer already, and two would be told apart by nobody
+        self.transport.close()
 
     def _look(self) -> None:
         """Close those of all connections that are late, and look again in a moment."""

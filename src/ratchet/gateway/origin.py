@@ -53,7 +53,9 @@ def header_of(scope: Scope, name: bytes) -> str:
 
 
 def host_of(scope: Scope) -> str:
-    """Return the name that a request asks for, in lower case and without its port."""
+    """Return the name that a request asks for, in lower case and without its port; nothing where it asks for two."""
+    if sum(key == b"host" for key, _ in scope["headers"]) > 1:
+        return ""
     host = header_of(scope, b"host").lower()
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
