@@ -33,7 +33,52 @@ def server(postgres_server):
         connection.execute("DROP TABLE IF EXISTS singer")
         connection.execute("CREATE TABLE singer (id integer PRIMARY KEY, name text)")
         connection.execute("INSERT INTO singer VALUES (1, 'Joe'), (2, 'Ann')")
-    return url
+        connection.execute(
+            "DO $$ BEGIN CREATE ROLE reader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+        )
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    return url.replace("postgres@", "reader@")
+
+
+@pytest.mark.parametrize(
+    ("grant", "words"),
+    [
+        ("ALTER ROLE odd SUPERUSER", "is a superuser"),
+        ("GRANT pg_read_server_files TO odd", "read files of the server"),
+        ("GRANT pg_write_server_files TO odd", "write files of the server"),
+        ("GRANT pg_execute_server_program TO odd", "run programs"),
+        ("GRANT pg_signal_backend TO odd", "end the queries of others"),
+    ],
+)
+def test_a_role_that_may_more_than_read_is_refused(server, grant, words):
+    """A superuser's address, and one of a role in the groups for files, programs and signals: refused with the statements that make a right one."""
+    import psycopg
+
+    admin = server.replace("reader@", "postgres@").replace("+psycopg", "")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("CREATE ROLE odd LOGIN")
+        try:
+            connection.execute(grant)
+            with pytest.raises(TaskError, match=words) as refused:
+                run_query(server.replace("reader@", "odd@"), "SELECT 1")
+        finally:
+            connection.execute("DROP ROLE odd")
+    assert "CREATE ROLE ratchet_reader LOGIN" in str(refused.value)
+
+
+def test_a_query_cannot_lift_its_limit(server):
+    """It sets the server's own limit to none, and is cancelled from outside all the same; the server is at nothing afterwards."""
+    import psycopg
+
+    lifting = "SELECT set_config('statement_timeout', '0', false), pg_sleep(30)"
+    with pytest.raises(QueryError, match="longer than 1 seconds"):
+        run_query(server, lifting, timeout_s=1)
+    admin = server.replace("reader@", "postgres@").replace("+psycopg", "")
+    with psycopg.connect(admin) as connection:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader' AND state = 'active'"
+        )
+        assert connection.execute(query).fetchone() == (0,)
 
 
 def test_a_server_is_read(server):

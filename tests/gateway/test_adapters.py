@@ -7,6 +7,7 @@ import pickle
 import shutil
 import tarfile
 import threading
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,6 +178,36 @@ def test_what_is_no_adapter_stays_out(workspace: Workspace, folder: Path, tmp_pa
     assert not workspace.adapters.exists() or not list(workspace.adapters.iterdir())
 
 
+def test_archives_of_many_entries_are_refused_at_once(tmp_path: Path) -> None:
+    """Thousands of entries of one name, and a file that is there twice: a sentence, within a moment."""
+    for make, suffix in ((zipped_twice, "zip"), (tarred_twice, "tar.gz")):
+        for count, words in ((1200, "entries; an adapter is two files"), (2, "more than once")):
+            name = CONFIG if count == 2 else "log.txt"
+            path = tmp_path / f"{count}.{suffix}"
+            path.write_bytes(make(name, count))
+            with pytest.raises(DataError, match=words), arrived(str(path), tmp_path / "there"):
+                pass
+
+
+def zipped_twice(name: str, count: int) -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
+        warnings.simplefilter("ignore")
+        for _ in range(count):
+            archive.writestr(name, "{}")
+    return file.getvalue()
+
+
+def tarred_twice(name: str, count: int) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for _ in range(count):
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            archive.addfile(member, io.BytesIO(b"{}"))
+    return file.getvalue()
+
+
 def test_links_in_an_archive_are_not_followed(tmp_path: Path) -> None:
     """A link that bears the right name is not read."""
     file = io.BytesIO()
@@ -311,6 +342,12 @@ async def test_the_library_over_http(
             async with session.post(f"{url}/adapters/fetch", json=wanted) as said:
                 assert said.status == 400
                 assert "private network" in json.loads(await said.read())["error"]["message"]
+            field = b'--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n%s\r\n--b--\r\n'
+            long = io.BytesIO(field % (b"x" * 5_000_000))
+            kind = {"content-type": "multipart/form-data; boundary=b"}
+            async with session.post(f"{url}/adapters", data=long, headers=kind) as said:
+                assert said.status in (400, 413)
+                assert "error" in json.loads(await said.read())
             async with session.delete(f"{url}/adapters/mine") as said:
                 assert (await said.json())["deleted"]
     assert list(workspace.adapters.iterdir()) == []

@@ -176,10 +176,6 @@ def test_names_do_not_leave_the_workspace(tmp_path: Path) -> None:
         with pytest.raises(UnknownModelError) as refused:
             pool.model(name)
         assert str(tmp_path) not in str(refused.value).replace(name, "")
-    for k in range(500):
-        pool.model(f"far/{k}")
-    with pytest.raises(UnknownModelError, match="no room"):
-        pool.model("far/one-more")
     workspace = create_workspace(tmp_path / "w")
     for name in ("local:nano", "ft:nano:x:1"):
         with pytest.raises(UsageError, match="means something else"):
@@ -255,3 +251,20 @@ def test_no_tool_is_called_where_none_may_be(engine: sa.Engine) -> None:
             )
 
     assert seen == [None]
+
+
+async def test_made_up_names_fill_no_pool(tmp_path: Path) -> None:
+    """A thousand names of an endpoint that do not exist: what was asked last stays, what was handed over stays, and any name can be opened."""
+    settings = {"up": EndpointSettings(base_url="http://127.0.0.1:1/v1")}
+    ready = ScriptedModel(lambda _: "", name="local:one")
+    async with ModelPool(
+        settings, root=tmp_path, ready={"local:one": ready}, confined=True
+    ) as pool:
+        real = pool.model("up/real")
+        for number in range(1000):
+            pool.model(f"up/made-up-{number}")
+            assert pool.model("up/real") is real
+        pool.forget_gone()
+        assert pool.model("local:one") is ready
+        assert not pool.is_open("up/made-up-0")
+        assert pool.is_open("up/made-up-999")

@@ -361,3 +361,36 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_jobs_are_listed_by_their_metadata(client: openai.OpenAI) -> None:
+    """As the SDK asks for it: by a key and its value, or those without any."""
+    file = client.files.create(file=("t.jsonl", rows()), purpose="fine-tune")
+    for team in ("red", "blue", None):
+        metadata = {"team": team} if team else None
+        client.fine_tuning.jobs.create(
+            model="local:nano", training_file=file.id, metadata=metadata or openai.omit
+        )
+
+    def listed(**query: object) -> list[object]:
+        return [job.metadata for job in client.fine_tuning.jobs.list(**query)]  # type: ignore[arg-type]
+
+    assert len(listed()) == 3
+    assert listed(metadata={"team": "red"}) == [{"team": "red"}]
+    assert listed(metadata={"team": "green"}) == []
+    assert listed(extra_query={"metadata": "null"}) == [None]
+
+
+@pytest.mark.parametrize(
+    ("content", "ends"),
+    [(b"\xef\xbb\xbf" + rows(), ""), (rows().decode().encode("utf-16"), "UTF-16")],
+)
+def test_a_byte_order_mark_is_no_fault(content: bytes, ends: str) -> None:
+    """UTF-8 with a mark is read; UTF-16 is a sentence."""
+    from ratchet.tuning.format import Fault, read_rows
+
+    read = [row for _, row in read_rows(io.BytesIO(content), "supervised")]
+    faults = [row for row in read if isinstance(row, Fault)]
+    assert [fault.message for fault in faults] == (
+        [f"is {ends}; save the file as UTF-8"] if ends else []
+    )

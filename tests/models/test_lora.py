@@ -105,8 +105,8 @@ def test_what_is_no_adapter_for_the_model_is_refused(folder, tmp_path):
         ("missing", "there is no adapter 'missing'"),
         ("sizes", "has other sizes"),
         ("layers", "is not for this model"),
-        ("dora", "sets use_dora to True"),
-        ("broken", "cannot be read"),
+        ("dora", "sets use_dora to true"),
+        ("broken", "no safetensors file"),
     ):
         with pytest.raises(ReplyError, match=message):
             bank.load(name)

@@ -43,7 +43,7 @@ def test_html_without_its_scripts(tmp_path):
     title, found = sections(tmp_path / "a.html")
     assert title == "Shop"
     assert found[-1][0] == "Returns"
-    assert found[-1][1].split() == ["Within", "30", "days.", "One", "Two"]
+    assert found[-1][1].split() == ["Within", "30", "days.", "-", "One", "-", "Two"]
 
 
 def test_a_word_document_and_a_pdf(tmp_path):
@@ -98,14 +98,21 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(tmp_path):
     found = list(read_documents(tmp_path))
 
     good = [one for one in found if not isinstance(one, str)]
-    assert [one.sections[0].text for one in good] == ["Größe"]
+    assert [one.sections[0].text for one in good] == ["a: 1", "Größe"]
     problems = " ".join(one for one in found if isinstance(one, str))
-    for name in ("broken.pdf", "broken.docx", "broken.sqlite", "empty.md", "bad.jsonl, line 2"):
+    for name in (
+        "broken.pdf",
+        "broken.docx",
+        "broken.sqlite",
+        "empty.md",
+        "bad.jsonl, line 2",
+        "image.png",
+    ):
         assert name in problems
     with pytest.raises(DataError, match="there is no file or folder"):
         list(read_documents(tmp_path / "gone"))
-    (one,) = read_documents(tmp_path / "image.png")
-    assert "is not read; there are .md" in one
+    with pytest.raises(DataError, match="has no documents"):
+        list(read_documents(tmp_path / "image.png"))
 
 
 def pdf_saying(text):

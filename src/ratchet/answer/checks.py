@@ -6,7 +6,7 @@ from pathlib import Path
 from ratchet.answer.sql import QueryError, database_of, run_query
 from ratchet.core import Json, Task
 from ratchet.core.errors import TaskError
-from ratchet.core.functions import load_function
+from ratchet.core.user_functions import UserFunction
 
 __all__ = ["Check", "check_of"]
 
@@ -25,7 +25,7 @@ def check_of(task: Task, root: Path) -> Check | None:
         place = form.database
         checks.append(lambda inputs, answer: query_problem(place, inputs, answer, root))
     if form.check:
-        function = load_function(form.check, root, setting="answer.check")
+        function = UserFunction(form.check, root, setting="answer.check")
         checks.append(lambda inputs, answer: told(function, inputs, answer))
     if not checks:
         return None

@@ -6,9 +6,12 @@ authorizer, PostgreSQL by a read-only transaction). The value of an input never 
 
 import re
 import sqlite3
+import tempfile
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from ratchet.answer.template import Template
 from ratchet.core import Json
 from ratchet.core.errors import TaskError, UsageError
 from ratchet.core.records import canonical_json
+from ratchet.core.sandbox import CallTimeoutError, Sandbox, SandboxError, SandboxLimits
 
 __all__ = [
     "Place",
@@ -61,6 +65,32 @@ LARGEST = 20_000_000
 BROKEN = ("not a database", "malformed", "locked", "unable to open", "disk I/O")
 """What SQLite says where it is the file that is at fault, and not the query."""
 CONNECTING_S = 5
+SPARE_S = 1.0
+"""After its limit a query's process has so long to say so by itself; then it is ended from outside."""
+QUERY_LIMITS = SandboxLimits(memory_bytes=2**30, file_bytes=64 * 2**20)
+TOO_MUCH = (
+    (
+        "rolsuper",
+        "is a superuser, who reads and writes files of the server and ends others' queries",
+    ),
+    ("pg_read_server_files", "may read files of the server"),
+    ("pg_write_server_files", "may write files of the server"),
+    ("pg_execute_server_program", "may run programs on the server"),
+    ("pg_signal_backend", "may end the queries of others"),
+    ("dblink", "may call dblink, which opens connections of its own that write"),
+)
+"""What a role that runs a model's queries must not be or do."""
+ROLE = """
+SELECT current_user, current_database(), rolsuper,
+  pg_has_role(current_user, 'pg_read_server_files', 'MEMBER'),
+  pg_has_role(current_user, 'pg_write_server_files', 'MEMBER'),
+  pg_has_role(current_user, 'pg_execute_server_program', 'MEMBER'),
+  pg_has_role(current_user, 'pg_signal_backend', 'MEMBER'),
+  EXISTS (SELECT 1 FROM pg_proc WHERE proname LIKE 'dblink%' AND has_function_privilege(oid, 'EXECUTE'))
+FROM pg_roles WHERE rolname = current_user
+"""
+_CHECKED_ROLES: set[str] = set()
+"""Of this process: addresses whose role may do no more than read."""
 Place = Path | str
 """Where a database is: a SQLite file, or the URL of a PostgreSQL server."""
 Rows = list[tuple[Any, ...]]
@@ -104,16 +134,45 @@ def run_query(place: Place, query: str, *, timeout_s: float = 5.0, rows: int = 1
     Raises: QueryError if it does not parse, does not run, would write, takes too long or gives too much; TaskError if the database
         cannot be opened.
     """
+    where = place if isinstance(place, str) else str(place.resolve())
+    try:
+        found: Rows = _sandbox().call(
+            "ratchet.answer.sql:run_here",
+            where,
+            isinstance(place, str),
+            query,
+            timeout_s,
+            rows,
+            timeout_s=timeout_s + SPARE_S,
+        )
+    except CallTimeoutError as error:
+        raise QueryError(f"it takes longer than {timeout_s:g} seconds") from error
+    except SandboxError as error:
+        raise QueryError(f"it needs more than it may have: {error}") from error
+    return found
+
+
+def run_here(place: str, is_server: bool, query: str, timeout_s: float, rows: int) -> Rows:
+    """Return the rows of a query, run in this process: parsing too takes as long as it takes."""
     query = join_operators(query)
-    if isinstance(place, str):
+    if is_server:
         check_reads(query, "postgres")
         found = from_server(place, query, timeout_s, rows)
     else:
         check_reads(query)
-        found = from_file(place, query, timeout_s, rows)
+        found = from_file(Path(place), query, timeout_s, rows)
     if len(found) > rows:
         raise QueryError(f"it gives more than {rows:,} rows")
     return found
+
+
+@cache
+def _sandbox() -> Sandbox:
+    """Return the processes that queries run in: an empty folder, a gigabyte of memory, small temporary files."""
+    errors = {"QueryError": QueryError, "TaskError": TaskError, "UsageError": UsageError, "MemoryError": QueryError}  # fmt: skip
+    return Sandbox(
+        QUERY_LIMITS, folder=Path(tempfile.mkdtemp(prefix="ratchet-sql-")), errors=errors
+    )
 
 
 def result_text(place: Place, query: str) -> str:
@@ -182,7 +241,8 @@ def from_server(url: str, query: str, timeout_s: float, rows: int) -> Rows:
     with closing(connection):
         connection.read_only = True
         try:
-            with connection.transaction(force_rollback=True):
+            _check_role(connection, url)
+            with _cancelled_at(connection, ends), connection.transaction(force_rollback=True):
                 limit = str(round(timeout_s * 1000))
                 connection.execute("SELECT set_config('statement_timeout', %s, true)", (limit,))
                 with connection.cursor(name="answer") as cursor:  # the server holds the rest back
@@ -192,6 +252,37 @@ def from_server(url: str, query: str, timeout_s: float, rows: int) -> Rows:
             raise QueryError(f"it takes longer than {timeout_s:g} seconds") from error
         except psycopg.Error as error:
             raise QueryError(str(error).strip().splitlines()[0]) from error
+
+
+@contextmanager
+def _cancelled_at(connection: Any, ends: float) -> Iterator[None]:
+    """Cancel what a connection is at once the time has come, over a connection of its own: no query can lift that limit."""
+    timer = threading.Timer(max(0.0, ends - time.monotonic()), connection.cancel_safe)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _check_role(connection: Any, url: str) -> None:
+    """Refuse a role that may do more than read tables.
+
+    Raises: TaskError with the statements that make one which may not.
+    """
+    if url in _CHECKED_ROLES:
+        return
+    found = connection.execute(ROLE).fetchone()
+    connection.rollback()
+    role, database, *flags = found
+    for (_, words), is_so in zip(TOO_MUCH, flags, strict=True):
+        if is_so:
+            raise TaskError(
+                f"answer.database: the role {role!r} of {place_name(url)!r} {words}, and queries come from a model; connect as a role that may read tables alone: "
+                f"CREATE ROLE ratchet_reader LOGIN PASSWORD '…'; GRANT CONNECT ON DATABASE {database} TO ratchet_reader; GRANT USAGE ON SCHEMA public TO ratchet_reader; GRANT SELECT ON ALL TABLES IN SCHEMA public TO ratchet_reader;"
+            )
+    _CHECKED_ROLES.add(url)
 
 
 def bounded(found: Iterable[tuple[Any, ...]], rows: int, ends: float) -> Rows:

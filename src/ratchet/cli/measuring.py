@@ -313,9 +313,16 @@ def trials(
 def write_frame(frame: "pl.DataFrame", path: Path) -> None:
     import io
 
+    import polars as pl
+
     from ratchet.core.errors import UsageError
+    from ratchet.data.formulas import guard_cell
     from ratchet.store import write_bytes
 
+    if path.suffix == ".csv":  # a spreadsheet opens it, and would run what looks like a formula
+        texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+        guarded = [pl.col(name).map_elements(guard_cell, return_dtype=pl.String) for name in texts]
+        frame = frame.with_columns(guarded)
     writers: dict[str, Any] = {
         ".parquet": frame.write_parquet,
         ".csv": frame.write_csv,

@@ -11,7 +11,7 @@ from ratchet.cli.measuring import Json
 
 if TYPE_CHECKING:
     from ratchet.gateway.http import Application
-    from ratchet.store import Workspace
+    from ratchet.store import ServeSettings, Workspace
     from ratchet.store.requests import LoggedRequest
 
 __all__ = ["add_to"]
@@ -136,10 +136,8 @@ def serve(
     from ratchet.store.people import load_people
 
     try:
-        import uvicorn
-
         from ratchet.gateway import configure_traces, make_gateway
-        from ratchet.gateway.http import KEEP_ALIVE_S
+        from ratchet.gateway.origin import HostGuard
         from ratchet.jobs.queue import Queue, Worker
     except ImportError as error:
         raise UsageError(
@@ -156,17 +154,20 @@ def serve(
     configure_traces()
     queue = Queue(workspace)
     gateway = make_gateway(workspace, queue)
+    settings = workspace.settings.serve
     served_app: Application = gateway
     if page:
         from ratchet.web import make_page
 
         served_app = make_page(workspace, gateway, alone=alone)
+    elif alone or settings.hosts:
+        served_app = HostGuard(gateway, settings.hosts)
     who = "with keys" if has_keys else "for this machine alone (no keys)"
     served = {release.name: release for release in load_releases(engine)}
     logging = {
         "fast": "the log is fast: a power cut loses the last moment of it, a kill nothing",
         "durable": "the log is durable: no reply ends before it is in it",
-    }[workspace.settings.serve.log]
+    }[settings.log]
     if page:
         people = load_people(engine)
         whose = f"{len(people)} people may log in" if people else "for this machine alone, no login" if alone else "closed until there is an admin: ratchet people add NAME --role admin"  # fmt: skip
@@ -184,14 +185,40 @@ def serve(
     if worker:
         worker.start()
     try:
-        uvicorn.run(
-            served_app, host=host, port=port, log_level="warning", access_log=False, lifespan="on",
-            timeout_graceful_shutdown=60, timeout_keep_alive=KEEP_ALIVE_S, server_header=False, proxy_headers=False,
-        )  # fmt: skip
+        run_server(served_app, host, port, settings)
     finally:
         if worker:
             worker.stop()
         queue.close()
+
+
+def run_server(app: "Application", host: str, port: int, settings: "ServeSettings") -> None:
+    """Answer until the process is told to end."""
+    import uvicorn
+
+    from ratchet.gateway.connections import ConnectionLimits, make_protocol, raise_file_limit
+    from ratchet.gateway.http import KEEP_ALIVE_S
+
+    raise_file_limit()
+    limits = ConnectionLimits(
+        header_s=settings.header_timeout_s,
+        body_s=settings.body_timeout_s,
+        write_s=settings.write_timeout_s,
+        connections=settings.max_connections,
+    )
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        http=make_protocol(limits),
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=60,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        server_header=False,
+        proxy_headers=False,
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -15,7 +15,8 @@ from ratchet.answer import Gathered, Prompt, gather, told, whole
 from ratchet.core import Example, Json, Release
 from ratchet.core.errors import AccessError, ReplyError, UnknownModelError
 from ratchet.gateway.fresh import Fresh
-from ratchet.gateway.shapes import Asked, Problem
+from ratchet.gateway.parameters import request_for, split_ignored
+from ratchet.gateway.shapes import Asked, Problem, plain_messages
 from ratchet.models import CallPart, ChatModel, ChatReply, ChatRequest, ModelPool
 from ratchet.store import ServeSettings, load_releases
 from ratchet.store.adapters import NamedAdapter, list_adapters
@@ -26,6 +27,8 @@ TOLD = 20
 """So many releases are named to who asks for an unknown one."""
 LOCAL_TEMPERATURE, LOCAL_TOKENS, TEXT_TOKENS = 1.0, 1024, 16
 """What a model of this machine does where a client names nothing: OpenAI's defaults, and a bound on the length."""
+MOST_TOKENS = 32_768
+"""Of a reply, where nobody knows how long one may get."""
 CACHED = 10_000
 """So many replies are remembered."""
 
@@ -43,6 +46,22 @@ class Meant:
     """The fields of the release's task."""
     gathered: Gathered | None = None
     """What was found for a release's inputs."""
+    asked: Asked | None = None
+    """What the client named, where no release makes the prompt."""
+    ignored: tuple[str, ...] = ()
+    """The parameters that change nothing."""
+
+    def request_to(self, model: ChatModel) -> ChatRequest:
+        """Return the request as it goes to a model that may stand in.
+
+        Raises: Problem for what that model cannot do.
+        """
+        if model is self.model:
+            return self.request
+        if self.asked is None:
+            return replace(self.request, adapter=None)
+        request, _ = request_for(self.asked, model)
+        return with_defaults(request, model.name)
 
 
 class Names:
@@ -109,6 +128,7 @@ class Names:
                 param="model",
             )
         release, prompt = self._of_canary(asked) or served
+        ignored = split_ignored(asked.body, is_release=True)
         inputs = inputs_of(release, asked)
         model = await self._opened(release.candidate.model)
         example = Example(inputs=inputs, reference=None)
@@ -126,6 +146,7 @@ class Names:
             prompt=prompt,
             inputs=inputs,
             gathered=gathered,
+            ignored=ignored,
         )
 
     def _of_canary(self, asked: Asked) -> tuple[Release, Prompt] | None:
@@ -153,7 +174,7 @@ class Names:
                 )
             try:
                 model = await self._opened(asked.model)
-                return Meant(model=model, request=with_defaults(asked.request, model.name))
+                return meant_by(asked, model)
             except UnknownModelError as error:
                 served = ", ".join(list(self.releases)[:TOLD]) or "none"
                 said = f"{error}; releases: {served}"
@@ -164,9 +185,8 @@ class Names:
                 f"the adapter {adapter.name!r} is for {adapter.base}, not for {asked.model!r}",
                 param="peft",
             )
-        request = replace(asked.request, adapter=adapter.adapter or None)
         model = await self._opened(adapter.base)
-        return Meant(model=model, request=with_defaults(request, model.name))
+        return meant_by(asked, model, adapter=adapter.adapter or None)
 
     async def _opened(self, name: str) -> ChatModel:
         """Return the model of that name; the first time it is opened beside the loop, as that may take seconds."""
@@ -174,6 +194,19 @@ class Names:
             return self._pool.model(name)
         async with self._opening:
             return await asyncio.to_thread(self._pool.model, name)
+
+
+def meant_by(asked: Asked, model: ChatModel, *, adapter: str | None = None) -> Meant:
+    """Return what a request to a model means.
+
+    Raises: Problem for what the model cannot do.
+    """
+    request, ignored = request_for(asked, model)
+    if adapter:
+        request = replace(request, adapter=adapter)
+    return Meant(
+        model=model, request=with_defaults(request, model.name), asked=asked, ignored=ignored
+    )
 
 
 def with_defaults(request: ChatRequest, name: str) -> ChatRequest:
@@ -218,13 +251,20 @@ class Answering:
             while len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
 
+    def most_usd(self, meant: Meant, n: int) -> float | None:
+        """Return the most that `n` replies may cost by whoever may give them, in US dollars; None where a price is unknown."""
+        decoding = meant.release.candidate.decoding if meant.release else None
+        calls = n * (decoding.samples * (1 + decoding.repairs) if decoding else 1)
+        costs = [most_of(model, meant.request) for model in self._who(meant)]
+        return (
+            calls * max(cost for cost in costs if cost is not None) if None not in costs else None
+        )
+
     async def answered(self, meant: Meant, n: int) -> tuple[list[ChatReply], str]:
         """Return `n` replies, with a seed each its own, and the name of the model that gave them."""
         last: Exception | None = None
         for model in self._who(meant):
-            request = (
-                meant.request if model is meant.model else replace(meant.request, adapter=None)
-            )
+            request = meant.request_to(model)
             seeds = [None if request.seed is None else request.seed + k for k in range(n)]
             try:
                 if n == 1:
@@ -244,9 +284,7 @@ class Answering:
         """Yield a reply piece by piece, each with the name of the model that gives it; somebody else stands in only before the first piece."""
         models = self._who(meant)
         for place, model in enumerate(models):
-            request = (
-                meant.request if model is meant.model else replace(meant.request, adapter=None)
-            )
+            request = meant.request_to(model)
             begun = False
             try:
                 if request.logprobs is not None or is_whole(meant):  # they come with the whole
@@ -279,6 +317,18 @@ class Answering:
     def _who(self, meant: Meant) -> list[ChatModel]:
         names = self._settings.fallbacks.get(meant.model.name, ())
         return [meant.model, *(self._pool.model(name) for name in names)]
+
+
+def most_of(model: ChatModel, request: ChatRequest) -> float | None:
+    """Return the most that a call may cost: a token has a byte at least, and a reply all the tokens that it may have."""
+    if model.name.startswith("local:"):
+        return model.price(0, 0)
+    said = orjson.dumps([request.messages, request.raw, request.tools, request.json_schema])
+    known: int | None = getattr(getattr(model, "capabilities", None), "output_tokens", None)
+    longest = known or MOST_TOKENS
+    if request.max_tokens and (request.limit_is_whole or known is None):
+        longest = min(longest, request.max_tokens) if known else request.max_tokens
+    return model.price(len(said), longest)
 
 
 def without_account(meant: Meant) -> Meant:
@@ -337,7 +387,8 @@ def inputs_of(release: Release, asked: Asked) -> dict[str, Json]:
     names = release.task.input_names
     given = asked.inputs
     if given is None:
-        users = [m["content"] for m in asked.request.messages if m["role"] == "user"]
+        said = plain_messages(asked.request.messages)
+        users = [message["content"] for message in said if message["role"] == "user"]
         if len(names) != 1 or not users:
             raise Problem(
                 400,

@@ -21,6 +21,7 @@ from ratchet.gateway.embeddings import Embeddings
 from ratchet.gateway.feedback import Feedback
 from ratchet.gateway.http import Application, Receive, Scope, Send, respond
 from ratchet.gateway.metrics import Metrics
+from ratchet.gateway.origin import is_cross_origin
 from ratchet.gateway.shapes import Problem, problem_of
 from ratchet.models import ModelPool
 from ratchet.store import ServeSettings
@@ -61,7 +62,8 @@ class Gateway:
         self._engine, self._make_pool, self._listed = engine, make_pool, names
         self._settings, self._platform = settings or ServeSettings(), platform
         self._log_folder = log_folder
-        self._access, self._metrics = Access(engine), Metrics()
+        self._access = Access(engine, is_log_behind=self._is_log_behind)
+        self._metrics = Metrics()
         self._open = ExitStack()
         self._pool: ModelPool | None = None
         self._writer: RequestWriter | None = None
@@ -84,7 +86,15 @@ class Gateway:
         try:
             route, needed = self._route(path, method)
             if path not in OPEN:
-                scope["ratchet.key"] = await self._access.check(scope["headers"], needed)
+                key = await self._access.check(scope["headers"], needed)
+                if key is None and is_cross_origin(scope["headers"]):
+                    raise Problem(
+                        403,
+                        "without API keys this server answers no page of another site; make a key with `ratchet keys add NAME` and send it",
+                        kind="permission_error",
+                        code="cross_origin",
+                    )
+                scope["ratchet.key"] = key
             await route(scope, receive, send)
             if route is self._platform and method != "GET" and self._names:
                 self._names.expire()
@@ -153,6 +163,10 @@ class Gateway:
         self._open.close()
         if self._pool:
             await self._pool.close()
+
+    def _is_log_behind(self) -> bool:
+        writer = self._writer
+        return writer is not None and (writer.failing is not None or writer.waiting > 0)
 
     async def _health(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         failing = self._writer.failing if self._writer else None

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Set
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from opentelemetry.context import Context
 
 from ratchet.core import Json, total
 from ratchet.core.errors import StoreError
-from ratchet.gateway.access import Access
+from ratchet.gateway.access import Access, Reservation
 from ratchet.gateway.answering import Answering, Meant, Names
 from ratchet.gateway.http import Receive, Scope, Send, Told, Vigil, respond, until_written
 from ratchet.gateway.metrics import Metrics
@@ -41,6 +42,7 @@ from ratchet.store.requests import LoggedRequest, new_id
 
 __all__ = ["Chat"]
 
+CLIENT_GONE = 499
 log = logging.getLogger("ratchet.gateway")
 
 
@@ -60,6 +62,8 @@ class Passing:
     """Of the request's body, in bytes."""
     asked: Asked | None = None
     meant: Meant | None = None
+    reserved: list[Reservation | None] = field(default_factory=list)
+    """What is set aside for its calls."""
     replies: list[ChatReply] = field(default_factory=list)
     who: str | None = None
     """The model that answered, where it is another one than was asked for."""
@@ -79,6 +83,11 @@ class Passing:
             "x-request-id": self.id,
             **({"x-ratchet-model": self.who} if self.who else {}),
             **({"x-ratchet-cache": "hit"} if self.is_known else {}),
+            **(
+                {"x-ratchet-ignored": ", ".join(self.meant.ignored)}
+                if self.meant and self.meant.ignored
+                else {}
+            ),
         }
 
 
@@ -123,6 +132,7 @@ class Chat:
                 return
             for asked in prompts:
                 meant = passing.meant = await self._names.meant(asked)
+                self._reserve(passing, meant, asked.n)
                 replies, who = await self._answering.answered(meant, asked.n)
                 passing.answered_by(who)
                 passing.replies += replies
@@ -158,7 +168,8 @@ class Chat:
             await work
         except asyncio.CancelledError:  # the client went away
             self._keep(
-                passing, Problem(499, "the client closed the connection", kind="client_error")
+                passing,
+                Problem(CLIENT_GONE, "the client closed the connection", kind="client_error"),
             )
             if not told.is_gone:  # it is the server that ends
                 raise
@@ -184,13 +195,13 @@ class Chat:
     async def _answer(self, passing: Passing, told: Told) -> None:
         asked = passing.asked
         assert asked is not None  # read before
-        if asked.stream and asked.n > 1:
-            raise Problem(400, "'n' must be 1 with 'stream'", param="n")
         meant = passing.meant = await self._names.meant(asked)
         known = self._answering.known(meant, asked.n)
         passing.is_known = known is not None
-        if asked.stream:
-            await self._stream(passing, asked, meant, known, told)
+        if known is None:
+            self._reserve(passing, meant, asked.n)
+        if asked.stream and known is None and asked.n == 1:
+            await self._stream(passing, asked, meant, told)
             return
         if known is None:
             known, who = await self._answering.answered(meant, asked.n)
@@ -198,6 +209,9 @@ class Chat:
             if passing.who is None:  # what somebody else said is not what this model says
                 self._answering.remember(meant, asked.n, known)
         passing.replies += known
+        if asked.stream:
+            await self._stream_whole(passing, asked, told)
+            return
         said = orjson.dumps(completion(passing.id, asked.model, known))
         await self._written(passing)
         await respond(told, 200, said, headers=passing.headers())
@@ -207,7 +221,6 @@ class Chat:
         passing: Passing,
         asked: Asked,
         meant: Meant,
-        known: list[ChatReply] | None,
         told: Told,
     ) -> None:
         """Send a reply piece by piece; the response begins with the first piece, so that an early error still has its status."""
@@ -227,18 +240,10 @@ class Chat:
                 first = {"role": "assistant", "content": ""}
                 await told.body(chunk(passing.id, asked.model, [choice(first)]))
 
-        async def pieces() -> Any:
-            if known is not None:
-                yield known[0].text
-                yield known[0]
-                return
-            async for who, piece in self._answering.streamed(meant):
-                passing.answered_by(who)
-                yield piece
-
         held = ""  # with likelihoods the text comes with them, at the end
         begun_calls = set[int]()
-        async for piece in pieces():
+        async for who, piece in self._answering.streamed(meant):
+            passing.answered_by(who)
             if not told.begun:
                 await begin()
             if isinstance(piece, str):
@@ -256,8 +261,43 @@ class Chat:
             if held:
                 await told.body(piece_of(held, piece))
             await self._end(passing, asked, piece, told, begun_calls, is_chat=is_chat)
-        if known is None and passing.who is None:
+        if passing.who is None:
             self._answering.remember(meant, asked.n, passing.replies)
+        await self._finish_stream(passing, told)
+
+    async def _stream_whole(self, passing: Passing, asked: Asked, told: Told) -> None:
+        """Send replies that are known as a stream, one after another."""
+        await told.stream(passing.headers())
+        for place, reply in enumerate(passing.replies):
+            if not passing.is_chat:
+                said = text_completion(passing.id, asked.model, [text_choice(reply, place)])
+                await told.body(event(orjson.dumps(said)))
+                continue
+            calls = [
+                {"index": number, **call}
+                for number, call in enumerate(tool_calls(reply, f"{passing.id}{place}"))
+            ]
+            deltas: list[dict[str, Json]] = [{"role": "assistant", "content": ""}]
+            deltas += [{"content": reply.text}] if reply.text else []
+            deltas += [{"refusal": reply.refusal}] if reply.refusal else []
+            deltas += [{"tool_calls": calls}] if calls else []
+            for delta in deltas:
+                likely = logprobs_in(reply) if delta.get("content") else None
+                part = choice(delta, logprobs=likely, place=place)
+                await told.body(chunk(passing.id, asked.model, [part]))
+            last = choice({}, reply.finish_reason, place=place)
+            await told.body(chunk(passing.id, asked.model, [last], **notes_of([reply])))
+        if asked.usage_wanted:
+            used = usage_of(passing.replies, is_chat=passing.is_chat)
+            whole = (
+                chunk(passing.id, asked.model, [], usage=used)
+                if passing.is_chat
+                else event(orjson.dumps(text_completion(passing.id, asked.model, [], usage=used)))
+            )
+            await told.body(whole)
+        await self._finish_stream(passing, told)
+
+    async def _finish_stream(self, passing: Passing, told: Told) -> None:
         await self._written(passing)
         await told.body(event(b"[DONE]"))
         await told.body(b"", more=False)
@@ -295,6 +335,21 @@ class Chat:
             used = usage_of(passing.replies)
             await told.body(chunk(passing.id, asked.model, [], usage=used))
 
+    def _reserve(self, passing: Passing, meant: Meant, n: int) -> None:
+        """Set aside what a request may cost.
+
+        Raises: Problem if its key has not so much left.
+        """
+        most = partial(self._answering.most_usd, meant, n)
+        passing.reserved.append(self._access.reserve(passing.key, most))
+
+    def _settle(self, passing: Passing, cost: float | None, problem: Problem | None) -> None:
+        """Count what a request did cost; one that its client left may have cost all that was set aside."""
+        if problem and problem.status == CLIENT_GONE and not passing.replies:
+            cost = None
+        for place, reservation in enumerate(passing.reserved):
+            self._access.settle(reservation, cost if place == 0 else 0.0)
+
     async def _written(self, passing: Passing, problem: Problem | None = None) -> None:
         """Write the request down, and wait until it is safe: in the database where the log is durable, else in its file.
 
@@ -325,7 +380,7 @@ class Chat:
         status = problem.status if problem else 200
         if are_taken():
             span_of(passing, used, latency_s, problem)
-        self._access.charge(passing.key, cost)
+        self._settle(passing, cost, problem)
         self._metrics.count(
             asked.model if asked and status != 404 else "",
             status,
@@ -388,6 +443,10 @@ def shown(reply: ChatReply) -> dict[str, Json]:
 
 
 def choice(
-    delta: dict[str, Json], finish: str | None = None, logprobs: dict[str, Json] | None = None
+    delta: dict[str, Json],
+    finish: str | None = None,
+    logprobs: dict[str, Json] | None = None,
+    *,
+    place: int = 0,
 ) -> dict[str, Json]:
-    return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+    return {"index": place, "delta": delta, "logprobs": logprobs, "finish_reason": finish}

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import orjson
 
+from ratchet.core.errors import did_you_mean
 from ratchet.gateway.access import Access
 from ratchet.gateway.http import Receive, Scope, Send, body_of, respond, until_written
 from ratchet.gateway.metrics import Metrics
@@ -16,7 +17,7 @@ from ratchet.store.requests import LoggedRequest, new_id
 
 __all__ = ["Embeddings"]
 
-KNOWN = frozenset(("model", "input", "encoding_format", "dimensions"))
+KNOWN = frozenset(("model", "input", "encoding_format", "dimensions", "user"))
 MOST_TEXTS = 2048
 
 
@@ -32,7 +33,11 @@ class Embeddings:
         """Answer `POST /v1/embeddings`."""
         started, at = time.perf_counter(), time.time()
         content = await body_of(receive)
-        body = object_of(content, KNOWN)
+        body = object_of(content)
+        if unknown := body.keys() - KNOWN:
+            name = min(unknown)
+            hint = did_you_mean(name, sorted(KNOWN))
+            raise Problem(400, f"unknown parameter {name!r}.{hint}", param=name)
         name, texts = name_of(body), body.get("input")
         texts = [texts] if isinstance(texts, str) else texts
         if (
@@ -53,7 +58,15 @@ class Embeddings:
         if form not in ("float", "base64"):
             raise Problem(400, "'encoding_format' must be float or base64", param="encoding_format")
         embedder = self._pool.embedder(name)
-        vectors, tokens = await embedder.embed(texts)
+        key = scope.get("ratchet.key")
+        reserved = self._access.reserve(
+            key, lambda: embedder.price(sum(len(text.encode()) for text in texts), 0)
+        )
+        try:
+            vectors, tokens = await embedder.embed(texts)
+        except BaseException:
+            self._access.settle(reserved, 0.0)
+            raise
         size = body.get("dimensions")
         if size is not None:
             if not isinstance(size, int) or not 1 <= size <= vectors.shape[1]:
@@ -73,9 +86,9 @@ class Embeddings:
             for place, vector in enumerate(vectors)
         ]
         used = {"prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens}
-        seconds, key = time.perf_counter() - started, scope.get("ratchet.key")
+        seconds = time.perf_counter() - started
         cost = embedder.price(tokens, 0)
-        self._access.charge(key, cost)
+        self._access.settle(reserved, cost)
         self._metrics.count(name, 200, seconds, used, cost, streamed=False)
         written = self._writer.add(
             LoggedRequest(

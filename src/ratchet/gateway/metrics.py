@@ -1,10 +1,14 @@
 """What Prometheus reads at `/metrics`: requests, latency, tokens and dollars by model and status; and how the log does."""
 
+import collections
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["Metrics"]
+__all__ = ["CLOSED", "Metrics"]
+
+CLOSED: collections.Counter[str] = collections.Counter()
+"""Connections of this process that were closed for what they took, by the reason."""
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 MOST_NAMES = 200
@@ -50,6 +54,12 @@ class Metrics:
             "Requests that are not in the database yet",
             registry=self._registry,
         )
+        self._closed = Gauge(
+            "ratchet_connections_closed",
+            "Connections that were closed for what they took",
+            ["reason"],
+            registry=self._registry,
+        )
         self._lost = Gauge(
             "ratchet_log_lost", "Requests that are missing in the log", registry=self._registry
         )
@@ -89,6 +99,8 @@ class Metrics:
         """Return everything in the text format of Prometheus."""
         self._refused.set(refused)
         self._waiting.set(waiting)
+        for reason, count in CLOSED.items():
+            self._closed.labels(reason).set(count)
         self._failing.set(int(failing))
         self._lost.set(lost)
         return generate_latest(self._registry)

@@ -295,8 +295,17 @@ class _Jobs:
                 code="invalid_file_purpose",
             )
 
-    def list(self, after: str | None = None, limit: Limit = PAGE) -> dict[str, Json]:
-        return page_of(list_jobs(self._engine), self._shown, after, limit)
+    def list(
+        self, request: Request, after: str | None = None, limit: Limit = PAGE
+    ) -> dict[str, Json]:
+        jobs = list_jobs(self._engine)
+        if request.query_params.get("metadata") == "null":  # the SDK's word for: without any
+            jobs = [job for job in jobs if not job.asked.get("metadata")]
+        for name, value in request.query_params.items():
+            if name.startswith("metadata[") and name.endswith("]"):
+                key = name.removeprefix("metadata[").removesuffix("]")
+                jobs = [job for job in jobs if (job.asked.get("metadata") or {}).get(key) == value]
+        return page_of(jobs, self._shown, after, limit)
 
     def show(self, job_id: str) -> dict[str, Json]:
         return self._shown(self._found(job_id))

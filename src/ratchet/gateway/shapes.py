@@ -16,7 +16,6 @@ from ratchet.core.errors import (
     StoreError,
     TaskError,
     UnknownModelError,
-    did_you_mean,
 )
 from ratchet.models import CallPart, ChatReply, ChatRequest
 from ratchet.tuning import is_calls
@@ -28,18 +27,8 @@ MOST_LOGPROBS = 20
 PASSED_ON = frozenset((400, 404, 413, 422, 429))
 """The statuses of an endpoint that are the client's: they go through as they came, so that no client tries again in vain."""
 EFFORTS: tuple[str, ...] = get_args(Effort)
-UNSUPPORTED = frozenset(
-    ("logit_bias", "suffix", "echo", "best_of", "audio", "modalities", "prediction")
-)
-IGNORED = frozenset(
-    ("frequency_penalty", "presence_penalty", "parallel_tool_calls", "service_tier", "store", "stream_options", "user", "metadata")
-)  # fmt: skip
-KNOWN = frozenset(
-    ("model", "peft", "messages", "inputs", "n", "stream", "temperature", "top_p", "max_tokens", "max_completion_tokens", "seed", "logprobs", "top_logprobs", "stop", "tools", "tool_choice", "response_format", "reasoning_effort")
-)  # fmt: skip
-TEXT_KNOWN = frozenset(
-    ("model", "peft", "prompt", "n", "stream", "temperature", "top_p", "max_tokens", "seed", "logprobs", "stop")
-)  # fmt: skip
+MAX_NAME_CHARACTERS = 300
+"""Of a model's name."""
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 
@@ -91,13 +80,17 @@ def problem_of(error: BaseException) -> Problem:
             code=error.code or error.kind,
             retry_after_s=error.retry_after_s,
         )
+    if isinstance(error, ReplyError) and error.kind == "context":
+        return Problem(400, str(error), param="messages", code="context_length_exceeded")
+    if isinstance(error, ReplyError) and error.kind == "template":
+        return Problem(400, str(error), param="messages", code=error.kind)
+    if isinstance(error, RecursionError):
+        return Problem(400, "the body is nested too deep")
     if isinstance(error, ReplyError):
         status = {
             "rate limit": 429,
             "timeout": 504,
             "no adapter": 404,
-            "context": 400,
-            "template": 400,
             "loading": 503,
             "closed": 503,
             "crashed": 503,
@@ -137,75 +130,82 @@ class Asked:
 
 
 def chat_body(content: bytes) -> Asked:
-    """Return a request to `/v1/chat/completions`.
+    """Return a request to `/v1/chat/completions`; messages, tools and the reply's form are as the client named them.
 
     Raises: Problem if it is none, naming the parameter.
     """
-    body = object_of(content, KNOWN)
+    body = object_of(content)
     inputs = body.get("inputs")
     if inputs is not None and not isinstance(inputs, dict):
         raise Problem(400, "'inputs' must be an object of the task's fields", param="inputs")
-    user = body.get("user")
-    options = body.get("stream_options")
+    is_new_limit = body.get("max_completion_tokens") is not None
+    limit_name = "max_completion_tokens" if is_new_limit else "max_tokens"
     return Asked(
         model=name_of(body),
         peft=peft_of(body),
         request=ChatRequest(
             messages=messages_of(body.get("messages"), needed=inputs is None),
-            tools=None if body.get("tool_choice") == "none" else tools_of(body.get("tools")),
-            tool_choice=tool_choice_of(body.get("tool_choice"), body.get("tools")),
-            json_schema=schema_of(body.get("response_format")),
             temperature=number(body, "temperature", 0, 2),
             top_p=number(body, "top_p", 1e-6, 1),
-            max_tokens=whole(
-                body,
-                "max_tokens"
-                if body.get("max_completion_tokens") is None
-                else "max_completion_tokens",
-                1,
-                1_000_000,
-            ),
+            max_tokens=whole(body, limit_name, 1, 1_000_000),
             limit_is_whole=True,
+            limit_name=limit_name,
             effort=effort_of(body),
             seed=seed_of(body),
             logprobs=logprobs_of(body),
             stop=stop_of(body.get("stop")),
         ),
         n=whole(body, "n", 1, MOST_CHOICES) or 1,
-        stream=bool(body.get("stream")),
-        usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
+        stream=is_true(body, "stream"),
+        usage_wanted=wants_usage(body),
         inputs=inputs,
-        end_user=str(user)[:200] if user else None,
+        end_user=end_user_of(body),
         body=body,
     )
 
 
-def object_of(content: bytes, names: frozenset[str]) -> dict[str, Json]:
-    """Return the object that a body holds; parameters that nobody knows are refused."""
+def object_of(content: bytes) -> dict[str, Json]:
+    """Return the object that a body holds."""
     try:
         body = orjson.loads(content)
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"the body is no JSON: {error}") from None
     if not isinstance(body, dict):
         raise Problem(400, f"the body must be a JSON object, not {type(body).__name__}")
-    for name in body:
-        if name in names or name in IGNORED:
-            continue
-        if name not in UNSUPPORTED:
-            raise Problem(
-                400, f"unknown parameter {name!r}.{did_you_mean(name, sorted(names))}", param=name
-            )
-        if body[name] not in (None, False):
-            raise Problem(
-                400, f"{name!r} is not supported by this server; leave it out", param=name
-            )
     return body
 
 
+def is_true(body: dict[str, Json], name: str) -> bool:
+    """Return a parameter that is true or false; false where it is not named."""
+    value = body.get(name)
+    if not isinstance(value, bool | None):
+        raise Problem(400, f"{name!r} must be true or false, not {value!r:.40}", param=name)
+    return bool(value)
+
+
+def wants_usage(body: dict[str, Json]) -> bool:
+    """Return whether a stream is to end with its usage."""
+    options = body.get("stream_options")
+    return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+def end_user_of(body: dict[str, Json]) -> str | None:
+    """Return who asks by the client's word; the newer name for it first."""
+    user = body.get("safety_identifier") or body.get("user")
+    return str(user)[:200] if user else None
+
+
 def name_of(body: dict[str, Json]) -> str:
+    """Return the model's name."""
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise Problem(400, "'model' must be the name of a model", param="model")
+    if len(model) > MAX_NAME_CHARACTERS or not model.isprintable():
+        raise Problem(
+            400,
+            f"'model' must be a name of at most {MAX_NAME_CHARACTERS} characters, all of them printable",
+            param="model",
+        )
     return model
 
 
@@ -217,44 +217,77 @@ def peft_of(body: dict[str, Json]) -> str | None:
 
 
 def messages_of(value: Json, *, needed: bool) -> list[dict[str, Json]]:
+    """Return the messages as the client named them."""
     if value is None and not needed:
         return []
     if not isinstance(value, list) or not value:
         raise Problem(400, "'messages' must be a list of at least one message", param="messages")
-    found = []
     for place, message in enumerate(value):
-        where = f"messages[{place}]"
-        if not isinstance(message, dict) or message.get("role") not in ROLES:
-            raise Problem(
-                400, f"'{where}.role' must be one of {', '.join(ROLES)}", param=f"{where}.role"
-            )
-        content = message.get("content")
-        if isinstance(content, list):
-            if not all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            where = f"messages[{place}].role"
+            raise Problem(400, f"{where!r} must be one of {', '.join(ROLES)}", param=where)
+    return value
+
+
+def plain_messages(messages: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """Return messages as every model takes them: of the usual roles, and of text.
+
+    Raises: Problem for what is otherwise, by its place.
+    """
+    return [_plain_message(message, f"messages[{place}]") for place, message in enumerate(messages)]
+
+
+def _plain_message(message: dict[str, Json], where: str) -> dict[str, Json]:
+    if message["role"] not in ROLES:
+        raise Problem(
+            400, f"'{where}.role' must be one of {', '.join(ROLES)}", param=f"{where}.role"
+        )
+    content, calls = _plain_content(message, where), message.get("tool_calls")
+    if calls is not None and not is_calls(calls):
+        raise Problem(
+            400,
+            f"'{where}.tool_calls' must be a list of function calls",
+            param=f"{where}.tool_calls",
+        )
+    role = "system" if message["role"] == "developer" else message["role"]
+    kept = {name: value for name, value in message.items() if name != "refusal"}
+    return {**kept, "role": role, "content": content}
+
+
+def _plain_content(message: dict[str, Json], where: str) -> str:
+    """Return the text of a message; what an assistant refused with is its text."""
+    content, refusal = message.get("content"), message.get("refusal")
+    if isinstance(content, list):
+        texts = []
+        for part in content:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind not in ("text", "refusal"):
                 raise Problem(
-                    400, f"'{where}.content' holds parts that are no text", param=f"{where}.content"
+                    400,
+                    f"'{where}.content' holds a part that is no text ({kind!r:.40}); this model reads text alone",
+                    param=f"{where}.content",
                 )
-            content = "".join(str(part.get("text", "")) for part in content)
-        if not isinstance(content, str | None) or (
-            content is None and not message.get("tool_calls")
-        ):
-            raise Problem(400, f"'{where}.content' must be text", param=f"{where}.content")
-        calls = message.get("tool_calls")
-        if calls is not None and not is_calls(calls):
-            raise Problem(
-                400,
-                f"'{where}.tool_calls' must be a list of function calls",
-                param=f"{where}.tool_calls",
-            )
-        role = "system" if message["role"] == "developer" else message["role"]
-        found.append({**message, "role": role, "content": content or ""})
-    return found
+            texts.append(str(part.get(kind) or ""))
+        return "".join(texts)
+    if content is None and isinstance(refusal, str):
+        return refusal
+    if content is None and message.get("tool_calls"):
+        return ""
+    if not isinstance(content, str):
+        raise Problem(400, f"'{where}.content' must be text", param=f"{where}.content")
+    return content
 
 
 def tools_of(value: Json) -> list[dict[str, Json]] | None:
     if not value:
         return None
     for place, tool in enumerate(value if isinstance(value, list) else [None]):
+        if isinstance(tool, dict) and tool.get("type", "function") != "function":
+            raise Problem(
+                400,
+                f"'tools[{place}]' is of type {tool['type']!r:.40}, and this model takes functions alone",
+                param=f"tools[{place}]",
+            )
         function = tool.get("function") if isinstance(tool, dict) else None
         if (
             not isinstance(function, dict)
@@ -360,6 +393,7 @@ def whole(body: dict[str, Json], name: str, low: int, high: int) -> int | None:
 
 def message_of(reply: ChatReply, request_id: str) -> dict[str, Json]:
     message: dict[str, Json] = {
+        **reply.beside.get("message", {}),
         "role": "assistant",
         "content": reply.text or (None if reply.tool_calls else ""),
         "refusal": reply.refusal,
@@ -430,6 +464,7 @@ def completion(request_id: str, model: str, replies: list[ChatReply]) -> dict[st
             for place, reply in enumerate(replies)
         ],
         "usage": usage_of(replies),
+        **(replies[0].beside.get("body", {}) if replies else {}),
         **notes_of(replies),
     }
 
@@ -442,7 +477,10 @@ def notes_of(replies: list[ChatReply]) -> dict[str, Json]:
 
 def logprobs_in(reply: ChatReply) -> dict[str, Json] | None:
     """Return what is known of a reply's tokens, as a choice tells it."""
-    return None if reply.logprobs is None else {"content": reply.logprobs, "refusal": None}
+    refused = reply.beside.get("refusal_logprobs")
+    if reply.logprobs is None and refused is None:
+        return None
+    return {"content": reply.logprobs, "refusal": refused}
 
 
 def text_body(content: bytes) -> list[Asked]:
@@ -450,17 +488,16 @@ def text_body(content: bytes) -> list[Asked]:
 
     Raises: Problem if it is none, naming the parameter.
     """
-    body = object_of(content, TEXT_KNOWN)
+    body = object_of(content)
     prompts = body.get("prompt")
     if isinstance(prompts, str):
         prompts = [prompts]
     if not isinstance(prompts, list) or not prompts or not all(isinstance(p, str) for p in prompts):
         raise Problem(400, "'prompt' must be a text or a list of texts", param="prompt")
-    stream = bool(body.get("stream"))
+    stream = is_true(body, "stream")
     if stream and len(prompts) > 1:
         raise Problem(400, "'prompt' must be one text with 'stream'", param="prompt")
     count = whole(body, "logprobs", 0, 5)
-    options, user = body.get("stream_options"), body.get("user")
     return [
         Asked(
             model=name_of(body),
@@ -477,9 +514,9 @@ def text_body(content: bytes) -> list[Asked]:
             ),
             n=whole(body, "n", 1, MOST_CHOICES) or 1,
             stream=stream,
-            usage_wanted=isinstance(options, dict) and bool(options.get("include_usage")),
+            usage_wanted=wants_usage(body),
             inputs=None,
-            end_user=str(user)[:200] if user else None,
+            end_user=end_user_of(body),
             body=body,
         )
         for prompt in prompts

@@ -4,15 +4,14 @@ What comes from outside is checked before it is kept: safetensors alone, no pick
 fit the base.
 """
 
-import json
 import shutil
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 from ratchet.core.errors import DataError, UsageError
 from ratchet.ladder.canary import answering
 from ratchet.models import local_folder
+from ratchet.models.adapter_files import read_config, read_tensors
 from ratchet.models.adapters import CONFIG, WEIGHTS
 from ratchet.store import Workspace, load_releases
 from ratchet.store.adapters import (
@@ -36,9 +35,6 @@ __all__ = [
     "known",
     "remove_adapter",
 ]
-
-LARGEST_HEAD = 2**26
-"""Bytes that say what is in a safetensors file."""
 
 
 def add_adapter(
@@ -88,60 +84,39 @@ def check_files(folder: Path) -> None:
 
 
 def check_fit(folder: Path, base: Path) -> None:
-    """Check that an adapter's tensors fit its base, from the sizes in the file's head alone.
+    """Check that an adapter is one that is served as PEFT would, fits its base, and has numbers for weights.
 
-    Raises: DataError naming what does not.
+    Raises: DataError naming what is wrong.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_bytes())
-        rank = config["r"]
-        alpha = config.get("lora_alpha", rank)
-        numbers = [rank, alpha, *(config.get("alpha_pattern") or {}).values()]
-        if config.get("peft_type") != "LORA" or not all(is_positive(n) for n in numbers):
-            raise ValueError("it is no LoRA, or its rank or alpha is no number above 0")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{CONFIG} is none of PEFT: {error}") from error
-    tensors = shapes_of(folder / WEIGHTS)
+    tensors = read_tensors(folder, read_config(folder))
     wanted = layers_of(base)
-    for key, shape in tensors.items():
-        name, _, side = key.removeprefix("base_model.model.").partition(".lora_")
-        layer = wanted.get(name)
-        if side not in ("A.weight", "B.weight") or layer is None:
+    for tensor in tensors:
+        layer = wanted.get(tensor.layer)
+        if layer is None:
             raise DataError(
-                f"the adapter is not for {base.name}: it has no linear layer for {key!r}"
+                f"the adapter is not for {base.name}: it has no linear layer for {tensor.key!r}"
             )
-        place = 1 if side == "A.weight" else 0
-        if len(shape) != 2 or 0 in shape or shape[place] != layer[place]:
+        place = 1 if tensor.side == "A" else 0
+        if tensor.shape[place] != layer[place]:
             raise DataError(
-                f"the adapter is not for {base.name}: {key!r} has the shape {shape}, and the layer {layer}"
+                f"the adapter is not for {base.name}: {tensor.key!r} has the shape {list(tensor.shape)}, and the layer {layer}"
             )
-    if not tensors:
-        raise DataError(f"{WEIGHTS} holds no tensors")
+    check_finite(folder)
 
 
-def is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+def check_finite(folder: Path) -> None:
+    """Check that all weights of an adapter are numbers.
 
-
-def shapes_of(path: Path) -> dict[str, list[int]]:
-    """Return the shape of each tensor in a safetensors file; nothing in it is run, and no weight is read.
-
-    Raises: DataError if it is no such file.
+    Raises: DataError naming the first that is not.
     """
-    whole = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            if whole < 8 or size > min(whole - 8, LARGEST_HEAD):
-                raise ValueError("its head is cut off")
-            head = json.loads(file.read(size))
-        head.pop("__metadata__", None)
-        end = max((tensor["data_offsets"][1] for tensor in head.values()), default=0)
-        if end != whole - 8 - size:
-            raise ValueError("its weights are cut off")
-        return {str(name): [int(n) for n in tensor["shape"]] for name, tensor in head.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-        raise DataError(f"{WEIGHTS} is no safetensors file: {error}") from error
+    from safetensors import safe_open  # the extra 'local'
+
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118 - it is no mapping
+            if not bool(file.get_tensor(key).isfinite().all()):
+                raise DataError(
+                    f"{WEIGHTS}: {key!r} holds values that are no numbers (NaN or infinite)"
+                )
 
 
 def layers_of(base: Path) -> dict[str, list[int]]:

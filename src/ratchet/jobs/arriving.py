@@ -28,6 +28,8 @@ __all__ = ["arrived", "fetched", "unpacked"]
 LARGEST = 2**30
 """Bytes of an adapter."""
 LARGEST_CONFIG = 2**20
+MAX_ENTRIES = 1000
+"""Of an archive: an adapter's folder holds checkpoints and logs besides, and no more than that."""
 PART = 2**20
 TIMEOUT_S = 60.0
 BROKEN = (
@@ -110,21 +112,36 @@ def unpacked(archive: BinaryIO | IO[bytes], name: str, beside: Path) -> Iterator
 
 def from_zip(file: BinaryIO | IO[bytes], folder: Path) -> None:
     with zipfile.ZipFile(file) as archive:
-        for entry in archive.infolist():
+        entries = archive.infolist()
+        if len(entries) > MAX_ENTRIES:
+            raise DataError(f"the archive has {len(entries)} entries; an adapter is two files")
+        for entry in entries:
             part = entry.filename.rsplit("/", 1)[-1]
             if part in (CONFIG, WEIGHTS):
+                check_new(folder / part)
                 with archive.open(entry) as content:
                     write(content, folder / part, entry.file_size)
 
 
 def from_tar(file: BinaryIO | IO[bytes], folder: Path) -> None:
     with tarfile.open(fileobj=file, mode="r:*") as archive:
-        for member in archive:
+        for number, member in enumerate(archive):
+            if number >= MAX_ENTRIES:
+                raise DataError(
+                    f"the archive has more than {MAX_ENTRIES} entries; an adapter is two files"
+                )
             part = member.name.rsplit("/", 1)[-1]
             if part in (CONFIG, WEIGHTS) and member.isfile():
+                check_new(folder / part)
                 content = archive.extractfile(member)
                 assert content is not None  # a file has content
                 write(content, folder / part, member.size)
+
+
+def check_new(path: Path) -> None:
+    """Raise DataError if an archive has a file a second time."""
+    if path.exists():
+        raise DataError(f"the archive has {path.name} more than once; an adapter has it once")
 
 
 def write(content: IO[bytes], path: Path, size: int) -> None:

@@ -59,7 +59,7 @@ def start_run(workspace: Workspace, task: str, words: Sequence[str], who: str) -
     with own, (folder / f"{run.id}.log").open("w") as log:
         fcntl.flock(own, fcntl.LOCK_EX)  # handed on: it is held as long as the run's processes live
         process = subprocess.Popen(  # noqa: S603 - our own program; its words are a list, and no shell reads them
-            [sys.executable, "-m", "ratchet.jobs.commands", str(workspace.root), run.id, str(own.fileno())],
+            [sys.executable, "-P", "-m", "ratchet.jobs.commands", str(workspace.root), run.id, str(own.fileno())],
             cwd=workspace.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, "COLUMNS": "120", "NO_COLOR": "1", PROGRESS: str(folder / f"{run.id}.json"), WHO: who},
             start_new_session=True, pass_fds=(own.fileno(),),
@@ -184,7 +184,7 @@ def supervise(root: Path, run_id: str, lock: int) -> int:
         run = find_run(engine, run_id)
         assert run is not None
         while True:
-            command = [sys.executable, "-m", "ratchet.cli", *run.words]
+            command = [sys.executable, "-P", "-m", "ratchet.cli", *run.words]
             child = subprocess.Popen(command, pass_fds=(lock, turn.fileno()))  # noqa: S603 - as above
             if stopped:  # before there was anybody to hear of it
                 child.send_signal(signal.SIGINT)

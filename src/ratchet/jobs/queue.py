@@ -181,7 +181,7 @@ class Worker:
         while not self._ending.is_set():
             with (self._workspace.files / "worker.log").open("ab") as told:
                 self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                    [sys.executable, "-m", "ratchet.jobs", str(os.getpid())],
+                    [sys.executable, "-P", "-m", "ratchet.jobs", str(os.getpid())],
                     cwd=self._workspace.root,
                     start_new_session=True,  # Ctrl-C is for the server, which ends its worker itself
                     stdin=subprocess.DEVNULL,

@@ -11,6 +11,7 @@ from types import CodeType, ModuleType
 from ratchet.core import Example, FailureKind, Json, Score
 from ratchet.core.errors import MetricError
 from ratchet.core.functions import hash_sources
+from ratchet.core.user_functions import UserFunction, Where, function_here
 from ratchet.metrics.metric import Aggregate, failure_sentence, metric_id
 
 __all__ = ["FunctionMetric"]
@@ -32,9 +33,13 @@ class FunctionMetric:
     def __init__(self, function: ScoreFunction, *, root: Path | None = None) -> None:
         self._function = function
         self._name = getattr(function, "__name__", "function")
-        self.id = metric_id(
-            "function", 2, {"name": self._name, "source": _identity(function, root)}
+        self.takes_time = isinstance(function, UserFunction)
+        source = (
+            function.ask("ratchet.metrics.function:identify_here")
+            if isinstance(function, UserFunction)
+            else _identity(function, root)
         )
+        self.id = metric_id("function", 2, {"name": self._name, "source": source})
 
     def score(self, example: Example, answer: Json) -> Score:
         """Call the function.
@@ -59,6 +64,11 @@ class FunctionMetric:
     def failed(self, _example: Example, failure: FailureKind) -> Score:
         """Score 0 without a call: there is no answer to hand over."""
         return Score(value=0.0, feedback=failure_sentence(failure))
+
+
+def identify_here(where: Where) -> str:
+    """Return what tells the behaviour of a function in a user's file apart, in the process that calls it."""
+    return _identity(function_here(where), Path(where[1]))
 
 
 def _plain_number(outcome: object) -> float | None:

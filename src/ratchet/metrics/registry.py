@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ratchet.core import AnswerForm, MetricSpec
 from ratchet.core.errors import MetricError, did_you_mean
-from ratchet.core.functions import load_function
+from ratchet.core.user_functions import UserFunction
 from ratchet.metrics.assertions import Assertions
 from ratchet.metrics.execution import ExecutionAccuracy
 from ratchet.metrics.fields import FieldScores
@@ -63,7 +63,7 @@ def _make(spec: MetricSpec, root: Path, form: AnswerForm | None) -> Metric:
                 f"metric 'function' has no option {name!r}; its options are 'path'.{did_you_mean(name, ['path'])}"
             )
         place = str(spec.options.get("path", ""))
-        function = load_function(place, root, setting="metric.options.path", error=MetricError)
+        function = UserFunction(place, root, setting="metric.options.path", error=MetricError)
         return FunctionMetric(function, root=root)
     if spec.name == EXECUTION:
         database = spec.options.get("database") or (form.database if form else None)

@@ -51,6 +51,8 @@ class ChatRequest:
     top_p: float | None = None
     max_tokens: int | None = None
     """The longest answer; what a model thinks before it is not counted, where it is known to think."""
+    limit_name: str | None = None
+    """What the client calls `max_tokens`, for an endpoint of which nobody knows what it wants."""
     limit_is_whole: bool = False
     """Whether `max_tokens` bounds thinking and answer together, as the endpoints' own parameter does: then no room is added."""
     thinking_tokens: int | None = None
@@ -106,6 +108,8 @@ class ChatReply:
     latency_s: float = 0.0
     sent: dict[str, Json] = field(default_factory=dict)
     """What went over the wire otherwise than was asked: the protocol, what was left out, how a form was forced."""
+    beside: dict[str, Json] = field(default_factory=dict)
+    """What an endpoint's chat completion says beyond these fields: of its `message`, of its `body`, and `refusal_logprobs`."""
     notes: dict[str, Json] = field(default_factory=dict)
     """What is known of it beside its text: the passages that it stands on, what a guard found."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 
+from ratchet.core.errors import ReplyError
 from ratchet.models.cache import are_joinable, cut, put_beside, with_room
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = ["Batch", "Likely", "Row", "take"]
 
 COLDEST = 1e-4
 """Below this temperature the likeliest token is taken: dividing by less overflows."""
+NO_NUMBERS = "the model gives no numbers for the next token (NaN): its weights, or its adapter's, are damaged or too large for their type"
 SHRINK_AT = 0.75
 """Ended rows are dropped once the batch can shrink to this share."""
 shared = torch.Generator().manual_seed(int.from_bytes(os.urandom(7)))
@@ -64,11 +66,17 @@ class Row:
     told: list[Likely] = field(default_factory=list)
     """How likely they were, where that is wanted."""
     is_done: bool = False
+    error: Exception | None = None
+    """Why it ended without a reply; its neighbours go on."""
     own: torch.Generator | None = None
 
     def __post_init__(self) -> None:
         if self.seed is not None and self.temperature > 0:
             self.own = torch.Generator().manual_seed(self.seed % 2**63)
+
+    def fail(self, error: Exception) -> None:
+        """End the row without a reply."""
+        self.error, self.is_done = error, True
 
     def add(self, token: int, ends: Collection[int]) -> None:
         """Take the next token; one of `ends` is the last."""
@@ -79,7 +87,11 @@ class Row:
 
 def take(rows: Sequence[Row], logits: torch.Tensor) -> torch.Tensor:
     """Return one token a row from `logits`, shape (rows, vocabulary): the likeliest at temperature 0, else one from its nucleus."""
-    picked = logits.argmax(-1)
+    peaks, picked = logits.max(-1)
+    for place in peaks.isnan().nonzero()[:, 0].tolist():
+        rows[place].fail(ReplyError(NO_NUMBERS, kind="no numbers"))
+        logits[place] = 0.0
+        picked[place] = 0
     free = [place for place, row in enumerate(rows) if row.temperature > COLDEST]
     if not free:
         return picked
@@ -202,7 +214,7 @@ class Batch:
             shares = torch.log_softmax(logits[curious], -1) if curious else None
             for place, row in live:
                 if row.mask:
-                    row.mask(row.tokens[-1] if row.tokens else None, logits[place])
+                    self._rule_out(row, row.mask, logits[place])
             picked = take(rows, logits)
             tokens = picked.tolist()
             if shares is not None:
@@ -210,8 +222,17 @@ class Batch:
                     row = rows[place]
                     row.told.append(likely(line, tokens[place], row.likely or 0))
             for place, row in live:
-                row.add(tokens[place], self._ends)
+                if row.error is None:
+                    row.add(tokens[place], self._ends)
         return out.past_key_values, picked[:, None]
+
+    @staticmethod
+    def _rule_out(row: Row, mask: Mask, logits: torch.Tensor) -> None:
+        """Apply a row's mask; a mask that fails ends its own row."""
+        try:
+            mask(row.tokens[-1] if row.tokens else None, logits)
+        except Exception as error:  # noqa: BLE001 - handed to who waits for the row
+            row.fail(error)
 
     def _drop(self, *, always: bool = False) -> None:
         """Let go of rows that are done, once that makes the batch much smaller."""

@@ -42,7 +42,7 @@ from ratchet.models.protocol import (
     parse_error_body,
 )
 from ratchet.models.refusals import decompress, is_about_access, is_moderation, retry_after
-from ratchet.models.shaping import ShapedRequest, shape_request
+from ratchet.models.shaping import ShapedRequest, shape_request, speaking_protocol
 from ratchet.models.sse import EventReader
 from ratchet.models.wire import Answer, CutError, Wire
 from ratchet.store.capabilities import LearnedCapability
@@ -151,6 +151,10 @@ class EndpointModel:
             protocol=self._protocol,
             responses_url=self._protocol == "chat",
         )
+
+    def protocol_of(self, request: ChatRequest) -> str:
+        """Return how a request is spoken: chat, responses or messages; an endpoint of chat completions may take tools by Responses alone."""
+        return speaking_protocol(request, self.capabilities, self._protocol)
 
     def _encode(
         self, shaped: ShapedRequest, *, stream: bool

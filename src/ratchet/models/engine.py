@@ -108,7 +108,8 @@ class Engine:
                 item.future.set_exception(error)
         self._held += groups(fresh)
         self._let_in()
-        self._bank.forget({row.adapter for row in self._running})
+        waiting = (one.row.adapter for group in self._held for one in group)
+        self._bank.forget({*(row.adapter for row in self._running), *waiting})
 
     def _decide(self, items: Sequence[Waiting]) -> None:
         """Answer those who ask for a decision, all of them now: no text is generated."""
@@ -216,6 +217,9 @@ class Engine:
     def _hand_out(self, ended: Sequence[Row]) -> None:
         for row in ended:
             one = self._running.pop(row)
+            if row.error is not None:
+                one.item.future.set_exception(row.error)
+                continue
             try:
                 made = self._finished(one.request, row.tokens, row.told, len(one.ids))
             except Exception as error:  # noqa: BLE001 - handed to who waits, and to nobody else

@@ -5,36 +5,22 @@ eight adapters costs two batched multiplications a layer, and no more arithmetic
 writes them (tests/models/test_lora.py compares with PEFT).
 """
 
-import json
-import math
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ratchet.core.errors import ReplyError
-from ratchet.models.adapters import CONFIG, WEIGHTS, adapter_folder
+from ratchet.core.errors import DataError, ReplyError
+from ratchet.models.adapter_files import read_config, read_tensors
+from ratchet.models.adapters import WEIGHTS, adapter_folder
 
 __all__ = ["AdapterBank"]
 
 KEPT = 64
 """So many adapters stay in memory; the one that was longest not asked for goes first."""
-PLAIN = {
-    "use_dora": False,
-    "use_qalora": False,
-    "use_bdlora": None,
-    "bias": "none",
-    "fan_in_fan_out": False,
-    "modules_to_save": None,
-    "trainable_token_indices": None,
-    "target_parameters": None,
-    "layer_replication": None,
-}
-"""What an adapter's configuration must say, or leave out, for it to be two matrices a layer and nothing else."""
 
 
 class Route:
@@ -163,6 +149,8 @@ class AdapterBank:
     def route(self, adapters: Sequence[str | None]) -> None:
         """Say which adapter each row goes through next; they must be loaded."""
         names = tuple(dict.fromkeys(name for name in adapters if name))
+        if missing := [name for name in names if name not in self._loaded]:
+            raise refusal(missing[0], "it is not loaded")  # never the base in its name
         route = self._route
         if names != route.names:
             route.names, route.number = names, route.number + 1
@@ -171,40 +159,33 @@ class AdapterBank:
         route.set(torch.tensor(places, dtype=torch.long, device=device))
 
     def _read(self, adapter: str, folder: Path) -> list[LoraLinear]:
-        config = json.loads((folder / CONFIG).read_text("utf-8"))
-        odd = [
-            name for name, plain in PLAIN.items() if (config.get(name) or None) != (plain or None)
-        ]
-        if odd:
-            raise ReplyError(
-                f"the adapter {adapter!r} sets {odd[0]} to {config[odd[0]]!r}, which this server cannot serve",
-                kind="no adapter",
-            )
+        """Put an adapter's matrices beside the layers that they are for.
+
+        Raises: ReplyError if it cannot be served as PEFT would; then nothing of it is there.
+        """
         try:
+            config = read_config(folder)
+            found = read_tensors(folder, config)
             tensors = load_file(folder / WEIGHTS)
-        except (OSError, SafetensorError) as error:
-            raise ReplyError(
-                f"the weights of adapter {adapter!r} cannot be read: {error}", kind="no adapter"
-            ) from error
+        except (OSError, SafetensorError, DataError) as error:
+            raise refusal(adapter, str(error)) from error
         weight = next(self._model.parameters())
-        names = sorted({key.split(".lora_")[0] for key in tensors})
-        layers = []
-        for name in names:
-            a, b = (tensors.get(f"{name}.lora_{side}.weight") for side in "AB")
-            layer = self._layer(name.removeprefix("base_model.model."))
-            if a is None or b is None or layer is None:
-                raise ReplyError(
-                    f"the adapter {adapter!r} is not for this model: {name}", kind="no adapter"
-                )
+        by_place = {(one.layer, one.side): tensors[one.key] for one in found}
+        pairs = []
+        for name in sorted({one.layer for one in found}):
+            a, b = by_place[name, "A"], by_place[name, "B"]
+            layer = self._layer(name)
+            if layer is None:
+                raise refusal(adapter, f"it is not for this model: there is no layer {name}")
             if a.shape[1] != layer.base.in_features or b.shape[0] != layer.base.out_features:
-                raise ReplyError(
-                    f"the adapter {adapter!r} is not for this model: {name} has other sizes",
-                    kind="no adapter",
-                )
-            scale = scale_of(config, name, a.shape[0])
-            layer.pairs[adapter] = (a.to(weight), (b * scale).to(weight))
-            layers.append(layer)
-        return layers
+                raise refusal(adapter, f"it is not for this model: {name} has other sizes")
+            if not bool(a.isfinite().all() and b.isfinite().all()):
+                raise refusal(adapter, f"the weights of {name} are not all numbers")
+            scaled = b.to(torch.float32) * config.scale_of(name)
+            pairs.append((layer, (a.to(weight), scaled.to(weight))))
+        for layer, pair in pairs:
+            layer.pairs[adapter] = pair
+        return [layer for layer, _ in pairs]
 
     def _layer(self, name: str) -> LoraLinear | None:
         """Return the wrapped layer of that name; None where there is no linear layer of that name."""
@@ -222,10 +203,6 @@ class AdapterBank:
         return self._layers[name]
 
 
-def scale_of(config: dict[str, Any], name: str, rank: int) -> float:
-    """Return what an adapter's addition to a layer is multiplied by; patterns name layers by the end of their names."""
-    alpha = config.get("lora_alpha", rank)
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if name.endswith(pattern):
-            alpha = value
-    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+def refusal(adapter: str, reason: str) -> ReplyError:
+    """Return the error of an adapter that is not served."""
+    return ReplyError(f"the adapter {adapter!r} is not served: {reason}", kind="no adapter")

@@ -3,6 +3,7 @@ for an endpoint in ratchet.toml.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -77,9 +78,12 @@ class ModelPool:
             root or Path.cwd(),
         )
         self._confined, self._settings = confined, local or LocalSettings()
-        self._open: dict[str, ChatModel] = dict(ready or {})
+        self._open: OrderedDict[str, ChatModel] = OrderedDict(ready or {})
+        """The one that was asked for last stands last."""
         self._theirs = set(self._open)
-        self._embedders: dict[str, Embedder] = {}
+        self._embedders: OrderedDict[str, Embedder] = OrderedDict()
+        self._evicted: list[Any] = []
+        """Models that gave way to others, and are not closed yet."""
         self._closing = set[asyncio.Task[None]]()
 
     async def __aenter__(self) -> Self:
@@ -89,7 +93,7 @@ class ModelPool:
         await self.close()
 
     def forget_gone(self) -> None:
-        """Close the local models whose folders are gone, as fine-tunes may be deleted: their weights are let go once what is under way has ended."""
+        """Close the models that gave way to others, and the local ones whose folders are gone, as fine-tunes may be deleted, once what is under way has ended."""
         mine = [
             name for name in self._open if name.startswith("local:") and name not in self._theirs
         ]
@@ -97,13 +101,16 @@ class ModelPool:
             try:
                 _local_place(name, self.root, confined=self._confined)
             except UnknownModelError:
-                closing = asyncio.create_task(self._open.pop(name).close())
-                self._closing.add(closing)
-                closing.add_done_callback(self._closing.discard)
+                self._evicted.append(self._open.pop(name))
+        while self._evicted:
+            closing = asyncio.create_task(let_go(self._evicted.pop()))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close the models that this pool opened."""
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*self._closing, *map(let_go, self._evicted))
+        self._evicted.clear()
         for name in [name for name in self._open if name not in self._theirs]:
             await self._open.pop(name).close()
         while self._embedders:
@@ -125,21 +132,25 @@ class ModelPool:
 
         Raises: UnknownModelError if there is no such model here; never another model in its place.
         """
-        if name not in self._open:
+        found = self._open.get(name)
+        if found is None:
             found = self._opened(name)
-            self._check_room(name)
+            self._make_room(self._open, len(self._theirs))
             self._open[name] = found
-        return self._open[name]
+        elif self._confined:
+            self._open.move_to_end(name)
+        return found
 
     def _opened(self, name: str) -> ChatModel:
         if name.startswith(BROUGHT) and not self._confined:
             return BroughtModel(name)
         return self._local(name) if name.startswith("local:") else self._remote(name)
 
-    def _check_room(self, name: str) -> None:
-        count = len(self._open) + len(self._embedders)
-        if self._confined and count >= MOST_OPEN:
-            raise UnknownModelError(f"{count} models are open, and there is no room for {name!r}")
+    def _make_room(self, open_models: "OrderedDict[str, Any]", fixed: int = 0) -> None:
+        """Let go of the models that were asked for the longest time ago: names come from strangers, and may be made up."""
+        while self._confined and len(open_models) - fixed >= MOST_OPEN:
+            oldest = next(name for name in open_models if name not in self._theirs)
+            self._evicted.append(open_models.pop(oldest))
 
     def is_open(self, name: str) -> bool:
         """Return whether a model is there without opening it."""
@@ -150,8 +161,10 @@ class ModelPool:
 
         Raises: UnknownModelError if there is none.
         """
-        if name not in self._embedders:
-            self._check_room(name)
+        if name in self._embedders:
+            self._embedders.move_to_end(name)
+        else:
+            self._make_room(self._embedders)
             if name == "local:minilm":
                 self._embedders[name] = LocalEmbedder(minilm_folder())
             elif name.startswith("local:"):
@@ -239,6 +252,14 @@ class ModelPool:
             capabilities=self.capabilities(name),
             remember=remember,
         )
+
+
+async def let_go(model: Any) -> None:
+    """Close a model that nobody asks any more; what it has been asked already it answers."""
+    if hasattr(model, "stop"):
+        model.stop()
+    else:
+        await model.close()
 
 
 def protocol_of(settings: EndpointSettings) -> str:

@@ -67,7 +67,7 @@ def shape_request(
     Raises: ParameterError if the request names what the model is known not to take.
     """
     sent: dict[str, Json] = {}
-    if protocol == "chat" and responses_url and _needs_responses(request, capabilities):
+    if responses_url and speaking_protocol(request, capabilities, protocol) != protocol:
         protocol = "responses"
         sent["protocol"] = protocol
     unsaid = PROTOCOL_LACKS.get(protocol, frozenset())
@@ -86,12 +86,18 @@ def shape_request(
         protocol=protocol,
         options=WireOptions(
             structured=structured,
-            max_tokens_name=_max_tokens_name(capabilities),
+            max_tokens_name=capabilities.max_tokens_name or request.limit_name or "max_tokens",
             stream_usage=capabilities.stream_usage is not False,
             max_tokens_default=capabilities.output_tokens or MAX_TOKENS_DEFAULT,
         ),
         sent=sent,
     )
+
+
+def speaking_protocol(request: ChatRequest, capabilities: Capabilities, protocol: str) -> str:
+    """Return how a request is spoken to an endpoint whose protocol is `protocol`."""
+    is_other = protocol == "chat" and _needs_responses(request, capabilities)
+    return "responses" if is_other else protocol
 
 
 def room_for_thinking(request: ChatRequest, capabilities: Capabilities) -> int:
@@ -204,7 +210,3 @@ def _with_room_for_thinking(
         limit = max(request.max_tokens, min(limit, capabilities.output_tokens))
     sent["max_tokens"] = limit
     return replace(request, max_tokens=limit)
-
-
-def _max_tokens_name(capabilities: Capabilities) -> str:
-    return capabilities.max_tokens_name or "max_tokens"

@@ -272,6 +272,7 @@ class Wire:
         self._turn = asyncio.Semaphore(limit)
         self._deadlines = Deadlines(self._let_go)
         self._tls: ssl.SSLContext | None = None
+        self._is_closed = False
 
     async def post(self, path: str, body: bytes, *, timeout_s: float) -> tuple[Answer, bytes]:
         """Return the reply and its whole body.
@@ -303,7 +304,8 @@ class Wire:
             self._keep(connection, answer)
 
     async def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the connections that nobody uses, and each other one once its reply has ended."""
+        self._is_closed = True
         while self._free:
             self._free.pop().close()
 
@@ -350,7 +352,7 @@ class Wire:
         if not self._deadlines.end(answer):  # it was late, and its connection is let go
             return
         self._turn.release()
-        if answer.is_whole and connection.is_usable:
+        if answer.is_whole and connection.is_usable and not self._is_closed:
             connection.used_at = asyncio.get_running_loop().time()
             self._free.append(connection)
         else:

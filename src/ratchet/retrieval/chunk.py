@@ -5,13 +5,18 @@ from collections.abc import Iterator
 
 from ratchet.core import Chunking, Passage
 from ratchet.retrieval.parse import Document, Section, day_in
+from ratchet.retrieval.words import count_words, join_texts, split_words
 
 __all__ = ["passages_of", "sentences"]
 
+THAI_AND_LAO = "\u0e01-\u0eff"
+
 END = re.compile(
     r"(?<=[.!?…])[\"')\]]*\s+(?=[\"'(\[]?[A-ZÀ-Þ0-9])|\n{2,}|\n(?=\s*(?:[-*•]|\d+[.)])\s)"
+    r"|(?<=[.!?…؟।॥۔։።])\s+(?=[«“„(]?[\u0370-\u03ff\u0400-\u042f\u0531-\u10ff\u1200-\u1fff\ua000-\ufdff])"
+    rf"|(?<=[。！？；｡‼⁇។၊။])[」』”）]?\s*|(?<=[{THAI_AND_LAO}])\s+(?=[{THAI_AND_LAO}])"
 )
-"""Between sentences, paragraphs and the items of a list."""
+"""Between sentences, paragraphs and the items of a list. Thai and Lao part sentences by spaces."""
 
 
 def passages_of(document: Document, chunking: Chunking) -> Iterator[Passage]:
@@ -44,14 +49,12 @@ def merged(sections: list[Section]) -> list[Section]:
 
 def cut(section: Section, chunking: Chunking) -> Iterator[str]:
     """Yield the texts of a section's passages."""
-    if len(section.text.split()) <= chunking.size:
+    if count_words(section.text) <= chunking.size:
         yield section.text.strip()
         return
     if chunking.by == "window":
-        words = section.text.split()
         step = max(1, chunking.size - chunking.overlap)
-        for start in range(0, max(1, len(words) - chunking.overlap), step):
-            yield " ".join(words[start : start + chunking.size])
+        yield from _windows(section.text, chunking.size, step, chunking.overlap)
         return
     yield from packed(list(sentences(section.text, chunking.size)), chunking)
 
@@ -59,13 +62,20 @@ def cut(section: Section, chunking: Chunking) -> Iterator[str]:
 def sentences(text: str, size: int) -> Iterator[str]:
     """Yield the sentences of a text; one that is longer than a passage comes in pieces."""
     for sentence in END.split(text):
-        words = sentence.split()
-        if len(words) <= size:
-            if words:
+        if count_words(sentence) <= size:
+            if sentence.strip():
                 yield sentence.strip()
         else:
-            for start in range(0, len(words), size):
-                yield " ".join(words[start : start + size])
+            yield from _windows(sentence, size, size, 0)
+
+
+def _windows(text: str, size: int, step: int, overlap: int) -> Iterator[str]:
+    """Yield so many words of a text at a time, as they stand in it, runs of spaces as one."""
+    words = split_words(text)
+    for start in range(0, max(1, len(words) - overlap), step):
+        some = words[start : start + size]
+        if some:
+            yield " ".join(text[some[0][0] : some[-1][1]].split())
 
 
 def packed(parts: list[str], chunking: Chunking) -> Iterator[str]:
@@ -73,13 +83,13 @@ def packed(parts: list[str], chunking: Chunking) -> Iterator[str]:
     held: list[str] = []
     count = fresh = 0
     for part in parts:
-        length = len(part.split())
+        length = count_words(part)
         if held and count + length > chunking.size:
-            yield " ".join(held)
+            yield join_texts(held)
             kept: list[str] = []
             carried = 0
             for sentence in reversed(held):
-                more = len(sentence.split())
+                more = count_words(sentence)
                 if carried + more > chunking.overlap or carried + more + length > chunking.size:
                     break
                 kept.insert(0, sentence)
@@ -88,4 +98,4 @@ def packed(parts: list[str], chunking: Chunking) -> Iterator[str]:
         held.append(part)
         count, fresh = count + length, fresh + 1
     if fresh:
-        yield " ".join(held)
+        yield join_texts(held)

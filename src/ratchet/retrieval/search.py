@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ratchet.core import Json, Passage
 from ratchet.core.errors import UsageError
 from ratchet.retrieval.near import Near, best_places, value_of
+from ratchet.retrieval.words import to_search_text, word_pattern
 
 __all__ = ["Found", "Index", "Mode"]
 
@@ -29,8 +30,6 @@ LONGEST = 2000
 """Words of a query."""
 STOPPED = ("english", "german", "dutch", "french", "spanish", "portuguese", "italian", "russian", "swedish", "norwegian", "chinese", "turkish")  # fmt: skip
 """Languages whose words that say nothing are known."""
-WORD = r"(?u)\b\w+\b"
-"""Of one letter too, as Lucene reads words."""
 
 
 @dataclass(frozen=True)
@@ -194,10 +193,10 @@ def tokens(texts: list[str], language: str) -> list[list[str]]:
             f"unknown language {language!r}; there are {', '.join(Stemmer.algorithms())}"
         )
     found: list[list[str]] = bm25s.tokenize(
-        texts,
+        [to_search_text(text) for text in texts],
         stopwords=language if language in STOPPED else [],
         stemmer=Stemmer.Stemmer(language),
-        token_pattern=WORD,
+        token_pattern=word_pattern(),
         return_ids=False,
         show_progress=False,
     )

@@ -220,6 +220,16 @@ class ServeSettings(Record):
     """The same request again gets the same reply for so many seconds; 0 is never."""
     fallbacks: dict[str, tuple[str, ...]] = {}
     """Who answers when a model gives no reply, in order: only models that are named here ever stand in for another."""
+    hosts: tuple[str, ...] = ()
+    """Names under which the server answers beside localhost. Without any, a server that others can reach answers under every name."""
+    header_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    """How long a connection may take to send a request's headers."""
+    body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    """How long a body may take; longer by what arrives at 10 KB a second."""
+    write_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """How long a client may leave a reply unread."""
+    max_connections: Annotated[int, Field(gt=0)] = 5000
+    """Beyond so many the one that has been silent for the longest time is closed."""
 
 
 class Settings(Record):
@@ -413,13 +423,33 @@ def candidate_text(candidate: Candidate) -> str:
     return str(yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=110))
 
 
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Reads YAML, and refuses a name that stands twice in one place: one of the two would count in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        """Return a mapping.
+
+        Raises: YAMLError if a key is there twice.
+        """
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in seen and name != "<<":
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"{name[:80]!r} stands twice, the second time in line {line}")
+            seen.add(name)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_yaml(path: Path, kind: type[TaskError]) -> dict[str, object]:
     try:
-        body = yaml.safe_load(path.read_text("utf-8"))
+        body = yaml.load(path.read_text("utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - derived from the safe loader
     except FileNotFoundError as error:
         raise kind(f"there is no file {path}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise kind(f"{path} is no YAML: {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # a number of thousands of digits is a ValueError
+        raise kind(f"{path} is no YAML: {str(error)[:500]}") from error
+    except RecursionError as error:
+        raise kind(f"{path} is no YAML: it is nested too deep") from error
     if not isinstance(body, dict):
         raise kind(f"{path}: expected names and values, got {type(body).__name__}")
     return body

@@ -1,5 +1,6 @@
 """Training files: OpenAI's chat JSONL, supervised and preference. Read line by line, and every fault named with line and field."""
 
+import codecs
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -66,6 +67,11 @@ def read_rows(file: BinaryIO, method: Method) -> Iterator[tuple[int, Row | Fault
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
+        if number == 1:
+            if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                yield number, Fault(line=1, field="", message="is UTF-16; save the file as UTF-8")
+                return
+            line = line.removeprefix(codecs.BOM_UTF8)
         if len(line) > LONGEST_LINE:
             yield (
                 number,

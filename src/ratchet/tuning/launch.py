@@ -169,7 +169,7 @@ class _Accelerate:
     def __init__(self, plan: Path, launch: Launch) -> None:
         self._log = (plan.parent / LOG).open("wb")
         command = [
-            *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+            *(sys.executable, "-P", "-m", "accelerate.commands.launch", "--multi_gpu"),
             *("--num_processes", str(launch.processes), "--num_machines", "1"),
             *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),
             *("--module", "ratchet.tuning.launch", str(plan)),

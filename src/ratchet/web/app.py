@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse
 
 from ratchet.gateway import Gateway
 from ratchet.gateway.http import Application, Receive, Scope, Send
+from ratchet.gateway.origin import HostGuard, is_cross_origin, refuse
 from ratchet.store import Workspace
 
 __all__ = ["make_page"]
@@ -18,7 +19,6 @@ __all__ = ["make_page"]
 API = ("/v1/", "/healthz", "/metrics")
 TALK = "/_nicegui_ws"
 """Where a page and its server talk."""
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Application:
@@ -70,14 +70,15 @@ def make_page(workspace: Workspace, gateway: Gateway, *, alone: bool) -> Applica
     async def both(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await live(inner, gateway, scope, receive, send)
-        elif is_api(scope) and (not alone or host_of(scope) in LOOPBACK):  # asked most, so first
+        elif is_api(scope):  # asked most, so first
             await gateway(scope, receive, send)
-        elif not is_ours(scope, alone=alone):
+        elif not is_ours(scope):
             await refuse(scope, send)
         else:
             await inner(scope, receive, framed(send))
 
-    return both
+    hosts = workspace.settings.serve.hosts
+    return HostGuard(both, hosts) if alone or hosts else both
 
 
 async def nothing(request: Request, _: Exception) -> HTMLResponse:
@@ -92,37 +93,11 @@ def is_api(scope: Scope) -> bool:
     return scope["type"] == "http" and (path.startswith(API) or path == "/v1")
 
 
-def is_ours(scope: Scope, *, alone: bool) -> bool:
-    """Return whether a request may be answered: not one that another site makes, and on this machine alone only under its own names.
-
-    A site whose name is made to point here (DNS rebinding) comes with that name as the host.
-    """
-    if alone and host_of(scope) not in LOOPBACK:
-        return False
-    origin, host = header_of(scope, b"origin"), header_of(scope, b"host")
+def is_ours(scope: Scope) -> bool:
+    """Return whether a request to the page may be answered: not one that changes something, or listens, for another site."""
     talks = scope["type"] == "websocket" or scope["path"].startswith(TALK)
     changes = talks or scope.get("method") not in ("GET", "HEAD")
-    return is_api(scope) or not changes or not origin or origin.split("://", 1)[-1] == host
-
-
-def header_of(scope: Scope, name: bytes) -> str:
-    """Return a header of a request; the first of several, and nothing where there is none."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
-
-
-def host_of(scope: Scope) -> str:
-    """Return the name that a request asks for, without its port."""
-    return header_of(scope, b"host").rsplit(":", 1)[0].strip("[]")
-
-
-async def refuse(scope: Scope, send: Send) -> None:
-    """Say no."""
-    if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    text = b"this server answers under its own name alone: open it as http://127.0.0.1 or http://localhost with its port"  # fmt: skip
-    await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})  # fmt: skip
-    await send({"type": "http.response.body", "body": text})
+    return not changes or not is_cross_origin(scope["headers"])
 
 
 def framed(send: Send) -> Send:

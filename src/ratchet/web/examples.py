@@ -15,6 +15,7 @@ from ratchet.core import Example, Json, Split, Task
 from ratchet.core.errors import UsageError
 from ratchet.core.records import written
 from ratchet.data import as_version, restore
+from ratchet.data.formulas import guard_cell
 from ratchet.data.importing import to_reference
 from ratchet.levers import files_in
 from ratchet.store import (
@@ -30,10 +31,9 @@ from ratchet.store import (
 from ratchet.store.edits import CHANGES, Edit, EditKind, add_edit, drop_edits, load_edits
 from ratchet.web.frame import Page, chooser, counted, hint, table, title, when
 
-__all__ = ["add_to", "guarded_cell"]
+__all__ = ["add_to"]
 
 ROWS, LONGEST, HISTORY = 25, 300, 15
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def add_to(page: Page) -> None:
@@ -434,16 +434,5 @@ def csv_of(examples: list[Example], task: Task) -> str:
     writer.writerow([*task.input_names, "answer", "split", "source"])
     for one in examples:
         cells = [*(written(one.inputs[name]) for name in task.input_names), written(one.reference)]
-        writer.writerow([guarded_cell(str(cell)) for cell in (*cells, one.split, one.source)])
+        writer.writerow([guard_cell(str(cell)) for cell in (*cells, one.split, one.source)])
     return out.getvalue()
-
-
-def guarded_cell(text: str) -> str:
-    """Return a cell that no spreadsheet runs; a plain number stays one."""
-    if not text.startswith(FORMULA):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}"
-    return text

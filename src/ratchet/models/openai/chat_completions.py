@@ -26,6 +26,10 @@ from ratchet.models.sse import ServerEvent
 __all__ = ["ChatCompletions"]
 
 DONE = b"[DONE]"
+MESSAGE_FIELDS = frozenset(("role", "content", "refusal", "tool_calls", "function_call"))
+"""Of a message, what a reply has a field for."""
+BODY_FIELDS = ("service_tier", "system_fingerprint", "moderation")
+"""Of a completion, what goes back to who asked as it came."""
 
 
 class ChatCompletions:
@@ -95,6 +99,7 @@ class ChatCompletions:
             refusal=str(refusal) if refusal else None,
             logprobs=_logprobs_of(choice),
             usage=usage,
+            beside=_beside(body, choice, message),
         )
 
     def stream_parser(self) -> StreamParser:
@@ -297,6 +302,21 @@ def _logprobs_of(choice: Mapping[str, Any]) -> list[dict[str, Json]] | None:
     logprobs = choice.get("logprobs")
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     return content if isinstance(content, list) else None
+
+
+def _beside(
+    body: Mapping[str, Any], choice: Mapping[str, Any], message: Mapping[str, Any]
+) -> dict[str, Json]:
+    """Return what a completion says beyond the fields of a reply; empty for most."""
+    beside: dict[str, Json] = {}
+    if more := {name: message[name] for name in message if name not in MESSAGE_FIELDS}:
+        beside["message"] = more
+    if more := {name: body[name] for name in BODY_FIELDS if body.get(name) is not None}:
+        beside["body"] = more
+    logprobs = choice.get("logprobs")
+    if isinstance(logprobs, Mapping) and logprobs.get("refusal"):
+        beside["refusal_logprobs"] = logprobs["refusal"]
+    return beside
 
 
 def _usage_in(body: Any) -> Usage:
