@@ -375,7 +375,7 @@ def test_refusals_are_told_once_and_then_by_count(
         for number in range(25):
             writer.add(replace(request(number), end_user="refused"))
 
-    counts = [message.split()[0] for message in caplog.messages if "refused them" in message]
+    counts = [message.split()[0] for message in caplog.messages]
     assert counts == ["1", "10", "25"]
     assert REFUSED_FILE in caplog.text
     assert "no such user" in caplog.text

@@ -75,6 +75,8 @@ def open_database(url: str, *, folder: Path | None = None) -> sa.Engine:
         return engine
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", tune_sqlite)
+    else:
+        logging.getLogger("psycopg").addFilter(_is_news)
     if folder is not None:
         FOLDERS[engine] = folder
     with translated(url):
@@ -159,6 +161,11 @@ def _open_copy(url: str, path: Path) -> sa.Engine:
         "%s may only be read, and is of an older version or was not closed: a copy is read", path
     )
     return engine
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a line of the driver says more than the error that it raises for the same rows."""
+    return not record.getMessage().startswith("error ignored terminating")
 
 
 def _forbid_writing(connection: Any, _record: object) -> None:  # the driver's own connection
