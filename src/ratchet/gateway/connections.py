@@ -117,9 +117,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         """Close the connection that has waited for its client the longest."""
-        silent = [
-            one for one in self.connections if isinstance(one, GuardedProtocol) and one.is_silent
+        open_ones = [
+            one
+            for one in self.connections
+            if isinstance(one, GuardedProtocol) and not one.transport.is_closing()
         ]
+        if len(open_ones) <= self.limits.connections:
+            return  # those that were ended a moment ago are about to go
+        silent = [one for one in open_ones if one.is_silent and one is not self]
         oldest = min(silent, key=lambda one: one._since, default=self)  # noqa: SLF001
         CLOSED["too many"] += 1
         oldest.transport.abort()
