@@ -4,9 +4,11 @@ It loads the weights with the first request, lets requests into the running batc
 each reply as soon as it is whole. A load that fails is told to those who waited for it, and tried anew for who comes next.
 """
 
+import atexit
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,6 +26,18 @@ JOIN_S = 0.05
 """Who has waited so long joins the batch alone; before, only with others, as each time costs a pass through the model."""
 FEW = 4
 """They join together once they are a quarter of those that are under way."""
+
+
+_ENDING: "weakref.WeakSet[LocalWorker]" = weakref.WeakSet()
+"""Those that were told to end, and may be at it."""
+END_S = 30.0
+
+
+@atexit.register
+def _wait_for_ending() -> None:
+    """Wait for threads that let go of weights: one that is in the middle of that while the interpreter ends would abort the process."""
+    for worker in list(_ENDING):
+        worker.join(END_S)
 
 
 @dataclass(eq=False)
@@ -81,11 +95,12 @@ class LocalWorker:
             self._refuses = self._refuses or refuse_waiting
             if self._is_open:
                 self._is_open = False
+                _ENDING.add(self)
                 self._arrived.put(None)
 
-    def join(self) -> None:
+    def join(self, timeout_s: float | None = None) -> None:
         """Wait until the thread has ended."""
-        self._thread.join()
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         error = ReplyError(f"{self._name} was closed before it answered", kind="closed")
