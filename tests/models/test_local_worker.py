@@ -224,15 +224,7 @@ async def test_real_weights_after_a_fault(monkeypatch):
 
 def test_a_program_that_ends_after_a_local_model_ends_well():
     """Threads that let go of weights are waited for: the process ends with 0, and not by an abort."""
-    program = "\n".join(
-        [
-            "import ratchet",
-            "task = ratchet.Task(name='t', instructions='Repeat:', inputs=(ratchet.InputField(name='q'),), answer=ratchet.AnswerForm(kind='text'), metric=ratchet.MetricSpec(name='exact'), models=ratchet.Roles(student='local:nano'))",
-            "examples = [ratchet.Example(inputs={'q': f'word {n}'}, reference='x', split='dev') for n in range(8)]",
-            "with ratchet.Workbench.of(task, examples) as bench:",
-            "    bench.measure()",
-        ]
-    )
+    program = "import ratchet\ntask = ratchet.Task(name='t', instructions='Repeat:', inputs=(ratchet.InputField(name='q'),), answer=ratchet.AnswerForm(kind='text'), metric=ratchet.MetricSpec(name='exact'), models=ratchet.Roles(student='local:nano'))\nexamples = [ratchet.Example(inputs={'q': f'word {n}'}, reference='x', split='dev') for n in range(8)]\nwith ratchet.Workbench.of(task, examples) as bench:\n    bench.measure()"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
