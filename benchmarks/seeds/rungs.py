@@ -113,7 +113,7 @@ def climb_banking77(setting: Setting) -> Told:
 def climb_personal_data(setting: Setting) -> Told:
     """The task's instructions, its classes named, the nearest demonstrations, a LoRA."""
     real = sets.personal_data(
-        setting.data, setting.model, train=setting.count(500), dev=setting.count(100)
+        setting.data, setting.model, train=setting.count(900), dev=setting.count(100)
     )
     bench, timings = open_task(setting, real)
     levers: list[Lever] = [
