@@ -76,9 +76,16 @@ def banking8_levers(bench: Workbench) -> list[Lever]:
     """Return what is tried on eight intents, in this order."""
     return [
         Change("decoding", "labels forced", decoding=bench.start().decoding),
+        Change("decoding", "labels decided", decoding=_decided(bench)),
         DemosLever(sizes=(NEAREST,), sets=2, nearest=(NEAREST,)),
         TuneLever(TuningSettings(epochs=2)),
     ]
+
+
+def _decided(bench: Workbench) -> Decoding:
+    """Return how the likeliest label is taken, without what the prompt alone makes likely."""
+    decided = {"decide": True, "calibration": "prior"}
+    return Decoding.model_validate({**bench.start().decoding.model_dump(), **decided})
 
 
 def climb_banking8(setting: Setting, name: str = "banking8-drawn") -> Told:

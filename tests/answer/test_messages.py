@@ -311,3 +311,52 @@ def test_a_candidate_says_once_where_the_answer_is() -> None:
     for bad in ("Answer:", "{{answer}} {{answer}}", ""):
         with pytest.raises(ValidationError, match=r"has \{\{answer\}\} once"):
             candidate(answer=bad)
+
+
+LABELS: dict[str, Json] = {"kind": "label", "labels": ["a", "b"]}
+
+
+def test_a_decision_asks_the_same_prompt_without_its_input() -> None:
+    """The prior's messages are the request's with empty inputs, demonstrations included."""
+    one = candidate(
+        system="Sort.",
+        demonstrations=[shown("x", "a").plain()],
+        decoding={"decide": True, "calibration": "prior"},
+    )
+
+    asked = Prompt(task(**LABELS), one).request(EXAMPLE)
+
+    assert asked.decide
+    assert asked.prior == [*asked.messages[:-1], {"role": "user", "content": ""}]
+
+
+@pytest.mark.parametrize(
+    ("parts", "answer", "words"),
+    [
+        ({}, {"kind": "text"}, "kind 'label'"),
+        ({"answer": "Answer: {{answer}}"}, LABELS, "has words"),
+        ({"model": "openai/gpt-6"}, LABELS, "is an endpoint's"),
+    ],
+)
+def test_what_cannot_be_decided_is_refused(
+    parts: dict[str, Json], answer: dict[str, Json], words: str
+) -> None:
+    """Text, an answer among other words, a model whose probabilities are not at hand: a sentence before any call."""
+    with pytest.raises(CandidateError, match=words):
+        Prompt(task(**answer), candidate(decoding={"decide": True}, **parts))
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        {"calibration": "prior"},
+        {"decide": True, "samples": 3},
+        {"decide": True, "repairs": 1},
+        {"decide": True, "as_json": True},
+        {"decide": True, "constrained": False},
+    ],
+)
+def test_decisions_are_taken_once_and_in_their_form(decoding: dict[str, Json]) -> None:
+    """Samples, repairs and free forms make no sense of a decision, and are refused with its name."""
+    with pytest.raises(ValidationError, match="decide"):
+        candidate(decoding=decoding)

@@ -1,6 +1,7 @@
 """The levers decoding and model, climbed on scripted worlds where the truth is known."""
 
 import hashlib
+from types import SimpleNamespace
 
 import pytest
 
@@ -210,3 +211,25 @@ def test_a_label_that_a_local_model_gives_freely_may_be_forced():
 
     assert [(s.what, s.kept) for s in steps[1:] if s.kept] == [("forced form", True)]
     assert not any("form" in s.what or "JSON" in s.what for s in after)
+
+
+def ways_from(**decoding):
+    """Return the decodings that the lever tries from a local champion with labels."""
+    local = bench(right).start().changed(model="local:nano", decoding=decoding)
+    evidence = SimpleNamespace(
+        task=bench(right).task, pool=SimpleNamespace(sampling_temperature=lambda _, heat: heat)
+    )
+    return {one.note: one.decoding for one in DecodingLever()._ways(local, evidence)}
+
+
+def test_labels_of_a_local_model_are_decided():
+    """With and without the prompt's own leaning; from a decision the way back to a generated label is tried, and samples of it."""
+    ways = ways_from()
+    assert ways["labels decided"].decide
+    assert ways["labels decided, without the prompt's own leaning"].calibration == "prior"
+
+    back = ways_from(decide=True, calibration="prior")
+    assert not back["labels generated"].decide
+    assert not back["5 samples at temperature 0.7, the most agreed on"].decide
+    assert "labels decided" in back
+    assert "temperature 0" not in back

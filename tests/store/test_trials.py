@@ -15,6 +15,7 @@ FULL = Trial(
     answer={"name": "Zoë 漢字 🎈", "list": [1, 0.5, None, True]},
     usage=Usage(prompt_tokens=12, completion_tokens=3, cost_usd=0.00125),
     latency_s=0.25,
+    probabilities={"a": 0.25, "ß": 0.75},
     score=Score(value=1 / 3, parts={"expected": "ß", "n": 2}, feedback="Almost – ‘naïve’."),
 )
 

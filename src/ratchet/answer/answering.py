@@ -84,6 +84,7 @@ async def answer_example(
         passages=tuple(one.id for one in gathered.passages),
         seen=gathered.passages,
         sent=reply.sent,
+        probabilities=reply.probabilities or {},
         calls=drawn.calls,
     )
 

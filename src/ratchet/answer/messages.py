@@ -93,6 +93,7 @@ class Prompt:
         self._forced_form = forced_form(
             task.answer, candidate.decoding, is_whole_reply=not self.has_reasoning
         )
+        self._check_decision()
 
     @property
     def shows_tables(self) -> bool:
@@ -122,14 +123,14 @@ class Prompt:
         values = {**self._fixed, **example.inputs, **self._knowledge(passages)}
         if tables is not None:
             values["schema"] = tables
-        if self._system_is_fixed and shown is None:
-            messages = self._head
-        else:
-            some = self._shown if shown is None else flat([self._all[place] for place in shown])
-            messages = [*self._system_message(values), *some]
         decoding, form = self.candidate.decoding, self._forced_form
+        prior = None
+        if decoding.calibration == "prior":
+            prior = self._messages({**values, **dict.fromkeys(self.task.input_names, "")}, shown)
         return ChatRequest(
-            messages=[*messages, {"role": "user", "content": self._user.render(values)}],
+            messages=self._messages(values, shown),
+            decide=decoding.decide,
+            prior=prior,
             tools=self._tools,
             tool_choice=form.tool,
             json_schema=form.json_schema,
@@ -144,6 +145,34 @@ class Prompt:
             adapter=self.candidate.adapter,
             effort=decoding.effort,
         )
+
+    def _messages(
+        self, values: Mapping[str, Json], shown: Sequence[int] | None
+    ) -> list[dict[str, Json]]:
+        if self._system_is_fixed and shown is None:
+            before = self._head
+        else:
+            some = self._shown if shown is None else flat([self._all[place] for place in shown])
+            before = [*self._system_message(values), *some]
+        return [*before, {"role": "user", "content": self._user.render(values)}]
+
+    def _check_decision(self) -> None:
+        """Raise CandidateError where the candidate decides what cannot be decided."""
+        candidate, kind = self.candidate, self.task.answer.kind
+        if not candidate.decoding.decide:
+            return
+        if kind != "label":
+            raise CandidateError(
+                f"decoding.decide is for answers of kind 'label', and this one is of kind {kind!r}; leave it out"
+            )
+        if self.has_reasoning:
+            raise CandidateError(
+                "decoding.decide takes a label and no words before it, and this candidate's answer template has words; leave one of them out"
+            )
+        if not candidate.is_local:
+            raise CandidateError(
+                f"decoding.decide needs the probabilities of a local model, and {candidate.model} is an endpoint's; leave it out"
+            )
 
     def answered(
         self, example: Example, request: ChatRequest | None = None
@@ -356,6 +385,8 @@ def with_model(candidate: Candidate, model: str, *, temperature: float | None = 
         decoding = decoding.model_copy(update={"temperature": SAMPLING_TEMPERATURE})
     elif not decoding.temperature and decoding.samples == 1:
         decoding = decoding.model_copy(update={"temperature": temperature})
+    if not model.startswith("local:"):
+        decoding = decoding.model_copy(update={"decide": False, "calibration": None})
     return candidate.changed(model=model, adapter=None, decoding=decoding)
 
 

@@ -116,6 +116,8 @@ def show(
                 "tool_choice": request.tool_choice,
                 "json_schema": request.json_schema,
                 "choices": request.choices,
+                "decide": request.decide,
+                "prior": request.prior,
                 "protocol": shaped.protocol if shaped else None,
                 "parameters": parameters_of(shaped.request if shaped else request),
                 "sent": shaped.sent if shaped else {},
@@ -206,6 +208,10 @@ def decoding_lines(
     forced = (
         "forced into the schema"
         if (request.tool_choice or request.json_schema) and not is_free
+        else "the likeliest of the labels, by one pass; how likely the prompt makes them without its input is taken out"
+        if request.decide and request.prior is not None
+        else "the likeliest of the labels, by one pass"
+        if request.decide
         else "forced to be a label"
         if request.choices and candidate.is_local
         else "forced to be a number"

@@ -64,6 +64,11 @@ class Decoding(Record):
     model's probabilities are at hand (local models)."""
     as_json: bool = False
     """Ask for a label or a number as a JSON object, which an endpoint can force by a strict schema."""
+    decide: bool = False
+    """Take the likeliest label, by one pass over the prompt, and keep the probability of each; where the model's
+    probabilities are at hand (local models)."""
+    calibration: Literal["prior"] | None = None
+    """What is done to the probabilities of a decision: `prior` takes out what the prompt makes likely without its input."""
     samples: Annotated[int, Field(gt=0, le=100)] = 1
     """So many answers are drawn, and the one that most of them agree on is taken."""
     repairs: Annotated[int, Field(ge=0, le=10)] = 0
@@ -84,6 +89,23 @@ class Decoding(Record):
     def is_plain(self) -> bool:
         """Return whether an answer is one call."""
         return self.samples == 1 and self.repairs == 0
+
+    @model_validator(mode="after")
+    def _decision_stands_alone(self) -> Self:
+        if self.calibration and not self.decide:
+            raise ValueError("calibration is of a decision; set decoding.decide: true too")
+        clash = {
+            "samples above 1": self.samples > 1,
+            "repairs": self.repairs > 0,
+            "as_json": self.as_json,
+            "constrained: false": not self.constrained,
+        }
+        if self.decide and any(clash.values()):
+            named = next(name for name, is_set in clash.items() if is_set)
+            raise ValueError(
+                f"decoding.decide takes the likeliest label, once and in its form; leave out {named}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _samples_differ(self) -> Self:

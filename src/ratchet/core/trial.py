@@ -74,6 +74,8 @@ class Trial(Record):
     """Seconds from the request to the whole reply, retries left out."""
     sent: dict[str, Json] = {}
     """What went over the wire otherwise than the candidate says: the protocol, what was left out, how a form was forced."""
+    probabilities: dict[str, float] = {}
+    """Of each label, summing to one, where the answer is a decision."""
     score: Score | None = None
     """The score under the metric that was asked for; None until it is scored."""
     passages: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from ratchet.core import Budget, Candidate
+from ratchet.core import Budget, Candidate, Decoding
 from ratchet.core.candidate import Effort
 from ratchet.levers.lever import Evidence, LeverEstimate
 
@@ -64,7 +64,7 @@ class DecodingLever:
         ways: list[tuple[str, dict[str, object]]] = [
             (f"temperature {t:g}", {"temperature": t})
             for t in self._temperatures
-            if (t > 0 or decoding.samples == 1) and takes_temperature
+            if (t > 0 or decoding.samples == 1) and takes_temperature and not decoding.decide
         ]
         ways += [
             (f"{n} samples{at}, the most agreed on", {"samples": n, "temperature": heat})
@@ -79,9 +79,28 @@ class DecodingLever:
         elif form.kind in ("label", "number") and not is_forced_here:
             word = "as plain text" if decoding.as_json else "forced form, as JSON"
             ways.append((word, {"as_json": not decoding.as_json}))
+        if form.kind == "label" and champion.is_local and champion.answer == "{{answer}}":
+            ways += self._decisions(decoding)
         ways += [(f"reasoning effort {effort}", {"effort": effort}) for effort in self._efforts]
-        found = [
-            champion.changed(decoding={**decoding.model_dump(), **change}, note=note)
-            for note, change in ways
-        ]
+        drawn = decoding.model_copy(update={"decide": False, "calibration": None}).model_dump()
+        found = [champion.changed(decoding={**drawn, **change}, note=note) for note, change in ways]
         return [one for one in found if one.id != champion.id]
+
+    @staticmethod
+    def _decisions(decoding: Decoding) -> list[tuple[str, dict[str, object]]]:
+        """Return the ways to take the likeliest label by its probability, with and without what the prompt alone makes likely."""
+        decided: dict[str, object] = {
+            "decide": True,
+            "constrained": True,
+            "as_json": False,
+            "samples": 1,
+            "repairs": 0,
+        }
+        ways: list[tuple[str, dict[str, object]]] = [
+            ("labels decided", decided),
+            (
+                "labels decided, without the prompt's own leaning",
+                {**decided, "calibration": "prior"},
+            ),
+        ]
+        return [*ways, ("labels generated", {})] if decoding.decide else ways

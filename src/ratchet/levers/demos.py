@@ -183,6 +183,8 @@ class DemosLever:
             champion.changed(
                 demonstrations=tuple(shown),
                 nearest=Nearest(count=count, embedding=self._embedding),
+                # what demonstrations like the input make likely is what they are shown for
+                decoding=champion.decoding.model_copy(update={"calibration": None}),
                 note=f"the {count} nearest of {len(shown)} demonstrations{self._whose(shown)}",
             )
             for count in counts

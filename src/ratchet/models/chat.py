@@ -40,6 +40,10 @@ class ChatRequest:
     """The schema that the answer must follow; None leaves it free."""
     choices: tuple[str, ...] | None = None
     """The texts of which the reply must be one; followed where the model's probabilities are at hand (local models)."""
+    decide: bool = False
+    """Whether the likeliest of the choices is the reply, with the probability of each; nothing is generated then."""
+    prior: list[dict[str, Json]] | None = None
+    """The messages without their input; how likely they make each choice is taken out of a decision. None takes out nothing."""
     pattern: str | None = None
     """A regular expression that the whole reply must match; followed where `choices` are."""
     temperature: float | None = None
@@ -96,6 +100,8 @@ class ChatReply:
     """Why the model, or its provider's filter, gives no answer; in their words."""
     logprobs: list[dict[str, Json]] | None = None
     """Token by token, in OpenAI's shape: token, bytes, logprob, top_logprobs."""
+    probabilities: dict[str, float] | None = None
+    """Of each choice, summing to one, where the reply is a decision."""
     usage: Usage = Usage()
     latency_s: float = 0.0
     sent: dict[str, Json] = field(default_factory=dict)

@@ -13,7 +13,9 @@ from ratchet.core import Json, Usage
 from ratchet.core.errors import ReplyError
 from ratchet.models.chat import LOCAL_TOKENS, ChatReply, ChatRequest, with_local_defaults
 from ratchet.models.chat_template import ChatFormat, chat_format_of, is_forced
+from ratchet.models.choice_scores import ChoiceScorer
 from ratchet.models.constraint import Constraint, grammar_of, guide
+from ratchet.models.decisions import Decider, DecisionPrompt
 from ratchet.models.decode import Batch, Likely, Row
 from ratchet.models.end_tokens import end_tokens
 from ratchet.models.lora import AdapterBank
@@ -70,6 +72,12 @@ class Engine:
         self._format = chat_format_of(tokenizer)
         self._ends = end_tokens(tokenizer, getattr(model, "generation_config", None))
         self._guide = guide(self._tokenizer, self._model.config.vocab_size, self._ends)
+        self._decider = Decider(
+            ChoiceScorer(self._model, ends=self._ends, route=self._bank.route),
+            tokenizer,
+            lead=self._format.lead,
+            max_places=getattr(self._model.config, "max_position_embeddings", None),
+        )
         self._batch = self._fresh()
         self._running: dict[Row, _Running] = {}
         self._ready_at = time.perf_counter()
@@ -88,9 +96,11 @@ class Engine:
 
     def admit(self, items: Sequence[Waiting]) -> None:
         """Let requests in; who asks for what cannot be is told so, and no neighbour suffers."""
+        live = [item for item in items if item.future.set_running_or_notify_cancel()]
+        self._decide([item for item in live if item.request.decide])
         fresh = []
-        for item in items:
-            if not item.future.set_running_or_notify_cancel():
+        for item in live:
+            if item.request.decide:
                 continue
             try:
                 fresh.append(self._prepared(item))
@@ -99,6 +109,38 @@ class Engine:
         self._held += groups(fresh)
         self._let_in()
         self._bank.forget({row.adapter for row in self._running})
+
+    def _decide(self, items: Sequence[Waiting]) -> None:
+        """Answer those who ask for a decision, all of them now: no text is generated."""
+        ready: list[tuple[Waiting, DecisionPrompt]] = []
+        for item in items:
+            request = item.request
+            try:
+                if request.adapter:
+                    self._bank.load(request.adapter)
+                prior = None
+                if request.prior is not None:
+                    alone = replace(request, messages=request.prior)
+                    prior = render_request(self._tokenizer, alone)
+            except Exception as error:  # noqa: BLE001 - handed to who asked
+                item.future.set_exception(error)
+                continue
+            ready.append((item, DecisionPrompt(request=request, prompt=item.prompt, prior=prior)))
+        if not ready:
+            return
+        replies: Sequence[ChatReply | Exception]
+        try:
+            replies = self._decider.decide([prompt for _, prompt in ready])
+        except Exception as error:  # noqa: BLE001 - handed to those who wait
+            replies = [error] * len(ready)
+        finally:
+            self._batch.reroute()
+        for (item, _), reply in zip(ready, replies, strict=True):
+            if isinstance(reply, Exception):
+                item.future.set_exception(reply)
+                continue
+            waited = time.perf_counter() - max(item.since, self._ready_at)
+            item.future.set_result(replace(reply, latency_s=waited))
 
     def _let_in(self) -> None:
         """Put groups into the batch; where its cache lets nobody join, one when it is done with the last."""

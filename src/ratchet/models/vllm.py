@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 
 from ratchet.core import Json
-from ratchet.core.errors import ReplyError, UnknownModelError
+from ratchet.core.errors import CandidateError, ReplyError, UnknownModelError
 from ratchet.models.adapters import adapter_folder
 from ratchet.models.chat import CallPart, ChatReply, ChatRequest, with_local_defaults
 from ratchet.models.endpoint import EndpointModel, estimated_tokens, message_of
@@ -242,6 +242,10 @@ def free_port() -> int:
 
 def as_served(request: ChatRequest) -> ChatRequest:
     """Return a request as vLLM takes it: without the adapter, which has a name of its own there, and with its words for forced forms."""
+    if request.decide:
+        raise CandidateError(
+            'decoding.decide needs the weights in this process; set [local] engine = "transformers", or leave decide out'
+        )
     forced: dict[str, Json] = {}
     if request.choices:
         forced = {"choice": list(request.choices)}

@@ -126,6 +126,7 @@ trials = Table(
     Column("cache_write_tokens", Integer),
     Column("reasoning_tokens", Integer),
     Column("sent", Text),
+    Column("probabilities", Text),
 )
 
 scores = Table(

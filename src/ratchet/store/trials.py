@@ -162,6 +162,7 @@ def trial(row: sa.Row[tuple[object, ...]]) -> Trial:
         ),
         latency_s=row.latency_s,
         sent=json.loads(row.sent) if row.sent else {},
+        probabilities=json.loads(row.probabilities) if row.probabilities else {},
         passages=tuple(json.loads(row.passages)) if row.passages else (),
         score=score,
     )

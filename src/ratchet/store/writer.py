@@ -130,6 +130,7 @@ def trial_row(trial: Trial) -> dict[str, object]:
         "cache_write_tokens": usage.cache_write_tokens or None,
         "reasoning_tokens": usage.reasoning_tokens or None,
         "sent": text(trial.sent) if trial.sent else None,
+        "probabilities": text(trial.probabilities) if trial.probabilities else None,
     }
 
 
