@@ -111,8 +111,9 @@ def climb_banking77(setting: Setting) -> Told:
     """Forced labels from a list, the nearest demonstrations, a LoRA without the list."""
     bench, timings = open_banking77(setting)
     levers: list[Lever] = [
+        Change("decoding", "labels decided", decoding=_decided(bench)),
         DemosLever(sizes=(), sets=0, nearest=(NEAREST,)),
-        ShortPromptTune(TuningSettings(epochs=2)),
+        ShortPromptTune(TuningSettings(epochs=3)),
     ]
     return climb_stages(bench, levers, start=bench.start(), timings=timings), []
 
