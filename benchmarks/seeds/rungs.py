@@ -78,7 +78,7 @@ def banking8_levers(bench: Workbench) -> list[Lever]:
         Change("decoding", "labels forced", decoding=bench.start().decoding),
         Change("decoding", "labels decided", decoding=_decided(bench)),
         DemosLever(sizes=(NEAREST,), sets=2, nearest=(NEAREST,)),
-        TuneLever(TuningSettings(epochs=2)),
+        TuneLever(TuningSettings(epochs=6)),
     ]
 
 
@@ -170,7 +170,7 @@ def climb_sql(setting: Setting) -> Told:
     before = compare_stages(bench, alone, [(tables.note, tables)], timings=timings)
     levers: list[Lever] = [
         DemosLever(sizes=(), sets=0, nearest=(4,)),
-        TuneLever(TuningSettings(epochs=2)),
+        TuneLever(TuningSettings(epochs=6)),
     ]
     stages = climb_stages(bench, levers, start=tables, timings=timings)
     return [*before, *stages[1:]], [
