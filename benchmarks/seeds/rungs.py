@@ -78,7 +78,7 @@ def banking8_levers(bench: Workbench) -> list[Lever]:
         Change("decoding", "labels forced", decoding=bench.start().decoding),
         Change("decoding", "labels decided", decoding=_decided(bench)),
         DemosLever(sizes=(NEAREST,), sets=2, nearest=(NEAREST,)),
-        TuneLever(TuningSettings(epochs=2)),
+        TuneLever(TuningSettings(epochs=6)),
     ]
 
 
@@ -111,8 +111,9 @@ def climb_banking77(setting: Setting) -> Told:
     """Forced labels from a list, the nearest demonstrations, a LoRA without the list."""
     bench, timings = open_banking77(setting)
     levers: list[Lever] = [
+        Change("decoding", "labels decided", decoding=_decided(bench)),
         DemosLever(sizes=(), sets=0, nearest=(NEAREST,)),
-        ShortPromptTune(TuningSettings(epochs=2)),
+        ShortPromptTune(TuningSettings(epochs=3)),
     ]
     return climb_stages(bench, levers, start=bench.start(), timings=timings), []
 
@@ -120,7 +121,7 @@ def climb_banking77(setting: Setting) -> Told:
 def climb_personal_data(setting: Setting) -> Told:
     """The task's instructions, its classes named, the nearest demonstrations, a LoRA."""
     real = sets.personal_data(
-        setting.data, setting.model, train=setting.count(500), dev=setting.count(100)
+        setting.data, setting.model, train=setting.count(900), dev=setting.count(100)
     )
     bench, timings = open_task(setting, real)
     levers: list[Lever] = [
@@ -169,7 +170,7 @@ def climb_sql(setting: Setting) -> Told:
     before = compare_stages(bench, alone, [(tables.note, tables)], timings=timings)
     levers: list[Lever] = [
         DemosLever(sizes=(), sets=0, nearest=(4,)),
-        TuneLever(TuningSettings(epochs=2)),
+        TuneLever(TuningSettings(epochs=6)),
     ]
     stages = climb_stages(bench, levers, start=tables, timings=timings)
     return [*before, *stages[1:]], [
