@@ -366,7 +366,7 @@ def call_of(name: str, arguments: Json) -> ToolCall:
         except ValueError:
             meant = None
         arguments = meant if isinstance(meant, dict) else arguments
-    return ToolCall(name=name, arguments=COMPACT.write(storable(arguments)))
+    return ToolCall(name=name, arguments=COMPACT.write(storable(arguments, keep_infinite=True)))
 
 
 def shared_start(texts: Sequence[str]) -> str:

@@ -23,15 +23,23 @@ DEFAULTS: dict[type, object] = {str: "", int: 0, float: 0.0, bool: False, bytes:
 """What stands in a column that takes no NULL, where a value is none of its kind."""
 
 
-def storable(value: Json) -> Json:
-    """Return `value` with NUL and lone surrogates replaced by U+FFFD in every text, and numbers that are none by null."""
+def storable(value: Json, *, keep_infinite: bool = False) -> Json:
+    """Return `value` with NUL and lone surrogates replaced by U+FFFD in every text, and numbers that are none by null.
+
+    Args:
+        value: Any JSON.
+        keep_infinite: Leave NaN and infinite numbers as they are; a grammar lets a model write exponents that no float holds.
+    """
     if isinstance(value, str):
         return REFUSED.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {storable(name): storable(item) for name, item in value.items()}
+        return {
+            storable(name): storable(item, keep_infinite=keep_infinite)
+            for name, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
+        return [storable(item, keep_infinite=keep_infinite) for item in value]
+    if isinstance(value, float) and not keep_infinite and not math.isfinite(value):
         return None
     return value
 
